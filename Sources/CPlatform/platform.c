@@ -1,3 +1,90 @@
+#define _GNU_SOURCE
 #include "CPlatform.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
-void *bursar__map(size_t bytes) { void *p = mmap(0, bytes, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS|MAP_NORESERVE, -1, 0); return p == MAP_FAILED ? 0 : p; }
+#include <unistd.h>
+
+void *bursar__map(size_t bytes) {
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+void bursar__map_clear(void *address, size_t bytes) { madvise(address, bytes, MADV_DONTNEED); }
+void bursar__unmap(void *address, size_t bytes) { munmap(address, bytes); }
+
+void *bursar__lock_new(void) {
+    pthread_mutex_t *m = malloc(sizeof *m);
+    if (m) pthread_mutex_init(m, NULL);
+    return m;
+}
+void bursar__lock_free(void *lock) {
+    if (!lock) return;
+    pthread_mutex_destroy(lock);
+    free(lock);
+}
+void bursar__lock(void *lock) { pthread_mutex_lock(lock); }
+int32_t bursar__try_lock(void *lock) { return pthread_mutex_trylock(lock) == 0; }
+void bursar__unlock(void *lock) { pthread_mutex_unlock(lock); }
+
+struct start {
+    void (*body)(void *);
+    void *argument;
+};
+static void *run(void *raw) {
+    struct start s = *(struct start *)raw;
+    free(raw);
+    s.body(s.argument);
+    return NULL;
+}
+int32_t bursar__thread_start(void (*body)(void *), void *argument, uint64_t *out_thread) {
+    struct start *s = malloc(sizeof *s);
+    if (!s) return -ENOMEM;
+    s->body = body;
+    s->argument = argument;
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    pthread_t t;
+    int rc = pthread_create(&t, NULL, run, s);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (rc) {
+        free(s);
+        return -rc;
+    }
+    pthread_setname_np(t, "bursar");
+    *out_thread = (uint64_t)t;
+    return 0;
+}
+void bursar__thread_join(uint64_t thread) { pthread_join((pthread_t)thread, NULL); }
+uint64_t bursar__thread_self(void) { return (uint64_t)pthread_self(); }
+void bursar__thread_yield(void) { sched_yield(); }
+
+int32_t bursar__eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+void bursar__eventfd_signal(int32_t fd) {
+    uint64_t one = 1;
+    ssize_t n;
+    do n = write(fd, &one, sizeof one);
+    while (n < 0 && errno == EINTR);
+}
+void bursar__eventfd_clear(int32_t fd) {
+    uint64_t count;
+    ssize_t n;
+    do n = read(fd, &count, sizeof count);
+    while (n < 0 && errno == EINTR);
+}
+void bursar__fd_close(int32_t fd) { close(fd); }
+
+volatile uint32_t bursar__fork_count;
+static void forked(void) { bursar__fork_count = bursar__fork_count + 1; }
+static void watch(void) { pthread_atfork(NULL, NULL, forked); }
+void bursar__fork_watch(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch);
+}
+
+_Thread_local uint32_t bursar__record_hint __attribute__((tls_model("initial-exec"))) = UINT32_MAX;

@@ -1,0 +1,186 @@
+// The engine: what the hot path needs to know of a runtime, in one plain page
+// of memory behind the handle. No class is touched to admit a step.
+//
+// `bursar_runtime_t *` is the address of this page. Closing marks it and keeps
+// it (see Quarantine.swift), so that a late call finds a closed engine instead
+// of freed memory.
+
+internal import CPlatform
+
+/// Positions of meters in cells and records; the header's numbers.
+public enum MeterIndex {
+    public static let cost = 0
+    public static let tokens = 1
+    public static let inputTokens = 2
+    public static let outputTokens = 3
+    public static let freshTokens = 4
+    public static let steps = 5
+    public static let toolCalls = 6
+    public static let inFlight = 7
+    public static let named = 8
+    public static let end = 32
+    public static let wall = 32
+    public static let idle = 33
+    public static let unattended = 34
+}
+
+/// Words of the segment's header page.
+enum Header {
+    static let magic = 0
+    static let layout = 8
+    static let segmentID = 16
+    static let batch = 24  // FOLD; release
+    static let highWater = 128  // records ever used, grows
+    static let epoch = 132  // CONFIG: cells born
+    static let flags = 136  // CONFIG: HeaderFlag
+    static let transient = 192  // refusals that were transient
+    static let refusals = 200
+    static let page = 4096
+    static let magicValue: Int64 = 0x4255_5253_4152_0001
+}
+
+enum HeaderFlag {
+    static let observed: UInt32 = 1  // everything is observed
+}
+
+/// How an engine decides where its options leave it a choice.
+public struct Policy {
+    public enum UnknownModel: Int32 { case refuse = 1, dearest, free }
+    public enum Undeclared: Int32 { case allow = 1, refuse }
+    public var unknownModel = UnknownModel.refuse
+    public var undeclared = Undeclared.allow
+    public var plainCharge = false
+    public init() {}
+}
+
+public struct Engine {
+    // Read-mostly: set at open, but for the four words below.
+    var header: UnsafeMutableRawPointer
+    var nodes: UnsafeMutableRawPointer
+    var cells: UnsafeMutableRawPointer
+    var limits: UnsafeMutableRawPointer
+    var records: UnsafeMutableRawPointer
+    var slab: UnsafeMutableRawPointer
+    var nodesMax: UInt32
+    var cellsMax: UInt32
+    var limitsMax: UInt32
+    var recordsMax: UInt32
+    /// Records from here on are kept for late settles and forced charges.
+    var forcedFrom: UInt32
+    var slabUnits: UInt32
+    var timeToLive: Int64
+    var policy: Policy
+    var clock: Clock
+    var forks: UInt32
+    /// The runtime, retained by the page until it closes.
+    var runtime: UnsafeMutableRawPointer
+    /// Price rows by model: see PriceBook.
+    var prices: PriceIndex
+}
+
+/// The address of an engine's page: what every core function starts from.
+public struct Core {
+    public let engine: UnsafeMutablePointer<Engine>
+
+    @inline(__always)
+    public init(page: UnsafeMutableRawPointer) {
+        engine = page.assumingMemoryBound(to: Engine.self)
+    }
+
+    public var page: UnsafeMutableRawPointer { UnsafeMutableRawPointer(engine) }
+
+    // Words of the page beyond the engine, changed while it runs.
+    static let lifeOffset = 1024  // Half: 0 open, 1 closed
+    static let signalOffset = 1028  // Half: Signal bits
+    static let shiftsOffset = 1040  // the clock's two shifts
+    static let attentionOffset = 1088  // Word: tail of the attention ring
+    static let attentionHeadOffset = 1152  // Word
+    static let attentionRing = 2048  // 512 Halves
+    static let attentionSlots: Int64 = 512
+    static let pageBytes = 4096
+
+    @inline(__always) var life: Half { Half(page + Core.lifeOffset) }
+    @inline(__always) var signal: Half { Half(page + Core.signalOffset) }
+
+    @inline(__always) func node(_ i: Int) -> Node { Node(engine.pointee.nodes + i &* Node.size) }
+    @inline(__always) func cell(_ i: Int) -> Cell { Cell(engine.pointee.cells + i &* Cell.size) }
+    @inline(__always) func limit(_ i: Int) -> LimitSlot {
+        LimitSlot(engine.pointee.limits + i &* LimitSlot.size)
+    }
+    @inline(__always) func record(_ i: Int) -> Record {
+        Record(engine.pointee.records + i &* Record.size)
+    }
+    @inline(__always) var batch: Word { Word(engine.pointee.header + Header.batch) }
+    @inline(__always) var highWater: Half { Half(engine.pointee.header + Header.highWater) }
+    @inline(__always) var epoch: Half { Half(engine.pointee.header + Header.epoch) }
+    @inline(__always) var headerFlags: Half { Half(engine.pointee.header + Header.flags) }
+    @inline(__always) var transientRefusals: Word {
+        Word(engine.pointee.header + Header.transient)
+    }
+    @inline(__always) var refusals: Word { Word(engine.pointee.header + Header.refusals) }
+
+    /// The class behind the page. Slow paths only.
+    var runtime: Runtime {
+        Unmanaged<Runtime>.fromOpaque(engine.pointee.runtime).takeUnretainedValue()
+    }
+
+    /// Whether calls may go on: nil, or why not.
+    @inline(__always)
+    func obstacle() -> Status? {
+        if life.value != 0 { return .closed }
+        if engine.pointee.forks != bursar__forks() { return .forked }
+        return nil
+    }
+
+    /// The index of an id's node, or nil when the id names nothing any more.
+    @inline(__always)
+    func index(of id: Int64) -> Int? {
+        let i = Int(truncatingIfNeeded: id & 0xFFFF_FFFF)
+        guard id > 0, i > 0, i < Int(engine.pointee.nodesMax) else { return nil }
+        let state = node(i).state.loadSequential()
+        return (state >> 32) == (id >> 32) && state & StateBit.free == 0 ? i : nil
+    }
+
+    func id(of i: Int) -> Int64 {
+        i == 0 ? 0 : (node(i).state.value & ~StateBit.all) | Int64(i)
+    }
+
+    // MARK: - Signals to the loop
+
+    /// Asks the loop to come soon, once until it has come: one system call at
+    /// most, and none while it is awake.
+    @inline(__always)
+    func wakeIfAsleep() {
+        if signal.value & Signal.asleep != 0 { wake() }
+    }
+
+    @inline(never)
+    func wake() {
+        if signal.update(clearing: Signal.asleep) & Signal.asleep != 0 { runtime.loop.ring() }
+    }
+
+    /// Marks a node for the loop: something about it crossed a threshold.
+    @inline(never)
+    func attend(to i: Int) {
+        if node(i).flags.update(setting: NodeFlag.marked) & NodeFlag.marked != 0 { return }
+        let tail = Word(page + Core.attentionOffset)
+        let head = Word(page + Core.attentionHeadOffset)
+        // The margin covers every thread that may stand between check and add.
+        if tail.value &- head.value > Core.attentionSlots - 128 {
+            signal.update(setting: Signal.overflow)
+        } else {
+            let slot = (tail.add(1) &- 1) & (Core.attentionSlots - 1)
+            Half(page + Core.attentionRing + Int(slot) * 4).storeReleasing(UInt32(i) &+ 1)
+        }
+        signal.update(setting: Signal.attention)
+        runtime.loop.ring()
+    }
+}
+
+/// Bits of the signal word.
+enum Signal {
+    static let asleep: UInt32 = 1  // the loop waits without a fold timer
+    static let attention: UInt32 = 2  // nodes wait in the ring
+    static let overflow: UInt32 = 4  // the ring was full: look at every node
+    static let pressure: UInt32 = 8  // the journal fills faster than it is folded
+}

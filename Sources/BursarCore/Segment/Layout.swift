@@ -1,0 +1,182 @@
+// The layout of the segment: every offset of every structure, in one place.
+//
+// The segment is one mapping: header page, nodes, cells, limits, journal
+// records, slab. It holds indices, never pointers; index 0 of each table is
+// "none" (node 0 is the root of everything). All fields are atomics read
+// relaxed unless said otherwise; who may write is said beside each.
+//
+// Node (128 bytes): a budget or a session.
+//     0  state      Word  gen << 32 | bits          CONFIG; read on every step
+//     8  parent     Half  node index, 0 = the root  CONFIG, before it is open
+//    12  firstCell  Half                            CONFIG; release
+//    16  firstLimit Half                            CONFIG
+//    20  flags      Half  NodeFlag, depth << 24     CONFIG
+//    24  lastStep   Word  steady ns                 any step (sessions, and idle limits)
+//    32  dueAt      Word  steady ns of the first time limit to look at; max = none
+//    40  extras     Half  slab block: ladder and holdback
+//    44  rungs      Half  highest rung by complexity, a byte each
+//    48  row        Half  refusals in a row         any refusal
+//    52  toolCalls  Half                            FOLD
+//    56  reasonText Half  interned                  CONFIG
+//    60  misc       Half  complexity | state reason << 8
+//    64  meta       Half  slab block of a budget: name, owner, cost centre, purpose
+//    68  agent      Half  interned
+//    72  labels     Half  slab block
+//    76  firstChild, 80 next, 84 previous  Half     CONFIG
+//    88  childCount Half                            CONFIG
+//    92  refusals   Half                            any refusal
+//    96  opened     Word  steady ns
+//   104  steps      Word                            FOLD
+//   112  input      Word                            FOLD
+//   120  output     Word                            FOLD
+//
+// Cell (64 bytes): one meter of one node. All hot words share its line.
+//     0  committed  Word  spent + reserved          any step
+//     8  ceiling    Word  the most committed may reach now   CONFIG; release
+//    16  watermark  Word  wake the loop when committed reaches it
+//    24  spent[0], 32 spent[1]  Word                FOLD, copied, never edited in place
+//    40  stamp[0], 48 stamp[1]  Word  the batch that wrote it
+//    56  next       Half                            CONFIG; release
+//    60  kind       Half  meter | born << 5: steps whose epoch is older do not count here
+//
+// Limit (64 bytes): one limit of one node.                     CONFIG unless said
+//     0  amount     Word
+//     8  base[0], 16 base[1]  Word  what was settled when window w started, by w & 1
+//                   a rate: burst amount, nanoseconds of its period
+//                   a time limit: paused in total, paused since
+//    24  window     Word  start (unix s, calendar), bucket (rolling), arrival time (rate; any step)
+//    32  extra      Word
+//    40  node Half, 44 next Half
+//    48  kind       Half  meter | window << 8 | end << 16 | downgrade << 24
+//    52  alerts     Half  four percents, a byte each
+//    56  spec       Half  the runtime's table of window specifications
+//    60  fired      Half  alerts that were sent, and LimitFlag
+//
+// Record (320 bytes): see Journal.swift.
+
+public import Synchronization
+
+/// Bits of a node's state word; 0 means open.
+public enum StateBit {
+    public static let closed: Int64 = 1
+    public static let killed: Int64 = 2
+    public static let paused: Int64 = 4  // by somebody
+    public static let halted: Int64 = 8  // by a time limit that says halt
+    public static let held: Int64 = 16  // by a time limit that says pause
+    public static let recount: Int64 = 32  // a hint, not a stop
+    public static let free: Int64 = 64  // not in use
+    public static let stops: Int64 = closed | killed | paused | halted | held | free
+    public static let all: Int64 = 0xFFFF_FFFF
+}
+
+/// Bits of a node's flags.
+public enum NodeFlag {
+    public static let session: UInt32 = 1
+    public static let declared: UInt32 = 2
+    public static let rates: UInt32 = 4  // has a rate limit
+    public static let downgrades: UInt32 = 8  // a limit has a downgrade share
+    public static let observes: UInt32 = 16  // has an observed limit
+    public static let observed: UInt32 = 32  // everything here is observed
+    public static let idles: UInt32 = 64  // has an idle limit: every step marks lastStep
+    public static let limited: UInt32 = 128  // has at least one limit
+    public static let marked: UInt32 = 256  // waits in the attention queue
+    public static let rungCap: UInt32 = 512
+    public static let undeclared: UInt32 = 1024  // a session with no limited budget above it
+}
+
+/// Bits of a limit's `fired`, above the alerts' four and the downgrade's one.
+public enum LimitFlag {
+    public static let downgrade: UInt32 = 16
+    public static let refusing: UInt32 = 32
+    public static let observed: UInt32 = 64
+}
+
+public struct Node {
+    @usableFromInline let p: UnsafeMutableRawPointer
+    @inlinable @inline(__always) init(_ p: UnsafeMutableRawPointer) { self.p = p }
+    static let size = 128
+
+    @inline(__always) var state: Word { Word(p) }
+    @inline(__always) var parent: Half { Half(p + 8) }
+    @inline(__always) var firstCell: Half { Half(p + 12) }
+    @inline(__always) var firstLimit: Half { Half(p + 16) }
+    @inline(__always) var flags: Half { Half(p + 20) }
+    @inline(__always) var lastStep: Word { Word(p + 24) }
+    @inline(__always) var dueAt: Word { Word(p + 32) }
+    @inline(__always) var extras: Half { Half(p + 40) }
+    @inline(__always) var rungs: Half { Half(p + 44) }
+    @inline(__always) var row: Half { Half(p + 48) }
+    @inline(__always) var toolCalls: Half { Half(p + 52) }
+    @inline(__always) var reasonText: Half { Half(p + 56) }
+    @inline(__always) var misc: Half { Half(p + 60) }
+    @inline(__always) var meta: Half { Half(p + 64) }
+    @inline(__always) var agent: Half { Half(p + 68) }
+    @inline(__always) var labels: Half { Half(p + 72) }
+    @inline(__always) var firstChild: Half { Half(p + 76) }
+    @inline(__always) var next: Half { Half(p + 80) }
+    @inline(__always) var previous: Half { Half(p + 84) }
+    @inline(__always) var childCount: Half { Half(p + 88) }
+    @inline(__always) var refusals: Half { Half(p + 92) }
+    @inline(__always) var opened: Word { Word(p + 96) }
+    @inline(__always) var steps: Word { Word(p + 104) }
+    @inline(__always) var input: Word { Word(p + 112) }
+    @inline(__always) var output: Word { Word(p + 120) }
+
+    var generation: Int64 { state.value >> 32 }
+    var isSession: Bool { flags.value & NodeFlag.session != 0 }
+    var depth: UInt32 { flags.value >> 24 }
+    var complexity: Int { Int(misc.value & 0xFF) }
+    var stateReason: Reason { Reason(rawValue: Int32((misc.value >> 8) & 0xFF)) ?? .none }
+
+    func setStateReason(_ reason: Reason) {
+        misc.value = (misc.value & ~0xFF00) | (UInt32(reason.rawValue) << 8)
+    }
+}
+
+public struct Cell {
+    let p: UnsafeMutableRawPointer
+    @inline(__always) init(_ p: UnsafeMutableRawPointer) { self.p = p }
+    static let size = 64
+
+    @inline(__always) var committed: Word { Word(p) }
+    @inline(__always) var ceiling: Word { Word(p + 8) }
+    @inline(__always) var watermark: Word { Word(p + 16) }
+    @inline(__always) func spent(_ slot: Int) -> Word { Word(p + 24 + slot * 8) }
+    @inline(__always) func stamp(_ slot: Int) -> Word { Word(p + 40 + slot * 8) }
+    @inline(__always) var next: Half { Half(p + 56) }
+    @inline(__always) var kind: Half { Half(p + 60) }
+
+    @inline(__always) var meter: Int { Int(kind.value & 31) }
+    static let bornMax: UInt32 = (1 << 27) - 1
+
+    /// The slot that is right for batch `h`: the larger stamp not above it.
+    @inline(__always) func slot(at h: Int64) -> Int {
+        let a = stamp(0).loadAcquiring()
+        let b = stamp(1).loadAcquiring()
+        if a > h { return 1 }
+        if b > h { return 0 }
+        return a >= b ? 0 : 1
+    }
+}
+
+public struct LimitSlot {
+    let p: UnsafeMutableRawPointer
+    @inline(__always) init(_ p: UnsafeMutableRawPointer) { self.p = p }
+    static let size = 64
+
+    @inline(__always) var amount: Word { Word(p) }
+    @inline(__always) func base(_ slot: Int) -> Word { Word(p + 8 + slot * 8) }
+    @inline(__always) var window: Word { Word(p + 24) }
+    @inline(__always) var extra: Word { Word(p + 32) }
+    @inline(__always) var node: Half { Half(p + 40) }
+    @inline(__always) var next: Half { Half(p + 44) }
+    @inline(__always) var kind: Half { Half(p + 48) }
+    @inline(__always) var alerts: Half { Half(p + 52) }
+    @inline(__always) var spec: Half { Half(p + 56) }
+    @inline(__always) var fired: Half { Half(p + 60) }
+
+    @inline(__always) var meter: Int { Int(kind.value & 0xFF) }
+    @inline(__always) var windowKind: UInt8 { UInt8(truncatingIfNeeded: kind.value >> 8) }
+    @inline(__always) var end: UInt8 { UInt8(truncatingIfNeeded: kind.value >> 16) }
+    @inline(__always) var downgrade: Int64 { Int64(kind.value >> 24) }
+}
