@@ -17,7 +17,7 @@ minor() {
 }
 
 if found=$(command -v go) && [ "$(minor "$found" || echo 0)" -ge "$wanted" ] 2>/dev/null; then
-    dirname -- "$found"
+    echo "$(go env GOROOT)/bin"
     exit 0
 fi
 
@@ -31,4 +31,5 @@ if [ "$(minor "$venv/bin/go")" -lt "$wanted" ]; then
     echo "tools/go.sh: $venv/bin/go is older than Go 1.$wanted" >&2
     exit 1
 fi
-echo "$venv/bin"
+# The wrapper in the virtual environment starts Python first: name the real one.
+echo "$("$venv/bin/go" env GOROOT)/bin"
