@@ -20,11 +20,7 @@ type Step struct {
 // context's cause when it is done, and a *Decision when the step is refused; then the step is
 // nil, on which End does nothing.
 func (s *Session) Step(ctx context.Context, request Request) (*Step, error) {
-	step := Step{session: s}
-	if err := step.reserve(ctx, &request); err != nil {
-		return nil, err
-	}
-	return &step, nil
+	return s.reserve(ctx, &request, &Step{session: s})
 }
 
 // Tool reserves a call of a tool, at the tool's price.
@@ -32,16 +28,15 @@ func (s *Session) Tool(ctx context.Context, tool Tool) (*Step, error) {
 	return s.Step(ctx, Request{Tool: tool})
 }
 
-func (step *Step) reserve(ctx context.Context, request *Request) error {
+func (s *Session) reserve(ctx context.Context, request *Request, step *Step) (*Step, error) {
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
-	s := step.session
 	status := abiReserve(s.runtime.engine(), s.id, request, &step.Decision)
 	if status != OK {
-		return s.runtime.refused(status, &step.Decision)
+		return nil, s.runtime.refused(status, &step.Decision)
 	}
-	return nil
+	return step, nil
 }
 
 // Model is the model to call: the one wanted, or a lower rung.
