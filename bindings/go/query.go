@@ -130,14 +130,6 @@ func readText(fill func(buf []byte) (int, Status)) (string, Status) {
 	}
 }
 
-func parseLimits(engine *engine, flags uint32, text string) (canonical string, err error) {
-	canonical, _ = readText(func(buf []byte) (n int, _ Status) {
-		n, err = abiLimitsParse(engine, flags, text, buf)
-		return n, statusOf(err)
-	})
-	return canonical, err
-}
-
 func statusOf(err error) Status {
 	if e, ok := err.(*Error); ok {
 		return e.Status
@@ -145,8 +137,23 @@ func statusOf(err error) Status {
 	return OK
 }
 
-// ParseLimits reads limit text as Runtime.Budget takes it and returns its canonical form.
-func ParseLimits(text string) (string, error) { return parseLimits(nil, 0, text) }
+// ParseLimits reads limit text as Budget takes it and returns its canonical form. With a
+// runtime, which may be nil, the meters that it names are known.
+func ParseLimits(rt *Runtime, text string) (string, error) { return parseLimits(rt, 0, text) }
 
-// ParseSessionLimits reads limit text as Runtime.Session takes it.
-func ParseSessionLimits(text string) (string, error) { return parseLimits(nil, limitsSession, text) }
+// ParseSessionLimits reads limit text as Session takes it.
+func ParseSessionLimits(rt *Runtime, text string) (string, error) {
+	return parseLimits(rt, limitsSession, text)
+}
+
+func parseLimits(rt *Runtime, flags uint32, text string) (canonical string, err error) {
+	var engine *engine
+	if rt != nil {
+		engine = rt.engine()
+	}
+	canonical, _ = readText(func(buf []byte) (n int, _ Status) {
+		n, err = abiLimitsParse(engine, flags, text, buf)
+		return n, statusOf(err)
+	})
+	return canonical, err
+}

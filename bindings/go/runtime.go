@@ -130,13 +130,6 @@ func (rt *Runtime) SetLimits(id ID, limits ...string) error {
 	return rt.detailed(abiLimitsSet(rt.engine(), id, joined(limits)))
 }
 
-// ParseLimits reads limit text and returns its canonical form. Meters that the program has
-// named are known.
-func (rt *Runtime) ParseLimits(text string) (string, error) {
-	canonical, err := parseLimits(rt.engine(), 0, text)
-	return canonical, rt.detailed(err)
-}
-
 // TopUp adds an amount, "$5" or "200k tokens", to every limit that id has on that meter, until
 // its window ends or for a time (0 = does not expire by itself). It wakes what `then pause`
 // paused.

@@ -28,7 +28,7 @@ func (rt *Runtime) Session(ctx context.Context, path string, options ...SessionO
 }
 
 // Child opens a session below this one, for a sub-agent: what it spends counts here at once.
-// Without a deriving context of its own it should get one that comes from this session.
+// Whatever ctx is, the child's context also ends when this session is stopped.
 func (s *Session) Child(ctx context.Context, agent string, options ...SessionOption) (
 	context.Context, *Session, error) {
 	o := sessionOptions{parent: s.id, agent: agent}
