@@ -122,7 +122,7 @@ extension LimitScanner {
         if let unit = Word.units.first(where: { $0.word == joined }) {
             return error(found.lowerBound..<next.upperBound, "did you mean \(unit.word)?")
         }
-        let words = Word.units.map(\.word) + Word.times.map(\.word) + Word.calls + ["USD"]
+        let words = Word.units.map { $0.word } + Word.times.map { $0.word } + Word.calls + ["USD"]
         if let meant = Word.nearest(to: word, among: words) {
             return error(found, "\(word) is no unit; did you mean \(meant)?")
         }
@@ -146,11 +146,11 @@ extension LimitScanner {
             return Quantity(meter: time.meter, amount: nanos)
         }
         if self[unit] == UInt8(ascii: "m") && written.upperBound == unit + 1 && LimitScanner.isLetter(self[at]) {
-            let names = Word.units.map(\.word) + Word.calls + ["USD"]
+            let names = Word.units.map { $0.word } + Word.calls + ["USD"]
             if names.contains(where: { $0 == word }) { throw million(unit, first, prefix: "") }
         }
         if LimitScanner.isLetter(self[at]),
-            let meant = Word.nearest(to: word, among: Word.times.map(\.word))
+            let meant = Word.nearest(to: word, among: Word.times.map { $0.word })
         {
             throw error(found, "\(word) is no time; did you mean \(meant)?")
         }
@@ -204,7 +204,7 @@ extension LimitScanner {
         if let letter = spelledOut(found) {
             throw error(all, "\(bytes(all)) is written \(digits + [UInt8](letter))")
         }
-        let units = Word.units.map(\.word) + Word.times.map(\.word) + Word.calls + ["USD"]
+        let units = Word.units.map { $0.word } + Word.times.map { $0.word } + Word.calls + ["USD"]
         let rest = LimitScanner.multiplier(word[0]) == nil ? word : Array(word.dropFirst())
         if units.contains(where: { $0 == word || $0 == rest }) {
             let split = all.upperBound - (units.contains { $0 == word } ? word : rest).count

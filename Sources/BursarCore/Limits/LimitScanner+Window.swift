@@ -87,7 +87,7 @@ extension LimitScanner {
             default: break
             }
         }
-        let words = Word.calendar + Word.rates.map(\.word) + Word.windows
+        let words = Word.calendar + Word.rates.map { $0.word } + Word.windows
         if let meant = Word.nearest(to: word, among: words) {
             return error(found, "\(word) is no window; did you mean \(meant)?")
         }
