@@ -38,7 +38,9 @@ enum Decimal {
     static func appendShortest(_ value: UInt64, scale: Int, to text: inout [UInt8]) {
         var best: [UInt8] = []
         append(value, scale: scale, to: &best)
-        for (places, letter) in [(3, UInt8(ascii: "k")), (6, UInt8(ascii: "M")), (9, UInt8(ascii: "B"))]
+        for (places, letter) in [
+            (3, UInt8(ascii: "k")), (6, UInt8(ascii: "M")), (9, UInt8(ascii: "B")),
+        ]
         where scale + places <= 18 && value >= power(scale + places) {
             var text: [UInt8] = []
             append(value, scale: scale + places, to: &text)

@@ -126,6 +126,12 @@ enum Span {
     }
 }
 
+func + (text: [UInt8], word: StaticString) -> [UInt8] {
+    var text = text
+    text.append(word)
+    return text
+}
+
 extension [UInt8] {
     init(_ word: StaticString) {
         self = []
@@ -136,7 +142,9 @@ extension [UInt8] {
         word.withUTF8Buffer { append(contentsOf: $0) }
     }
 
-    fileprivate mutating func append(_ before: StaticString, _ percent: UInt8, _ after: StaticString) {
+    fileprivate mutating func append(
+        _ before: StaticString, _ percent: UInt8, _ after: StaticString
+    ) {
         append(before)
         Decimal.append(UInt64(percent), to: &self)
         append(after)

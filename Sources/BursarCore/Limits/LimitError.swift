@@ -88,6 +88,12 @@ struct Sentence: ExpressibleByStringInterpolation {
         }
     }
 
+    static func + (one: Sentence, other: Sentence) -> Sentence {
+        var sum = one
+        sum.bytes.append(contentsOf: other.bytes)
+        return sum
+    }
+
     /// At most `limit` bytes, with dots for what is missing and no half character.
     static func cut(_ text: [UInt8], to limit: Int) -> [UInt8] {
         guard text.count > limit else { return text }

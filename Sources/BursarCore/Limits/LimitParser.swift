@@ -27,9 +27,7 @@ public enum LimitParser {
         var scanner = try LimitScanner(text)
         scanner.skipBlanks()
         guard !scanner.atEnd else {
-            throw scanner.error(
-                0..<0,
-                "empty: no amount and no unit; did the shell eat `$20`? Use single quotes or `20 USD`")
+            throw scanner.error(0..<0, "empty: no amount and no unit; " + LimitScanner.shell)
         }
         if let list = try scanner.unlimited() { return list }
         var limits: [Limit] = []
@@ -45,7 +43,8 @@ public enum LimitParser {
             if let other = limits.first(where: { $0.overlaps(limit) }) {
                 throw scanner.error(
                     start..<scanner.at,
-                    "\(other.printHead()) and \(limit.printHead()) limit the same meter over the same window; keep one")
+                    "\(other.printHead()) and \(limit.printHead()) limit the same meter "
+                        + "over the same window; keep one")
             }
             limits.append(limit)
             scanner.skipBlanks()
@@ -71,7 +70,8 @@ public enum LimitParser {
             let found = scanner.word(at: scanner.at)
             throw scanner.error(
                 found,
-                "a top-up is one amount and nothing else, such as `$5`, so not \(scanner.bytes(found))")
+                "a top-up is one amount, such as `$5`, so not \(scanner.bytes(found))"
+            )
         }
         guard quantity.amount > 0 else {
             throw scanner.error(
@@ -124,7 +124,7 @@ extension LimitScanner {
         let head = start..<at
         let window = try window(of: quantity.meter, onSession: onSession, zone: zone)
         if window.kind == .rate && quantity.amount == 0 {
-            throw error(head, "a rate of zero lets nothing through; write \(bytes(head)) alone")
+            throw error(head, "a rate of zero lets nothing through; that is \(bytes(head)) alone")
         }
         if quantity.meter.isTime && quantity.amount == 0 {
             throw error(head, "\(bytes(head)) would be over at once; a time is above zero")
@@ -146,7 +146,7 @@ extension LimitScanner {
         if first == UInt8(ascii: "/") {
             throw error(
                 found,
-                "no amount and no unit; did the shell eat `$20`? Use single quotes or `20 USD`")
+                "no amount and no unit; " + LimitScanner.shell)
         }
         if first == UInt8(ascii: "'") || first == UInt8(ascii: "\"") {
             throw error(found, "a quote; quotes are for the shell, not part of a limit")
@@ -169,17 +169,17 @@ extension LimitScanner {
         let found = word(at: at)
         let word = bytes(found)
         let first = self[at]
-        let isJoint = ["and", "or", "plus"].contains { (joint: StaticString) in joint == word }
-        if LimitScanner.isDigit(first) || isJoint
-            || [UInt8(ascii: "$"), UInt8(ascii: ";"), UInt8(ascii: "&"), UInt8(ascii: "+")].contains(first)
-        {
+        if LimitScanner.isDigit(first) || first == UInt8(ascii: "$") {
             return error(found, "a comma separates limits; one is missing before \(word)")
+        }
+        if Word.separators.contains(where: { $0 == word }) {
+            return error(found, "a comma separates limits, not \(word)")
         }
         if first == UInt8(ascii: "/") || "per" == word {
             return error(found, "one window for a limit; write two: `$5/day, $20/month`")
         }
         if first == UInt8(ascii: "@") {
-            return error(found, "a zone touches the calendar word that it belongs to: `/day@Europe/Berlin`")
+            return error(found, "a time zone touches its calendar window: `/day@Europe/Berlin`")
         }
         if "from" == word {
             return error(found, "`from` goes with a week, month, quarter or year: `/month from 15`")
@@ -187,15 +187,16 @@ extension LimitScanner {
         if Word.ends.contains(where: { $0 == word }) {
             return error(found, "did you mean \([UInt8]("then ") + word)?")
         }
-        if (Word.calendar + Word.windows).contains(where: { $0 == word }) {
-            return error(found, "did you mean \([UInt8]("/") + word)?")
-        }
         if let meant = Word.nearest(to: word, among: Word.options + Word.joints) {
             return error(found, "\(word) is no option; did you mean \(meant)?")
         }
+        if let meant = Word.nearest(to: word, among: Word.calendar + Word.windows) {
+            return error(found, "did you mean \([UInt8]("/") + [UInt8](meant))?")
+        }
         return error(
             found,
-            "\(word) does not belong here; after the window come `alert`, `downgrade`, `burst`, `then` or a comma")
+            "\(word) does not belong here; after the window come "
+                + "`alert`, `downgrade`, `burst`, `then` or a comma")
     }
 
     func dollarsOnly(_ range: Range<Int>) -> LimitError {

@@ -8,7 +8,10 @@ struct Number {
     var range: Range<Int>
 }
 
-enum Scaled { case exact(Int64), tooFine, tooLarge }
+enum Scaled {
+    case exact(Int64)
+    case tooFine, tooLarge
+}
 
 extension LimitScanner {
     /// Reads digits with "_" between them and at most one point, then a
@@ -61,17 +64,19 @@ extension LimitScanner {
     private func refuseBadStart() throws(LimitError) {
         let first = self[at]
         if LimitScanner.isDigit(first) { return }
-        let range = at..<max(at + 1, word(at: at + 1).upperBound)
+        let found = run(from: at) { !LimitScanner.isBlank($0) && $0 != UInt8(ascii: ",") }
         if first == UInt8(ascii: "-") {
-            throw error(range, "\(bytes(range)) is negative; amounts are not")
+            throw error(found, "\(bytes(found)): amounts are not negative")
         }
         if first == UInt8(ascii: "+") {
-            throw error(range, "\(bytes(range)): amounts have no sign")
+            throw error(found, "\(bytes(found)): amounts have no sign")
         }
         if first == UInt8(ascii: ".") {
-            throw error(range, "a number needs a leading zero: `0.5`")
+            throw error(found, "\(bytes(found)): a number has a leading zero, as in `0.5`")
         }
-        let found = word(at: at)
+        guard !found.isEmpty else {
+            throw error(at - 1..<at, "after \(bytes(max(0, at - 1)..<at)) comes a number")
+        }
         throw error(found, "a number goes here, such as `5`, not \(bytes(found))")
     }
 
@@ -173,7 +178,7 @@ extension LimitScanner {
                     next.range.lowerBound..<at,
                     "\(bytes(next.range.lowerBound..<at)) is finer than a nanosecond")
             }
-            guard nanos >= 0, case let (sum, overflow) = total.addingReportingOverflow(nanos),
+            guard nanos >= 0, case (let sum, let overflow) = total.addingReportingOverflow(nanos),
                 !overflow
             else {
                 throw error(range, "\(bytes(range)) is above 292 years, the longest span there is")
@@ -198,8 +203,8 @@ extension LimitScanner {
             fraction = sum / 10
         }
         guard case .exact(let count) = scaled(Number(digits: whole, range: whole), by: 0),
-            case let (product, one) = count.multipliedReportingOverflow(by: unit), !one,
-            case let (sum, two) = product.addingReportingOverflow(fraction), !two
+            case (let product, let one) = count.multipliedReportingOverflow(by: unit), !one,
+            case (let sum, let two) = product.addingReportingOverflow(fraction), !two
         else { return -1 }
         return sum
     }
@@ -210,12 +215,12 @@ extension LimitScanner {
             let letter = number.range.upperBound - 1..<number.range.upperBound
             return error(
                 letter,
-                "`M` is a million, minutes are \(bytes(number.digits) + [UInt8(ascii: "m")])")
+                "`M` is a million, minutes are \(bytes(number.digits) + "m")")
         }
         let found = tail()
         if let letter = spelledOut(found) {
             return error(
-                range, "\(bytes(range)) is written \(bytes(number.digits) + [UInt8](letter))")
+                range, "\(bytes(range)) is written \(bytes(number.digits) + letter)")
         }
         return error(range, "\(bytes(range)) has no unit of time: s, m, h, d or w, as in `1h30m`")
     }

@@ -71,7 +71,8 @@ extension LimitScanner {
             let what = bytes(number.range.lowerBound..<end)
             throw error(
                 number.range,
-                "\(what) has no unit; did the shell eat `$20`? Use single quotes or `20 USD`, or write \(what + [UInt8](" tokens"))")
+                "\(what) has no unit; " + LimitScanner.shell
+                    + ", or write \(what + " tokens")")
         }
         guard !touches else {
             throw error(found, "a blank between number and unit")
@@ -89,18 +90,22 @@ extension LimitScanner {
                 word, "calls of which tool? `calls(web_search)` for one, `tool_calls` for all")
         }
         let name = run(from: at) {
-            $0 > 0x20 && $0 != UInt8(ascii: "(") && $0 != UInt8(ascii: ")") && $0 != UInt8(ascii: ",")
+            $0 > 0x20 && $0 != UInt8(ascii: "(") && $0 != UInt8(ascii: ")")
+                && $0 != UInt8(ascii: ",")
         }
         guard !name.isEmpty else {
-            throw error(word.lowerBound..<at, "a tool's name goes in the parentheses: `calls(web_search)`")
+            throw error(
+                word.lowerBound..<at, "a tool's name goes in the parentheses: `calls(web_search)`")
         }
         guard name.count <= LimitList.nameMax else {
-            throw error(name, "too long: a tool's name has at most \(number: LimitList.nameMax) bytes here")
+            throw error(
+                name, "too long: a tool's name has at most \(number: LimitList.nameMax) bytes here")
         }
         at = name.upperBound
         guard accept(")") else {
             throw error(
-                word.lowerBound..<at, "`calls(` without its `)`; a tool's name has no blank, comma or parenthesis")
+                word.lowerBound..<at,
+                "`calls(` without its `)`; a tool's name has no blank, comma or parenthesis")
         }
         return bytes(name)
     }
@@ -109,16 +114,21 @@ extension LimitScanner {
         let word = bytes(found)
         let amount = bytes(number.range)
         if Word.currencies.contains(where: { $0 == word }) { return dollarsOnly(found) }
-        if ["dollar", "dollars", "bucks"].contains(where: { (name: StaticString) in name == word }) {
-            return error(found, "dollars are written \([UInt8]("$") + amount) or \(amount + [UInt8](" USD"))")
+        if ["dollar", "dollars", "bucks"].contains(where: { (name: StaticString) in name == word })
+        {
+            return error(
+                found, "dollars are written \([UInt8]("$") + amount) or \(amount + " USD")"
+            )
         }
         if let letter = spelledOut(found) {
             return error(
-                found, "a time is written \(amount + [UInt8](letter)), as in \(amount + [UInt8](letter) + [UInt8](" wall"))")
+                found,
+                "a time is written \(amount + letter), as in \(amount + letter + " wall")")
         }
         // `tool calls`, `in flight`, `input tokens`: two words for one with "_".
-        let next = self.word(at: run(from: found.upperBound, while: LimitScanner.isBlank).upperBound)
-        let joined = word + [UInt8(ascii: "_")] + bytes(next)
+        let next = self.word(
+            at: run(from: found.upperBound, while: LimitScanner.isBlank).upperBound)
+        let joined = word + "_" + bytes(next)
         if let unit = Word.units.first(where: { $0.word == joined }) {
             return error(found.lowerBound..<next.upperBound, "did you mean \(unit.word)?")
         }
@@ -128,7 +138,8 @@ extension LimitScanner {
         }
         return error(
             found,
-            "\(word) is no unit and no meter that was named; units are tokens, input_tokens, output_tokens, fresh_tokens, steps, tool_calls, in_flight, calls(tool), USD")
+            "\(word) is no unit and no meter that was named; units are tokens, input_tokens, "
+                + "output_tokens, fresh_tokens, steps, tool_calls, in_flight, calls(tool), USD")
     }
 
     // MARK: - Times
@@ -145,7 +156,9 @@ extension LimitScanner {
             at = found.upperBound
             return Quantity(meter: time.meter, amount: nanos)
         }
-        if self[unit] == UInt8(ascii: "m") && written.upperBound == unit + 1 && LimitScanner.isLetter(self[at]) {
+        if self[unit] == UInt8(ascii: "m") && written.upperBound == unit + 1
+            && LimitScanner.isLetter(self[at])
+        {
             let names = Word.units.map { $0.word } + Word.calls + ["USD"]
             if names.contains(where: { $0 == word }) { throw million(unit, first, prefix: "") }
         }
@@ -161,7 +174,7 @@ extension LimitScanner {
 
     /// A count where a span should be: `10M wall`, `10 wall`.
     private func spanWanted(_ number: Number, _ word: [UInt8]) -> LimitError {
-        let minutes = bytes(number.digits) + [UInt8(ascii: "m")]
+        let minutes = bytes(number.digits) + "m"
         guard number.multiplier == 0 else {
             let letter = number.range.upperBound - 1..<number.range.upperBound
             return number.multiplier == 6
@@ -175,7 +188,7 @@ extension LimitScanner {
 
     /// `m` where a million was meant.
     private func million(_ letter: Int, _ number: Number, prefix: StaticString) -> LimitError {
-        let meant = [UInt8](prefix) + bytes(number.digits) + [UInt8(ascii: "M")]
+        let meant = [UInt8](prefix) + bytes(number.digits) + "M"
         return error(letter..<letter + 1, "`m` is minutes, a million is \(meant)")
     }
 
@@ -192,7 +205,7 @@ extension LimitScanner {
         if word.count == 1 {
             if word[0] == UInt8(ascii: "m") { throw million(at, number, prefix: prefix) }
             if word[0] == UInt8(ascii: "b") {
-                throw error(found, "a billion is \(digits + [UInt8(ascii: "B")])")
+                throw error(found, "a billion is \(digits + "B")")
             }
         }
         if word[0] | 0x20 == UInt8(ascii: "e") && word.dropFirst().allSatisfy(LimitScanner.isDigit)
@@ -202,15 +215,16 @@ extension LimitScanner {
         }
         if Word.currencies.contains(where: { $0 == word }) { throw dollarsOnly(found) }
         if let letter = spelledOut(found) {
-            throw error(all, "\(bytes(all)) is written \(digits + [UInt8](letter))")
+            throw error(all, "\(bytes(all)) is written \(digits + letter)")
         }
         let units = Word.units.map { $0.word } + Word.times.map { $0.word } + Word.calls + ["USD"]
         let rest = LimitScanner.multiplier(word[0]) == nil ? word : Array(word.dropFirst())
         if units.contains(where: { $0 == word || $0 == rest }) {
             let split = all.upperBound - (units.contains { $0 == word } ? word : rest).count
+            let apart = bytes(all.lowerBound..<split) + " " + bytes(split..<all.upperBound)
             throw error(
                 all,
-                "a blank between number and unit: \(bytes(all.lowerBound..<split) + [UInt8(ascii: " ")] + bytes(split..<all.upperBound))")
+                "a blank between number and unit: \(apart)")
         }
         throw error(
             found,
@@ -221,10 +235,15 @@ extension LimitScanner {
     /// separate limits. A group of three digits that stands as a count of its
     /// own, `$1,200 steps`, is two limits.
     private func refuseThousands(start: Int) throws(LimitError) {
-        guard self[start - 1] == UInt8(ascii: ","), LimitScanner.isDigit(self[start - 2]) else { return }
+        guard self[start - 1] == UInt8(ascii: ","), LimitScanner.isDigit(self[start - 2]) else {
+            return
+        }
         let group = run(from: start, while: LimitScanner.isDigit)
         let next = word(at: run(from: at, while: LimitScanner.isBlank).upperBound)
-        let hasUnit = LimitScanner.isLetter(self[next.lowerBound]) && !("USD" == bytes(next))
+        let word = bytes(next)
+        let hasUnit =
+            LimitScanner.isLetter(self[next.lowerBound])
+            && !((Word.options + Word.joints + ["USD"]).contains { $0 == word })
         let isGroup = group.count == 3 && self[start] == UInt8(ascii: "0")
         if isGroup || !hasUnit { throw decimalComma(start - 1) }
     }

@@ -27,10 +27,12 @@ extension LimitScanner {
         guard !takesNone else {
             let window = run(from: at, while: LimitScanner.isWord)
             let end = window.isEmpty ? joint.upperBound : window.upperBound
-            throw error(mark..<end, "\(Word.unit(of: meter, isOne: false) ?? "time") takes no window")
+            throw error(
+                mark..<end, "\(Word.unit(of: meter, isOne: false) ?? "time") takes no window")
         }
         guard !atEnd && !sees(",") else {
-            throw error(joint, "a window goes after \(bytes(joint)): `/day`, `/5h`, `/min` or `/session`")
+            throw error(
+                joint, "a window goes after \(bytes(joint)): `/day`, `/5h`, `/min` or `/session`")
         }
         if LimitScanner.isDigit(self[at]) || sees(".") || sees("-") { return try rolling() }
         return try named(onSession: onSession, zone: zone, total: total)
@@ -40,11 +42,14 @@ extension LimitScanner {
         let start = at
         let nanos = try spanAlone()
         guard nanos >= Span.second else {
-            throw error(start..<at, "\(bytes(start..<at)) is too short: a rolling window has at least `1s`")
+            throw error(
+                start..<at, "\(bytes(start..<at)) is too short: a rolling window has at least `1s`")
         }
         let touching = tail()
         guard touching.isEmpty else {
-            throw error(start..<touching.upperBound, "\(bytes(start..<touching.upperBound)) is no span; one is written `1h30m`")
+            throw error(
+                start..<touching.upperBound,
+                "\(bytes(start..<touching.upperBound)) is no span; one is written `1h30m`")
         }
         return Window(.rolling, spanNanos: nanos)
     }
@@ -93,7 +98,8 @@ extension LimitScanner {
         }
         return error(
             found,
-            "\(word) is no window; they are hour, day, week, month, quarter, year, session, total, s, min, or a span such as `5h`")
+            "\(word) is no window; they are hour, day, week, month, quarter, year, session, total, "
+                + "s, min, or a span such as `5h`")
     }
 
     /// Reads `@Area/City`, or nothing: UTC, which is empty.
@@ -109,21 +115,23 @@ extension LimitScanner {
         at = found.upperBound
         if "UTC" == name || "Etc/UTC" == name { return [] }
         guard name.count <= LimitList.nameMax else {
-            throw error(found, "too long for a time zone; an IANA name is wanted: `Europe/Berlin`")
+            throw error(found, "too long for an IANA name, such as `Europe/Berlin`")
         }
         guard case .unknown(let suggestion) = answer(name) else { return name }
         if let meant = Word.abbreviations.first(where: { $0.word == name })?.zone {
-            throw error(found, "\(name) is no time zone: an IANA name is wanted; did you mean \(meant)?")
+            throw error(found, "\(name) is not an IANA name; did you mean \(meant)?")
         }
         let isOffset = name.contains { LimitScanner.isDigit($0) || $0 == UInt8(ascii: "+") }
         if isOffset {
             throw error(
-                found, "\(name) is no time zone: an IANA name is wanted, such as `Europe/Berlin`, which knows its clock changes")
+                found,
+                "\(name) is not an IANA name, such as `Europe/Berlin`: offsets change"
+            )
         }
         if let suggestion {
-            throw error(found, "\(name) is no time zone: an IANA name is wanted; did you mean \(suggestion)?")
+            throw error(found, "\(name) is not an IANA name; did you mean \(suggestion)?")
         }
-        throw error(found, "\(name) is no time zone: an IANA name is wanted, such as `Europe/Berlin`")
+        throw error(found, "\(name) is not an IANA name, such as `Europe/Berlin`")
     }
 
     /// Reads ` from 15` or ` from wed`, or nothing: where the unit begins.
@@ -134,7 +142,8 @@ extension LimitScanner {
             return unit.firstDay
         }
         guard unit >= .week else {
-            throw error(keyword, "`from` goes with a week, month, quarter or year, not with \(unit.word)")
+            throw error(
+                keyword, "`from` goes with a week, month, quarter or year, not with \(unit.word)")
         }
         at = keyword.upperBound
         skipBlanks()
@@ -147,18 +156,25 @@ extension LimitScanner {
         if unit == .week {
             if let day = Word.weekdays.firstIndex(where: { $0 == value }) { return day }
             let three = Array(value.prefix(3))
-            if let meant = Word.nearest(to: three, among: Word.weekdays), !LimitScanner.isDigit(value[0]) {
+            if let meant = Word.nearest(to: three, among: Word.weekdays),
+                !LimitScanner.isDigit(value[0])
+            {
                 throw error(found, "a week begins on a weekday; did you mean \(meant)?")
             }
             throw error(found, "a week begins on a weekday, mon to sun, not \(value)")
         }
         var day = 0
         for byte in value.prefix(3) {
-            guard LimitScanner.isDigit(byte) else { day = 0; break }
+            guard LimitScanner.isDigit(byte) else {
+                day = 0
+                break
+            }
             day = day * 10 + Int(byte - UInt8(ascii: "0"))
         }
         guard value.count <= 2 && day >= 1 && day <= 28 else {
-            throw error(found, "a \(unit.word) begins on a day from 1 to 28, which every month has, not \(value)")
+            throw error(
+                found,
+                "a \(unit.word) begins on a day from 1 to 28, which every month has, not \(value)")
         }
         return day
     }
@@ -197,7 +213,7 @@ extension LimitScanner {
         let word = bytes(option)
         if "then" == word { return error(option, "`then` what? halt, pause, throttle or observe") }
         if "burst" == word { return error(option, "`burst` of how much? `burst 10`") }
-        return error(option, "\(word) at which share? \(word + [UInt8](" 80%"))")
+        return error(option, "\(word) at which share? \(word + " 80%")")
     }
 
     private mutating func alerts(of limit: inout Limit) throws(LimitError) {
@@ -219,7 +235,8 @@ extension LimitScanner {
     private mutating func skipToShare() -> Bool {
         let blanks = run(from: at, while: LimitScanner.isBlank)
         let digits = run(from: blanks.upperBound, while: LimitScanner.isDigit)
-        guard !blanks.isEmpty && !digits.isEmpty && self[digits.upperBound] == UInt8(ascii: "%") else {
+        guard !blanks.isEmpty && !digits.isEmpty && self[digits.upperBound] == UInt8(ascii: "%")
+        else {
             return false
         }
         at = blanks.upperBound
@@ -265,7 +282,9 @@ extension LimitScanner {
         let found = word(at: at)
         let word = bytes(found)
         at = found.upperBound
-        if let index = Word.ends.firstIndex(where: { $0 == word }), let end = End(rawValue: UInt8(index)) {
+        if let index = Word.ends.firstIndex(where: { $0 == word }),
+            let end = End(rawValue: UInt8(index))
+        {
             return end
         }
         if let meant = Word.nearest(to: word, among: Word.ends) {

@@ -46,8 +46,9 @@ struct LimitScanner {
         return start..<end
     }
 
-    /// The word at `start`, or, where none begins, the next byte that is not blank.
+    /// The word at `start`, or the one byte there that begins none; empty at the end.
     func word(at start: Int) -> Range<Int> {
+        let start = min(start, text.count)
         let word = run(from: start, while: LimitScanner.isWord)
         return word.isEmpty ? start..<min(start + 1, text.count) : word
     }
@@ -55,6 +56,9 @@ struct LimitScanner {
     func error(_ range: Range<Int>, _ sentence: Sentence) -> LimitError {
         LimitError(text, range, sentence)
     }
+
+    /// What is left when a shell has put a variable's value in place of `$20`.
+    static let shell: Sentence = "did the shell eat `$20`? Use single quotes or `20 USD`"
 
     static func isBlank(_ byte: UInt8) -> Bool {
         byte == UInt8(ascii: " ") || (byte >= 9 && byte <= 10) || byte == 13

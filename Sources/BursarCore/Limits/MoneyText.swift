@@ -31,10 +31,12 @@ public enum MoneyText {
         case .exact(let picos): return picos
         case .tooFine:
             throw scanner.error(
-                number.range, "\(scanner.bytes(number.range)) is finer than a pico-dollar per token")
+                number.range, "\(scanner.bytes(number.range)) is finer than a pico-dollar per token"
+            )
         case .tooLarge:
             throw scanner.error(
-                number.range, "\(scanner.bytes(number.range)) is above $9,223,372 per token, the most there is")
+                number.range,
+                "\(scanner.bytes(number.range)) is above $9,223,372 per token, the most there is")
         }
     }
 

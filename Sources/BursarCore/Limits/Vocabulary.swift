@@ -24,6 +24,8 @@ enum Word {
     static let options: [StaticString] = ["alert", "downgrade", "burst", "then"]
     static let joints: [StaticString] = ["per", "from"]
     static let windows: [StaticString] = ["session", "total"]
+    /// What people put between limits instead of a comma.
+    static let separators: [StaticString] = [";", "&", "+", "|", "and", "or", "plus"]
 
     /// Money that is not dollars, and other ways to say dollars.
     static let currencies: [StaticString] = [
