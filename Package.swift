@@ -25,6 +25,7 @@ let package = Package(
         .target(name: "CPlatform"),
         .target(name: "BursarCore", dependencies: ["CPlatform", "CLibuv"], swiftSettings: core),
         .target(name: "BursarABI", dependencies: ["BursarCore", "CBursar"], swiftSettings: core),
+        .executableTarget(name: "window-dump", dependencies: ["BursarCore"]),
         .testTarget(name: "BursarCoreTests", dependencies: ["BursarCore"]),
     ]
 )

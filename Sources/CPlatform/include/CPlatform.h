@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "zonefile.h"
+
 #define BURSAR__CLOCK_UNIX 0   /* CLOCK_REALTIME */
 #define BURSAR__CLOCK_STEADY 1 /* CLOCK_MONOTONIC */
 
