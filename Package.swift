@@ -26,6 +26,7 @@ let package = Package(
         .target(name: "CPrices"),
         .target(name: "BursarCore", dependencies: ["CPlatform", "CLibuv", "CPrices"], swiftSettings: core),
         .target(name: "BursarABI", dependencies: ["BursarCore", "CBursar"], swiftSettings: core),
+        .executableTarget(name: "price-eval", dependencies: ["BursarCore"]),
         .testTarget(name: "BursarCoreTests", dependencies: ["BursarCore"]),
     ]
 )

@@ -40,6 +40,7 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
     private var previous: [Int32]  // by set: the one of an earlier date, 0 = none
     private var nowUnix: Int64
     private var nextUnix: Int64 = .max
+    private var hasNewNames = false  // a name without prices of its own got some
 
     private static var builtIn: Int32 { Int32(bursar__price_models()) }
 
@@ -234,6 +235,7 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
                 try take(entry.sets, for: model)
             } else {
                 models[Int(model)] = Model(alias: try number(bytes: entry.aliasOf))
+                hasNewNames = true
             }
         }
         update()
@@ -262,6 +264,7 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
             }
             last = same != 0 ? same : try add(rows, after: last)
         }
+        if old == 0 { hasNewNames = true }
         models[Int(model)] = Model(last: last)
     }
 
@@ -304,10 +307,14 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         scheduleNext()
     }
 
-    /// After any change of prices: names may mean other models now.
+    /// After any change of prices. Names without prices of their own may mean
+    /// other models now.
     private func update() {
-        for model in 1..<Int32(models.count)
-        where models[Int(model)].last == 0 && models[Int(model)].alias == 0 { resolve(model) }
+        if hasNewNames {
+            for model in 1..<Int32(models.count)
+            where models[Int(model)].last == 0 && models[Int(model)].alias == 0 { resolve(model) }
+            hasNewNames = false
+        }
         for model in 1..<Int32(models.count) { publish(model) }
         publishDearest()
         scheduleNext()

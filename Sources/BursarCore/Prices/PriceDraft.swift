@@ -68,6 +68,12 @@ extension PriceRow {
         }
     }
 
+    var isFree: Bool {
+        var sum: Int64 = 0
+        RateClass.each { sum |= self[$0] }
+        return sum == 0
+    }
+
     /// Gives what is open the rate of its whole.
     mutating func close() {
         func fill(_ c: RateClass, _ rate: Int64) { if self[c] == PriceRow.open { self[c] = rate } }
@@ -107,6 +113,16 @@ struct PriceDraft {
             var row = PriceRow.blank(variant, above: above)
             row[c] = newValue
             rows.append(row)
+        }
+    }
+
+    var isBlank: Bool { rows.isEmpty }
+
+    /// Opens cache writes at 0: in a source that means that they are not charged extra.
+    mutating func dropFreeCacheWrites() {
+        for i in rows.indices {
+            if rows[i].cache_write == 0 { rows[i].cache_write = PriceRow.open }
+            if rows[i].cache_write_1h == 0 { rows[i].cache_write_1h = PriceRow.open }
         }
     }
 
