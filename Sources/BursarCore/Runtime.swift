@@ -75,7 +75,7 @@ public final class Runtime: @unchecked Sendable {
         }
         let book: PriceBook
         do {
-            book = try PriceBook()
+            book = try PriceBook(unixNow: bursar__clock(BURSAR__CLOCK_UNIX) / 1_000_000_000)
         } catch {
             bursar__unmap(page, Core.pageBytes)
             throw error
