@@ -74,7 +74,7 @@ public final class Runtime: @unchecked Sendable {
             throw Failure(.memory, "no memory for a handle of 4096 bytes")
         }
         let book: PriceBook
-        do {
+        do throws(Failure) {
             book = try PriceBook(unixNow: bursar__clock(BURSAR__CLOCK_UNIX) / 1_000_000_000)
         } catch {
             bursar__unmap(page, Core.pageBytes)
@@ -101,7 +101,7 @@ public final class Runtime: @unchecked Sendable {
         core.rollingAt.value = .max
         core.signal.value = Signal.empty | Signal.resting
         let runtime: Runtime
-        do {
+        do throws(Failure) {
             runtime = try Runtime(core, segment, book, options)
         } catch {
             bursar__unmap(page, Core.pageBytes)

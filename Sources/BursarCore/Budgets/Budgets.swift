@@ -152,7 +152,7 @@ extension Runtime {
         try configuring { () throws(Failure) in
             let i = try resolve(id)
             let top: TopUp
-            do {
+            do throws(LimitError) {
                 top = try amount.withUnsafeBufferPointer { (bytes) throws(LimitError) in
                     try LimitParser.parseTopUp(bytes, meterKnown: { self.meter(named: $0) != nil })
                 }

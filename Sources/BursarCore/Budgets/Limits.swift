@@ -4,7 +4,7 @@
 extension Runtime {
     /// Reads limit text as it stands on a budget or a session.
     func parse(_ text: [UInt8], onSession: Bool) throws(Failure) -> LimitList {
-        do {
+        do throws(LimitError) {
             return try text.withUnsafeBufferPointer { (bytes) throws(LimitError) in
                 try LimitParser.parse(
                     bytes, onSession: onSession, meterKnown: { self.meter(named: $0) != nil },
@@ -16,7 +16,7 @@ extension Runtime {
     }
 
     static func zoneAnswer(_ name: [UInt8]) -> ZoneAnswer {
-        do {
+        do throws(ZoneError) {
             _ = try WindowTable.zones.find(name: name)
             return .known
         } catch {

@@ -21,7 +21,7 @@ struct WindowTable {
     static let zones = ZoneCatalog()
 
     private static func zone(_ name: [UInt8]) throws(Failure) -> Zone {
-        do {
+        do throws(ZoneError) {
             return try zones.find(name: name)
         } catch {
             throw Failure(.zone, bytes: error.sentence(for: name))

@@ -70,10 +70,6 @@ public enum Decimal {
 }
 
 extension [UInt8] {
-    mutating func append(_ text: StaticString) {
-        append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
-    }
-
     mutating func append(decimal value: Int64) {
         var digits: [UInt8] = []
         var rest = value.magnitude

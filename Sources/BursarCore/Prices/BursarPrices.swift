@@ -124,9 +124,9 @@ struct BursarPrices {
         }
         let start = try scanner.mark()
         let text = try scanner.string()
-        do throws(Failure) {
+        do throws(LimitError) {
             draft[variant, above, rate] =
-                rate == .request ? try Amount.money(text.raw) : try Amount.rate(text.raw)
+                rate == .request ? try MoneyText.parse(text.raw) : try MoneyText.parseRate(text.raw)
         } catch {
             throw scanner.failure(error.sentence, at: start + Int(error.column))
         }

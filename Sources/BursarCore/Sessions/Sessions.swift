@@ -56,7 +56,7 @@ extension Runtime {
 
         let i = try addNode(parent: parent, flags: NodeFlag.session)
         let node = core.node(Int(i))
-        do {
+        do throws(Failure) {
             node.misc.value = UInt32(options.complexity)
             node.agent.value = try intern(options.agent)
             node.labels.value = try makeLabels(options.labels)
@@ -158,7 +158,7 @@ extension Runtime {
         let p = slab.address(block)
         let sorted = labels.sorted { $0.key.lexicographicallyPrecedes($1.key) }
         for (k, label) in sorted.enumerated() {
-            do {
+            do throws(Failure) {
                 let key = try intern(label.key)
                 p.storeBytes(of: key, toByteOffset: 4 + k * 8, as: UInt32.self)
                 p.storeBytes(of: Int32(k + 1), as: Int32.self)
