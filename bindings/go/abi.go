@@ -5,13 +5,15 @@
 // Every function of bursar.h, in the header's order, and nothing else: the only
 // file that calls C. What a step passes already has C's layout; other structs
 // are filled and read here. The library keeps no pointer that it is given.
+//
+// bursar.h is a link to the project's header, so that Go builds again when it
+// changes; a module fetched without the project finds the installed one.
 
 package bursar
 
 /*
-#cgo CFLAGS: -I${SRCDIR}/../../include
 #cgo LDFLAGS: -lbursar
-#include <bursar.h>
+#include "bursar.h"
 */
 import "C"
 

@@ -27,6 +27,6 @@ package bursar
 #cgo nocallback bursar_read
 #cgo noescape bursar_events_poll
 #cgo nocallback bursar_events_poll
-#include <bursar.h>
+#include "bursar.h"
 */
 import "C"

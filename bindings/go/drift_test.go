@@ -47,7 +47,7 @@ var absent = map[string]string{
 
 func header(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("../../include/bursar.h")
+	text, err := os.ReadFile("bursar.h")
 	must(t, err)
 	return string(text)
 }

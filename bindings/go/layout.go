@@ -9,7 +9,7 @@
 package bursar
 
 /*
-#include <bursar.h>
+#include "bursar.h"
 */
 import "C"
 
