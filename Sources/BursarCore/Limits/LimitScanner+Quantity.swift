@@ -132,8 +132,7 @@ extension LimitScanner {
         if let unit = Word.units.first(where: { $0.word == joined }) {
             return error(found.lowerBound..<next.upperBound, "did you mean \(unit.word)?")
         }
-        let words = Word.units.map { $0.word } + Word.times.map { $0.word } + Word.calls + ["USD"]
-        if let meant = Word.nearest(to: word, among: words) {
+        if let meant = Word.nearest(to: word, among: Word.afterNumbers) {
             return error(found, "\(word) is no unit; did you mean \(meant)?")
         }
         return error(
@@ -159,8 +158,9 @@ extension LimitScanner {
         if self[unit] == UInt8(ascii: "m") && written.upperBound == unit + 1
             && LimitScanner.isLetter(self[at])
         {
-            let names = Word.units.map { $0.word } + Word.calls + ["USD"]
-            if names.contains(where: { $0 == word }) { throw million(unit, first, prefix: "") }
+            if Word.ofCounts.contains(where: { $0 == word }) {
+                throw million(unit, first, prefix: "")
+            }
         }
         if LimitScanner.isLetter(self[at]),
             let meant = Word.nearest(to: word, among: Word.times.map { $0.word })
@@ -199,32 +199,25 @@ extension LimitScanner {
         let all = number.range.lowerBound..<found.upperBound
         let digits = [UInt8](prefix) + bytes(number.digits)
         let word = bytes(found)
-        if number.range != number.digits || word.count == 1 && word[0] == UInt8(ascii: "_") {
-            throw error(all, "\(bytes(all)): one multiplier, k, M or B, and then a blank")
-        }
-        if word.count == 1 {
-            if word[0] == UInt8(ascii: "m") { throw million(at, number, prefix: prefix) }
-            if word[0] == UInt8(ascii: "b") {
-                throw error(found, "a billion is \(digits + "B")")
-            }
-        }
-        if word[0] | 0x20 == UInt8(ascii: "e") && word.dropFirst().allSatisfy(LimitScanner.isDigit)
-            || word[0] == UInt8(ascii: "x")
-        {
-            throw error(all, "\(bytes(all)): plain digits, please: `1000` or `1k`")
+        if "m" == word { throw million(at, number, prefix: prefix) }
+        if "b" == word { throw error(found, "a billion is \(digits + "B")") }
+        let isExponent =
+            word[0] | 0x20 == UInt8(ascii: "e")
+            && word.dropFirst().allSatisfy(LimitScanner.isDigit)
+        let isHexadecimal = "0" == bytes(number.digits) && word[0] | 0x20 == UInt8(ascii: "x")
+        if isExponent || isHexadecimal {
+            throw error(all, "\(bytes(all)): plain digits, such as `1000` or `1k`")
         }
         if Word.currencies.contains(where: { $0 == word }) { throw dollarsOnly(found) }
         if let letter = spelledOut(found) {
             throw error(all, "\(bytes(all)) is written \(digits + letter)")
         }
-        let units = Word.units.map { $0.word } + Word.times.map { $0.word } + Word.calls + ["USD"]
-        let rest = LimitScanner.multiplier(word[0]) == nil ? word : Array(word.dropFirst())
-        if units.contains(where: { $0 == word || $0 == rest }) {
-            let split = all.upperBound - (units.contains { $0 == word } ? word : rest).count
-            let apart = bytes(all.lowerBound..<split) + " " + bytes(split..<all.upperBound)
-            throw error(
-                all,
-                "a blank between number and unit: \(apart)")
+        let isMultiplied = LimitScanner.multiplier(word[0]) != nil
+        let unit = isMultiplied ? Array(word.dropFirst()) : word
+        if Word.afterNumbers.contains(where: { $0 == unit }) {
+            let end = found.upperBound - unit.count
+            let apart = bytes(all.lowerBound..<end) + " " + unit
+            throw error(all, "a blank between number and unit: \(apart)")
         }
         throw error(
             found,

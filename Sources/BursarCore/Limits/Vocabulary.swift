@@ -14,6 +14,8 @@ enum Word {
         ("wall", .wall), ("idle", .idle), ("unattended", .unattended),
     ]
     static let calls: [StaticString] = ["calls", "call"]
+    static let ofCounts = units.map { $0.word } + calls + ["USD"]
+    static let afterNumbers = ofCounts + times.map { $0.word }
     static let calendar: [StaticString] = ["hour", "day", "week", "month", "quarter", "year"]
     static let rates: [(word: StaticString, nanos: Int64)] = [
         ("min", Span.minute), ("minute", Span.minute),
