@@ -76,10 +76,23 @@ struct LimitRow {
     var expected: [UInt8]
     var column: Int32
 
+    /// Tests/, three levels up.
+    private static let folder = URL(fileURLWithPath: #filePath)
+        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+
+    /// The code in the first column of a table of docs/limits.md.
+    static func codeInReference(under heading: String) throws -> [String] {
+        let file = folder.deletingLastPathComponent().appendingPathComponent("docs/limits.md")
+        let lines = try String(contentsOf: file, encoding: .utf8).components(separatedBy: "\n")
+        let section = lines.drop { $0 != heading }.dropFirst().prefix { !$0.hasPrefix("## ") }
+        return section.filter { $0.hasPrefix("| `") }.flatMap { row in
+            let cell = row.components(separatedBy: " | ")[0].components(separatedBy: "`")
+            return stride(from: 1, to: cell.count, by: 2).map { cell[$0] }
+        }
+    }
+
     static func all() throws -> [LimitRow] {
-        let table = URL(fileURLWithPath: #filePath)
-            .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-            .appendingPathComponent("limits.tsv")
+        let table = folder.appendingPathComponent("limits.tsv")
         var rows: [LimitRow] = []
         let lines = try String(contentsOf: table, encoding: .utf8)
             .split(separator: "\n", omittingEmptySubsequences: false)

@@ -29,6 +29,20 @@ import Testing
         }
     }
 
+    @Test func theReferenceShowsWhatIsReadAndWhatIsRefused() throws {
+        let examples = try LimitRow.codeInReference(under: "## Examples")
+        #expect(examples.count >= 16)
+        for text in examples {
+            let answer = parseLimits(Array(text.utf8))
+            #expect(answer.failure.map { string($0.sentence) } == nil, "\(text)")
+        }
+        let refusals = try LimitRow.codeInReference(under: "## Refusals")
+        #expect(refusals.count >= 20)
+        for text in refusals {
+            #expect(parseLimits(Array(text.utf8)).failure != nil, "\(text)")
+        }
+    }
+
     @Test func parsingWhatWasPrintedGivesTheSameLimits() {
         var chance = Chance(state: 20_260_101)
         for round in 0..<10_000 {
@@ -80,7 +94,8 @@ import Testing
 
     @Test func everyPrefixOfALongListIsAnswered() {
         let text = Array(
-            "$500/month@Europe/Berlin from 15 alert 50% 80% downgrade 90% then pause, 60 steps/min burst 10, 1h30m wall, 3 calls(web_search) per week from sun, 5 USD"
+            ("$500/month@Europe/Berlin from 15 alert 50% 80% downgrade 90% then pause, "
+                + "60 steps/min burst 10, 1h30m wall, 3 calls(web_search) per week from sun, 5 USD")
                 .utf8)
         for end in 0...text.count {
             let prefix = Array(text[..<end])
