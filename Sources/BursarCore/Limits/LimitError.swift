@@ -97,6 +97,6 @@ struct Sentence: ExpressibleByStringInterpolation {
     /// At most `limit` bytes, with dots for what is missing. (Only ASCII is ever that long.)
     static func cut(_ text: [UInt8], to limit: Int) -> [UInt8] {
         guard text.count > limit else { return text }
-        return text.prefix(limit - 3) + "..."
+        return Array(text.prefix(limit - 3)) + "..."
     }
 }
