@@ -84,7 +84,7 @@ struct Sentence: ExpressibleByStringInterpolation {
         }
 
         mutating func appendInterpolation(number: Int) {
-            Decimal.append(UInt64(max(0, number)), to: &bytes)
+            Digits.append(UInt64(max(0, number)), to: &bytes)
         }
     }
 

@@ -1,6 +1,6 @@
 // The words of limit text, and the one that somebody may have meant.
 
-enum Word {
+enum Vocabulary {
     /// Every unit of a count; plurals first, since suggestions take the first best.
     static let units: [(word: StaticString, meter: Meter)] = [
         ("tokens", .tokens), ("steps", .steps), ("tool_calls", .toolCalls),
@@ -131,9 +131,9 @@ func == (word: StaticString, bytes: [UInt8]) -> Bool {
 }
 
 extension CalendarUnit {
-    var word: StaticString { Word.calendar[Int(rawValue)] }
+    var word: StaticString { Vocabulary.calendar[Int(rawValue)] }
 }
 
 extension End {
-    var word: StaticString { Word.ends[Int(rawValue)] }
+    var word: StaticString { Vocabulary.ends[Int(rawValue)] }
 }
