@@ -118,20 +118,17 @@ extension LimitScanner {
             throw error(found, "too long for an IANA name, such as `Europe/Berlin`")
         }
         guard case .unknown(let suggestion) = answer(name) else { return name }
-        if let meant = Vocabulary.abbreviations.first(where: { $0.word == name })?.zone {
-            throw error(found, "\(name) is not an IANA name; did you mean \(meant)?")
+        guard let suggestion else {
+            throw error(found, "\(name) is not an IANA name, such as `Europe/Berlin`")
         }
+        // UTC+2, GMT-3, +05:30: a fixed zone may fit, but is seldom what was meant.
         let isOffset = name.contains { LimitScanner.isDigit($0) || $0 == UInt8(ascii: "+") }
-        if isOffset {
-            throw error(
-                found,
-                "\(name) is not an IANA name, such as `Europe/Berlin`: offsets change"
-            )
-        }
-        if let suggestion {
-            throw error(found, "\(name) is not an IANA name; did you mean \(suggestion)?")
-        }
-        throw error(found, "\(name) is not an IANA name, such as `Europe/Berlin`")
+        throw error(
+            found,
+            isOffset
+                ? "\(name) is not an IANA name; write one such as `Europe/Berlin`, "
+                    + "or \(suggestion) for one offset all year"
+                : "\(name) is not an IANA name; did you mean \(suggestion)?")
     }
 
     /// Reads ` from 15` or ` from wed`, or nothing: where the unit begins.

