@@ -27,6 +27,7 @@ let package = Package(
         .target(name: "BursarCore", dependencies: ["CPlatform", "CLibuv", "CPrices"], swiftSettings: core),
         .target(name: "BursarABI", dependencies: ["BursarCore", "CBursar"], swiftSettings: core),
         .executableTarget(name: "price-eval", dependencies: ["BursarCore"]),
+        .executableTarget(name: "window-dump", dependencies: ["BursarCore"]),
         .testTarget(name: "BursarCoreTests", dependencies: ["BursarCore"]),
     ]
 )

@@ -48,7 +48,7 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
     public static var asOfUnix: Int64 { bursar__price_as_of() }
 
     /// A book with the built-in table: no parsing, no hashing. `unixNow` in seconds.
-    public init(unixNow: Int64) throws(Failure) {
+    public init(unixNow: Int64 = 0) throws(Failure) {
         guard let tables = bursar__map(PriceIndex.bytes) else {
             throw Failure(.memory, "no memory for the price book")
         }

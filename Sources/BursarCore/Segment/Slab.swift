@@ -64,6 +64,16 @@ final class Slab {
         return text.withUnsafeBytes { memcmp(p + 8, $0.baseAddress, text.count) == 0 }
     }
 
+    /// The text's block, without another reference; nil when nobody uses it.
+    func find(_ text: [UInt8]) -> UInt32? {
+        var h = Slab.hash(text)
+        while let block = interned[h] {
+            if equals(block, text) { return block }
+            h &+= 0x9E37_79B9_7F4A_7C15
+        }
+        return nil
+    }
+
     /// The text's block, with one more reference; 0 for the empty text; nil when full.
     func intern(_ text: [UInt8]) -> UInt32? {
         if text.isEmpty { return 0 }

@@ -1,0 +1,36 @@
+// The windows that limits use: a small table of distinct ones, so that a limit
+// holds a number, and a zone is read once. Guarded by the config lock.
+
+struct WindowTable {
+    private(set) var windows: [Window] = [Window(.total)]
+    private var calendars: [CalendarWindow?] = [nil]
+
+    /// The window's number; zones are loaded here, once.
+    mutating func number(_ window: Window) throws(Failure) -> UInt32 {
+        if let i = windows.firstIndex(of: window) { return UInt32(i) }
+        var calendar: CalendarWindow?
+        if window.kind == .calendar {
+            calendar = CalendarWindow(
+                unit: window.unit, zone: try zone(window.zone), from: window.from)
+        }
+        windows.append(window)
+        calendars.append(calendar)
+        return UInt32(windows.count - 1)
+    }
+
+    private func zone(_ name: [UInt8]) throws(Failure) -> Zone {
+        do {
+            return try ZoneCatalog.shared.find(name)
+        } catch {
+            throw Failure(.zone, bytes: error.sentence)
+        }
+    }
+
+    func window(_ number: UInt32) -> Window { windows[Int(number)] }
+
+    /// Start and end, in unix seconds, of the calendar window that holds an instant.
+    func bounds(_ number: UInt32, unix: Int64) -> (start: Int64, end: Int64) {
+        guard let calendar = calendars[Int(number)] else { return (0, .max) }
+        return calendar.bounds(containing: unix)
+    }
+}
