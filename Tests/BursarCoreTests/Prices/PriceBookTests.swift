@@ -10,8 +10,8 @@ import Testing
         for name in [
             "gpt-4o", "gpt-4o-mini", "gpt-5", "o3", "claude-opus-4-5", "claude-haiku-4-5",
             "claude-sonnet-4-5", "gemini/gemini-2.5-pro", "gemini-2.5-flash", "deepseek-chat",
-            "mistral-large-latest", "xai/grok-4.20", "command-r-plus", "dashscope/qwen3-max",
-            "groq/llama-3.3-70b-versatile", "us.amazon.nova-pro-v1:0", "text-embedding-3-small",
+            "mistral-large-latest", "mistral/mistral-small-latest", "grok-4.7", "o1", "gpt-4-turbo", "command-a-03-2025", "dashscope/qwen3-max",
+            "groq/openai/gpt-oss-120b", "us.amazon.nova-pro-v1:0", "text-embedding-3-small",
         ] {
             #expect(try book.set(of: name) != 0, "\(name)")
         }
@@ -25,7 +25,7 @@ import Testing
         #expect(Set(ids).count == names.count)
         try book.override("gpt-4o", Rates(1, 2))
         try book.override("nobody/knows-me", Rates(3, 4))
-        for i in 0..<2000 { _ = try book.id("model \(i)") }
+        for i in 0..<500 { _ = try book.id("model \(i)") }
         #expect(try names.map { try book.id($0) } == ids)
         #expect(ids.map { book.name($0).map { String(decoding: $0, as: UTF8.self) } } == names)
         #expect(book.name(0) == nil && book.name(-1) == nil && book.name(.max) == nil)
@@ -51,7 +51,7 @@ import Testing
     }
 
     @Test(arguments: [
-        "gpt-4", "gpt-4o-", "gpt-4o-x", "gpt-4o-mini-mini", "my-gpt-4o", "gpt-4o-2024-13-01",
+        "gpt-40", "gpt-4o-", "gpt-4o-x", "gpt-4o-mini-mini", "my-gpt-4o", "gpt-4o-2024-13-01",
         "gpt-4o-1024-08-06", "gpt-4o-20240832", "GPT-4o", "openai/", "-latest", ":0", "ft:",
         "-v1:0", "x", "openai/openai/", "us.", "gpt-4o-2024-08-06-x", "gpt-4o-v:0",
     ])
@@ -175,7 +175,7 @@ import Testing
         await withTaskGroup(of: Bool.self) { group in
             for writer in 1...2 {
                 group.addTask {
-                    for i in 1...2000 {
+                    for i in 1...200 {
                         let rate = Int64(i * writer)
                         _ = try? book.override("hot", Rates(rate, rate * 2))
                         _ = try? book.id("name \(i) \(writer)")

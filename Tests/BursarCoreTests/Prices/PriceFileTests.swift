@@ -124,10 +124,10 @@ import Testing
         usage.inputTokens = 200_001
         #expect(
             try book.quote(try book.id("hütte 2"), variant: .standard, usage: usage)
-                == 400_002_000 + 10_000_000)
+                == 410_002_000)
         #expect(
             try book.quote(try book.id("hütte"), variant: .batch, usage: usage)
-                == 200_001_000 + 10_000_000)
+                == 210_001_000)
         usage.inputTokens = 10
         usage.audioInputTokens = 4
         usage.imageInputTokens = 3
@@ -137,22 +137,22 @@ import Testing
         usage.imageOutputTokens = 1
         #expect(
             try book.quote(try book.id("house"), variant: .standard, usage: usage)
-                == 3000 + 24_000 + 24_000 + 8000 + 25_000 + 14_000 + 9000 + 10_000_000)
+                == 10_107_000)
         usage.cacheReadInputTokens = 2
         usage.cacheReadAudioInputTokens = 1
         #expect(
             try book.quote(try book.id("house"), variant: .standard, usage: usage)
-                == 2000 + 100 + 600 + 18_000 + 24_000 + 8000 + 25_000 + 14_000 + 9000 + 10_000_000)
+                == 10_100_700)
     }
 
     @Test(arguments: [
         ("", 1, 1), ("[]", 1, 1), ("{", 1, 2), ("{} x", 1, 4), (#"{"a" 1}"#, 1, 6),
-        (#"{"a": {}"#, 1, 9), (#"{"a": {},}"#, 1, 10), (#"{"a": {"input_cost_per_token": 01}}"#, 1, 34),
-        ("{\"a\":\n {\"input_cost_per_token\": -1}}", 2, 26), (#"{"a": 3}"#, 1, 7),
+        (#"{"a": {}"#, 1, 9), (#"{"a": {},}"#, 1, 10), (#"{"a": {"input_cost_per_token": 01}}"#, 1, 33),
+        ("{\"a\":\n {\"input_cost_per_token\": -1}}", 2, 27), (#"{"a": 3}"#, 1, 7),
         (#"{"a": {"x": "\q"}}"#, 1, 14), (#"{"a": {"x": "\ud800"}}"#, 1, 14), (#"{"a": {"x": 1.}}"#, 1, 15),
         (#"{"a": {"x": nul}}"#, 1, 13), (#"{"a": {"output_cost_per_token": 1001}}"#, 1, 33),
         (#"{"": {}}"#, 1, 5), ("{\"a\u{1}\": {}}", 1, 4), (#"{"a": {"x": +1}}"#, 1, 13),
-        (#"{"models": {}, "format": "bursar-prices-1"}"#, 1, 27),
+        (#"{"models": {}, "format": "bursar-prices-1"}"#, 1, 26),
         (#"{"format": "bursar-prices-2"}"#, 1, 29),
         (#"{"format": "bursar-prices-1", "model": {}}"#, 1, 39),
         (#"{"format": "bursar-prices-1", "models": {"a": {"input": "$1/M"}}}"#, 1, 47),
@@ -188,7 +188,7 @@ import Testing
             #"{"a": {"mode": "chat", "input_cost_per_token": 1.5e-06, "output_cost_per_token_above_200k_tokens_batches": 2, "tiered_pricing": [{"range": [0, 1], "input_cost_per_token": 1}], "x": [true, null, -1.5E+3]}}"#,
         ]
         var dice = Dice(state: 3)
-        for _ in 0..<20_000 {
+        for _ in 0..<5000 {
             var bytes = [UInt8](seeds[Int(dice.upTo(1))].utf8)
             for _ in 0...dice.upTo(3) {
                 let i = Int(dice.upTo(Int64(bytes.count - 1)))
