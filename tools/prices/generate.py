@@ -32,7 +32,7 @@ PROVIDERS = {
 }
 MAKERS = {"gemini", "mistral", "xai", "deepseek", "dashscope", "moonshot", "zai", "cohere"}
 BEDROCK = re.compile(r"(?:(?:global|us|eu)\.)?(?:amazon|anthropic|meta|deepseek)\.")
-SKIP = re.compile(r"llama2|titan-text|claude-v|claude-instant|^together-ai-|^fireworks_ai/[^/]*$|-vision-|-exp$|-beta|experimental|-exp-|learnlm|/routers/|-tts|robotics|deep-research|daybreak|rosalind|cyber")
+SKIP = re.compile(r"llama2|titan-|prompt-guard|claude-v|claude-instant|^together-ai-|^fireworks_ai/[^/]*$|-vision-|-exp$|-beta|experimental|-exp-|learnlm|/routers/|-tts|robotics|deep-research|daybreak|rosalind|cyber")
 GRACE = datetime.timedelta(days=130)  # a model is still called for a while after its end was announced
 KIB_MAX = 120
 
@@ -236,7 +236,7 @@ def wanted(name, entry, as_of):
 
 
 def choose(prices, book, as_of):
-    """The names to carry: what is wanted, without what resolves to the same price,
+    """The names to carry, and the aliases beside them: what is wanted, without what resolves to the same price,
     and with whatever would otherwise resolve to another price than its own."""
     names = {n for n in prices if wanted(n, book[n], as_of)}
     for name in sorted(names, key=len, reverse=True):
@@ -244,10 +244,12 @@ def choose(prices, book, as_of):
         if shorter and prices[shorter] == prices[name]:
             names.discard(name)
     while True:
-        wrong = [n for n in prices if n not in names
-                 and (found := resolve(n, names)) and prices[found] != prices[n]]
+        aliases = bare(names, book)
+        known = names | aliases.keys()
+        wrong = [n for n in prices if n not in names and (found := resolve(n, known))
+                 and prices[aliases.get(found, found)] != prices[n]]
         if not wrong:
-            return sorted(names)
+            return sorted(names), aliases
         names.update(wrong)
 
 
@@ -303,8 +305,7 @@ def main():
     for name, entry in book.items():
         if table := price(name, entry):
             prices[name] = table
-    names = choose(prices, book, options.as_of)
-    aliases = bare(names, book)
+    names, aliases = choose(prices, book, options.as_of)
 
     rows, first, shared = [], [], {}
     dearest = [0] * len(CLASSES)
