@@ -90,7 +90,7 @@ public struct RollingBuckets: Sendable {
     /// `floor(nanos * 60 / span)`.
     private func bucket(at nanos: Int64) -> Int64 {
         let spans = floorDivide(nanos, spanNanos)
-        let rest = nanos - spans * spanNanos  // 0 ..< span
+        let rest = nanos &- spans &* spanNanos  // 0 ..< span, though the product may wrap
         let product = rest.multipliedFullWidth(by: RollingBuckets.count)
         return spans * RollingBuckets.count + spanNanos.dividingFullWidth(product).quotient
     }
