@@ -64,7 +64,7 @@ struct ZoneFile {
         ("Berlin", "unknown Europe/Berlin"), ("New_York", "unknown America/New_York"),
         ("Qqqqqqqq/Zzzzzzz", "unknown "), ("UTC+2", "offset Etc/GMT-2"), ("GMT-03:00", "offset Etc/GMT+3"),
         ("+05:30", "offset "), ("UTC+0", "offset UTC"), ("utc+14", "offset Etc/GMT-14"),
-        ("UTC-14", "offset "), ("+", "malformed"), ("UTC+", "unknown UTC"), ("-1:2:3:4:5:6:7", "malformed"),
+        ("UTC-14", "offset "), ("+", "unknown "), ("UTC+", "unknown UTC"), ("-1:2:3:4:5:6:7", "malformed"),
     ])
     func aNameThatNamesNoZoneIsRefusedWithOneSuggestion(name: String, expected: String) throws {
         let error = try #require(throws: ZoneError.self) {
