@@ -59,7 +59,7 @@ struct ZoneFile {
         ("Europe/Zürich", "malformed"), ("tzdata.zi", "malformed"), ("New York", "malformed"),
         (String(repeating: "A", count: 65), "malformed"), ("localtime", "unknown "),
         ("right/UTC", "unknown "), ("posix/UTC", "unknown "), ("America/", "unknown "), ("leapseconds", "unknown "),
-        ("UTC/UTC", "unknown UTC"), ("IST", "unknown Asia/Kolkata"), ("pst", "unknown America/Los_Angeles"),
+        ("UTC/UTC", "unknown Etc/UTC"), ("UTCC", "unknown UTC"), ("IST", "unknown Asia/Kolkata"), ("pst", "unknown America/Los_Angeles"),
         ("Europe/Berln", "unknown Europe/Berlin"), ("europe/berlin", "unknown Europe/Berlin"),
         ("Berlin", "unknown Europe/Berlin"), ("New_York", "unknown America/New_York"),
         ("Qqqqqqqq/Zzzzzzz", "unknown "), ("UTC+2", "offset Etc/GMT-2"), ("GMT-03:00", "offset Etc/GMT+3"),
