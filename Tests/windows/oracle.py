@@ -20,7 +20,9 @@ from datetime import date, datetime, timedelta, timezone
 DAY = 86_400
 AROUND = sorted(
     sign * delta
-    for delta in (1, 59, 1_799, 1_800, 1_801, 3_599, 3_600, 3_601, 7_200, 43_200, DAY - 1, DAY, DAY + 1)
+    for delta in (
+        1, 59, 1_799, 1_800, 1_801, 3_599, 3_600, 3_601, 7_200, 43_200, DAY - 1, DAY, DAY + 1
+    )
     for sign in (-1, 1)
 ) + [0]
 TRICKY = [

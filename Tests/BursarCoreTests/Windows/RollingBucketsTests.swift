@@ -20,7 +20,8 @@ private struct Rolling {
 
     mutating func advance(to now: Int64, lastSettled: Int64? = nil) {
         buckets.advance(
-            to: now, settledByNow: settled, lastSettledNanos: lastSettled, current: &current, ring: ring)
+            to: now, settledByNow: settled, lastSettledNanos: lastSettled, current: &current,
+            ring: ring)
     }
 
     mutating func settle(_ amount: Int64, at now: Int64) {
@@ -28,7 +29,9 @@ private struct Rolling {
         history.append((now, amount))
     }
 
-    func used(at now: Int64) -> Int64 { settled - buckets.base(at: now, current: current, ring: ring) }
+    func used(at now: Int64) -> Int64 {
+        settled - buckets.base(at: now, current: current, ring: ring)
+    }
 
     /// What was settled after `time`.
     func settled(after time: Int64) -> Int64 {
@@ -38,7 +41,9 @@ private struct Rolling {
 
 @Suite struct RollingBucketsTests {
     static let second: Int64 = 1_000_000_000
-    static let spans: [Int64] = [second, 60 * second, 5 * 3_600 * second, 7 * 86_400 * second, 1_234_567_891]
+    static let spans: [Int64] = [
+        second, 60 * second, 5 * 3_600 * second, 7 * 86_400 * second, 1_234_567_891,
+    ]
 
     /// The loop comes at every boundary.
     @Test(arguments: spans)
@@ -145,10 +150,15 @@ private struct Rolling {
             rolling.advance(to: now)
             let used = rolling.used(at: now)
             let wanted = rolling.settled - used + Int64.random(in: 1...used, using: &chance)
-            let time = rolling.buckets.timeNanos(ofBase: wanted, current: rolling.current, ring: rolling.ring)
+            let time = rolling.buckets.timeNanos(
+                ofBase: wanted, current: rolling.current, ring: rolling.ring)
             #expect(time > now)
-            #expect(rolling.buckets.base(at: time - 1, current: rolling.current, ring: rolling.ring) < wanted)
-            #expect(rolling.buckets.base(at: time, current: rolling.current, ring: rolling.ring) >= wanted)
+            #expect(
+                rolling.buckets.base(at: time - 1, current: rolling.current, ring: rolling.ring)
+                    < wanted)
+            #expect(
+                rolling.buckets.base(at: time, current: rolling.current, ring: rolling.ring)
+                    >= wanted)
         }
     }
 

@@ -32,7 +32,8 @@ struct ZoneFile {
     }
 
     var bytes: [UInt8] {
-        version == 0 ? block(timeBytes: 4) : block(timeBytes: 4) + block(timeBytes: 8) + [UInt8](footer.utf8)
+        version == 0
+            ? block(timeBytes: 4) : block(timeBytes: 4) + block(timeBytes: 8) + [UInt8](footer.utf8)
     }
 
     func zone() throws -> Zone { try Zone(name: [UInt8]("Test/Zone".utf8), file: bytes) }
@@ -55,16 +56,21 @@ struct ZoneFile {
 
     @Test(arguments: [
         ("..", "malformed"), ("../../etc/passwd", "malformed"), ("/etc/localtime", "malformed"),
-        ("Europe/../Europe/Berlin", "malformed"), ("Europe/Berlin\0", "malformed"), (" ", "malformed"),
+        ("Europe/../Europe/Berlin", "malformed"), ("Europe/Berlin\0", "malformed"),
+        (" ", "malformed"),
         ("Europe/Zürich", "malformed"), ("tzdata.zi", "malformed"), ("New York", "malformed"),
         (String(repeating: "A", count: 65), "malformed"), ("localtime", "unknown "),
-        ("right/UTC", "unknown "), ("posix/UTC", "unknown "), ("America/", "unknown "), ("leapseconds", "unknown "),
-        ("UTC/UTC", "unknown Etc/UTC"), ("UTCC", "unknown UTC"), ("IST", "unknown Asia/Kolkata"), ("pst", "unknown America/Los_Angeles"),
+        ("right/UTC", "unknown "), ("posix/UTC", "unknown "), ("America/", "unknown "),
+        ("leapseconds", "unknown "),
+        ("UTC/UTC", "unknown Etc/UTC"), ("UTCC", "unknown UTC"), ("IST", "unknown Asia/Kolkata"),
+        ("pst", "unknown America/Los_Angeles"),
         ("Europe/Berln", "unknown Europe/Berlin"), ("europe/berlin", "unknown Europe/Berlin"),
         ("Berlin", "unknown Europe/Berlin"), ("New_York", "unknown America/New_York"),
-        ("Qqqqqqqq/Zzzzzzz", "unknown "), ("UTC+2", "offset Etc/GMT-2"), ("GMT-03:00", "offset Etc/GMT+3"),
+        ("Qqqqqqqq/Zzzzzzz", "unknown "), ("UTC+2", "offset Etc/GMT-2"),
+        ("GMT-03:00", "offset Etc/GMT+3"),
         ("+05:30", "offset "), ("UTC+0", "offset UTC"), ("utc+14", "offset Etc/GMT-14"),
-        ("UTC-14", "offset "), ("+", "unknown "), ("UTC+", "unknown UTC"), ("-1:2:3:4:5:6:7", "malformed"),
+        ("UTC-14", "offset "), ("+", "unknown "), ("UTC+", "unknown UTC"),
+        ("-1:2:3:4:5:6:7", "malformed"),
     ])
     func aNameThatNamesNoZoneIsRefusedWithOneSuggestion(name: String, expected: String) throws {
         let error = try #require(throws: ZoneError.self) {
@@ -73,8 +79,10 @@ struct ZoneFile {
         let found: String
         switch error {
         case .malformed: found = "malformed"
-        case .unknown(let suggestion): found = "unknown " + String(decoding: suggestion, as: UTF8.self)
-        case .offset(let suggestion): found = "offset " + String(decoding: suggestion, as: UTF8.self)
+        case .unknown(let suggestion):
+            found = "unknown " + String(decoding: suggestion, as: UTF8.self)
+        case .offset(let suggestion):
+            found = "offset " + String(decoding: suggestion, as: UTF8.self)
         default: found = "\(error)"
         }
         #expect(found == expected)
@@ -91,31 +99,53 @@ struct ZoneFile {
 
     @Test func theSuggestionForEachAbbreviationIsAnInstalledZone() {
         let installed = ZoneCatalog.installedNames()
-        for word in ["ACST", "AKST", "ART", "BRT", "CAT", "EAT", "GST", "ICT", "NZST", "PHT", "TRT", "WIB", "Z"] {
-            #expect(installed.contains(ZoneHint.nearest(to: [UInt8](word.utf8), among: installed)), "\(word)")
+        for word in [
+            "ACST", "AKST", "ART", "BRT", "CAT", "EAT", "GST", "ICT", "NZST", "PHT", "TRT", "WIB",
+            "Z",
+        ] {
+            #expect(
+                installed.contains(ZoneHint.nearest(to: [UInt8](word.utf8), among: installed)),
+                "\(word)")
         }
     }
 
     @Test func versionOneHas32BitTimesAndNoRule() throws {
-        let zone = try ZoneFile(version: 0, transitions: [(-100, 1), (100, 0)], offsets: [0, -3_600]).zone()
+        let zone = try ZoneFile(
+            version: 0, transitions: [(-100, 1), (100, 0)], offsets: [0, -3_600]
+        ).zone()
         #expect([-101, -100, 99, 100, 1 << 35].map(zone.offset(at:)) == [0, -3_600, -3_600, 0, 0])
     }
 
     @Test func aTransitionBefore1901IsReadFrom64Bits() throws {
-        let zone = try ZoneFile(transitions: [(-10_000_000_000, 1)], offsets: [0, 60], footer: "\n\n").zone()
+        let zone = try ZoneFile(
+            transitions: [(-10_000_000_000, 1)], offsets: [0, 60], footer: "\n\n"
+        ).zone()
         #expect(zone.offset(at: -10_000_000_001) == 0)
         #expect(zone.offset(at: -10_000_000_000) == 60 && zone.offset(at: 1 << 40) == 60)
     }
 
     /// Unix seconds at which daylight saving time starts and ends in 2021 and in 2024, a leap year.
-    @Test(arguments: [
-        ("CET-1CEST,M3.5.0,M10.5.0/3", [1_616_893_200, 1_635_642_000, 1_711_846_800, 1_729_990_800]),
-        ("AAA0BBB,J60/0,J365/1", [1_614_556_800, 1_640_908_800, 1_709_251_200, 1_735_603_200]),
-        ("AAA0BBB,59/0,364/1", [1_614_556_800, 1_640_908_800, 1_709_164_800, 1_735_516_800]),
-        ("<-02>2<-01>,M3.5.0/-1,M10.5.0/0", [1_616_893_200, 1_635_642_000, 1_711_846_800, 1_729_990_800]),
-        ("EET-2EEST,M3.4.4/50,M10.4.4/50", [1_616_803_200, 1_635_548_400, 1_711_756_800, 1_729_897_200]),
-        ("IST-1GMT0,M10.5.0,M3.5.0/1", [1_635_642_000, 1_616_893_200, 1_729_990_800, 1_711_846_800]),
-    ] as [(String, [Int64])])
+    @Test(
+        arguments: [
+            (
+                "CET-1CEST,M3.5.0,M10.5.0/3",
+                [1_616_893_200, 1_635_642_000, 1_711_846_800, 1_729_990_800]
+            ),
+            ("AAA0BBB,J60/0,J365/1", [1_614_556_800, 1_640_908_800, 1_709_251_200, 1_735_603_200]),
+            ("AAA0BBB,59/0,364/1", [1_614_556_800, 1_640_908_800, 1_709_164_800, 1_735_516_800]),
+            (
+                "<-02>2<-01>,M3.5.0/-1,M10.5.0/0",
+                [1_616_893_200, 1_635_642_000, 1_711_846_800, 1_729_990_800]
+            ),
+            (
+                "EET-2EEST,M3.4.4/50,M10.4.4/50",
+                [1_616_803_200, 1_635_548_400, 1_711_756_800, 1_729_897_200]
+            ),
+            (
+                "IST-1GMT0,M10.5.0,M3.5.0/1",
+                [1_635_642_000, 1_616_893_200, 1_729_990_800, 1_711_846_800]
+            ),
+        ] as [(String, [Int64])])
     func rulesOfEveryFormAreFollowed(text: String, moments: [Int64]) throws {
         let rule = try #require(ZoneRule([UInt8](text.utf8)[...]))
         let daylight = try #require(rule.daylight)
@@ -143,9 +173,12 @@ struct ZoneFile {
     }
 
     @Test(arguments: [
-        "", "A0", "UTC", "UTC25", "UTC0,", "UTC0X", "CET-1CEST", "CET-1CEST,M3.5.0", "CET-1CEST,M3.5.0,M13.5.0",
-        "CET-1CEST,M3.6.0,M10.5.0", "CET-1CEST,M3.5.7,M10.5.0", "CET-1CEST,J0,J365", "CET-1CEST,0,366",
-        "CET-1CEST,M3.5.0/168,M10.5.0", "CET-1CEST,M3.5.0/2:60,M10.5.0", "<+03-3", "<>", "CET-1CEST,M3.5.0,M10.5.0 ",
+        "", "A0", "UTC", "UTC25", "UTC0,", "UTC0X", "CET-1CEST", "CET-1CEST,M3.5.0",
+        "CET-1CEST,M3.5.0,M13.5.0",
+        "CET-1CEST,M3.6.0,M10.5.0", "CET-1CEST,M3.5.7,M10.5.0", "CET-1CEST,J0,J365",
+        "CET-1CEST,0,366",
+        "CET-1CEST,M3.5.0/168,M10.5.0", "CET-1CEST,M3.5.0/2:60,M10.5.0", "<+03-3", "<>",
+        "CET-1CEST,M3.5.0,M10.5.0 ",
         "CET-99999999999999999999", "CET-1CEST,M3.5.99999999999999999999,M10.5.0", "-1", "<",
     ])
     func malformedRulesAreRefused(text: String) {
@@ -156,7 +189,8 @@ struct ZoneFile {
         let wrong: [ZoneFile] = [
             ZoneFile(transitions: [(5, 0), (5, 0)]), ZoneFile(transitions: [(5, 0), (4, 0)]),
             ZoneFile(transitions: [(5, 1)]), ZoneFile(offsets: []), ZoneFile(offsets: [93_601]),
-            ZoneFile(offsets: [.min]), ZoneFile(leaps: 1), ZoneFile(footer: "\nUTC0"), ZoneFile(footer: ""),
+            ZoneFile(offsets: [.min]), ZoneFile(leaps: 1), ZoneFile(footer: "\nUTC0"),
+            ZoneFile(footer: ""),
             ZoneFile(footer: "UTC0\n"), ZoneFile(footer: "\nnonsense\n"),
         ]
         for file in wrong { #expect(throws: ZoneError.self) { try file.zone() } }
@@ -165,7 +199,8 @@ struct ZoneFile {
 
     @Test func aFileCutOffAnywhereIsRefused() throws {
         let bytes = ZoneFile(
-            transitions: [(1, 1), (2, 0)], offsets: [0, 60], footer: "\nCET-1CEST,M3.5.0,M10.5.0/3\n"
+            transitions: [(1, 1), (2, 0)], offsets: [0, 60],
+            footer: "\nCET-1CEST,M3.5.0,M10.5.0/3\n"
         ).bytes
         _ = try Zone(name: [], file: bytes)
         for count in 0..<bytes.count {
@@ -183,7 +218,8 @@ struct ZoneFile {
         for _ in 0..<20_000 {
             var bytes = good
             for _ in 0...Int.random(in: 0...3, using: &chance) {
-                bytes[Int.random(in: 0..<bytes.count, using: &chance)] = UInt8.random(in: 0...255, using: &chance)
+                bytes[Int.random(in: 0..<bytes.count, using: &chance)] = UInt8.random(
+                    in: 0...255, using: &chance)
             }
             guard let zone = try? Zone(name: [], file: bytes) else { continue }
             accepted += 1
