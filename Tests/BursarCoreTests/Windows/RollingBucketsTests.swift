@@ -48,7 +48,7 @@ private struct Rolling {
     /// The loop comes at every boundary.
     @Test(arguments: spans)
     func spendLeavesLateByAtMostASixtiethAndNeverEarly(span: Int64) {
-        var chance = Chance(seed: 17)
+        var chance = SplitMix(seed: 17)
         var now = Int64.random(in: 0...(1 << 60), using: &chance)
         var rolling = Rolling(spanNanos: span, at: now)
         defer { rolling.ring.deallocate() }
@@ -71,7 +71,7 @@ private struct Rolling {
     /// The loop may come late, or not for several spans; the clock may be set back.
     @Test(arguments: spans)
     func spendNeverLeavesEarlyHoweverLateTheLoop(span: Int64) {
-        var chance = Chance(seed: 19)
+        var chance = SplitMix(seed: 19)
         var time = Int64.random(in: 0...(1 << 60), using: &chance)
         var setBack: Int64 = 0
         var rolling = Rolling(spanNanos: span, at: time)
@@ -91,6 +91,30 @@ private struct Rolling {
             if Bool.random(using: &chance) { rolling.advance(to: now) }
             #expect(rolling.current >= before)
             #expect(rolling.used(at: now) >= rolling.settled(after: time - span + inTime))
+        }
+    }
+
+    /// What had been settled by the boundary is known: a late loop is late, never early.
+    @Test(arguments: spans)
+    func spendNeverLeavesEarlyWhenItsTimeIsKnown(span: Int64) {
+        var chance = SplitMix(seed: 29)
+        var now = Int64.random(in: 0...(1 << 60), using: &chance)
+        var rolling = Rolling(spanNanos: span, at: now)
+        defer { rolling.ring.deallocate() }
+        for _ in 0..<4_000 {
+            let far = [span / 100, span / 20, span * 3].randomElement(using: &chance) ?? span
+            now += Int64.random(in: 1...far, using: &chance)
+            if Bool.random(using: &chance) {
+                rolling.settle(Int64.random(in: 0...9, using: &chance), at: now)
+            }
+            if Bool.random(using: &chance) {
+                let boundary = rolling.buckets.boundaryNanos(at: now)
+                #expect(boundary <= now && rolling.buckets.nextBoundaryNanos(after: boundary) > now)
+                rolling.buckets.advance(
+                    to: now, settledByNow: rolling.settled - rolling.settled(after: boundary - 1),
+                    lastSettledNanos: boundary - 1, current: &rolling.current, ring: rolling.ring)
+            }
+            #expect(rolling.used(at: now) >= rolling.settled(after: now - span))
         }
     }
 
@@ -138,7 +162,7 @@ private struct Rolling {
     }
 
     @Test func theTimeThatARefusalNamesIsWhenTheBaseIsThere() {
-        var chance = Chance(seed: 23)
+        var chance = SplitMix(seed: 23)
         let span = 3_600 * Self.second
         var now: Int64 = 0
         var rolling = Rolling(spanNanos: span, at: now)

@@ -213,7 +213,7 @@ struct ZoneFile {
             transitions: [(1_000_000, 1), (20_000_000, 0)], offsets: [0, 3_600],
             footer: "\nCET-1CEST,M3.5.0,M10.5.0/3\n"
         ).bytes
-        var chance = Chance(seed: 7)
+        var chance = SplitMix(seed: 7)
         var accepted = 0
         for _ in 0..<20_000 {
             var bytes = good
@@ -238,7 +238,7 @@ struct ZoneFile {
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): the same numbers from the same seed.
-struct Chance: RandomNumberGenerator {
+struct SplitMix: RandomNumberGenerator {
     var state: UInt64
     init(seed: UInt64) { state = seed }
 
