@@ -30,8 +30,10 @@ PROVIDERS = {
     "deepseek", "xai", "groq", "together_ai", "fireworks_ai", "cerebras", "bedrock", "bedrock_converse",
     "cohere", "cohere_chat", "dashscope", "moonshot", "zai",
 }
-BEDROCK = re.compile(r"(?:(?:global|us|eu)\.)?(?:amazon|anthropic|meta|mistral|cohere|deepseek|qwen|openai)\.")
-SKIP = re.compile(r"-beta|experimental|-exp-|learnlm|/routers/|-tts|robotics|deep-research|daybreak|rosalind|cyber")
+MAKERS = {"gemini", "mistral", "xai", "deepseek", "dashscope", "moonshot", "zai", "cohere"}
+BEDROCK = re.compile(r"(?:(?:global|us|eu)\.)?(?:amazon|anthropic|meta|deepseek)\.")
+SKIP = re.compile(r"llama2|titan-|prompt-guard|claude-v|claude-instant|^together-ai-|^fireworks_ai/[^/]*$|-vision-|-exp$|-beta|experimental|-exp-|learnlm|/routers/|-tts|robotics|deep-research|daybreak|rosalind|cyber")
+GRACE = datetime.timedelta(days=130)  # a model is still called for a while after its end was announced
 KIB_MAX = 120
 
 CLASSES = ["input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning", "audio_input",
@@ -230,11 +232,11 @@ def wanted(name, entry, as_of):
     # Fireworks lists every small model it can host; those served to all have a cache price.
     if provider == "fireworks_ai" and "cache_read_input_token_cost" not in entry:
         return False
-    return not ends or datetime.date.fromisoformat(ends) >= as_of
+    return not ends or datetime.date.fromisoformat(ends) + GRACE >= as_of
 
 
 def choose(prices, book, as_of):
-    """The names to carry: what is wanted, without what resolves to the same price,
+    """The names to carry, and the aliases beside them: what is wanted, without what resolves to the same price,
     and with whatever would otherwise resolve to another price than its own."""
     names = {n for n in prices if wanted(n, book[n], as_of)}
     for name in sorted(names, key=len, reverse=True):
@@ -242,21 +244,33 @@ def choose(prices, book, as_of):
         if shorter and prices[shorter] == prices[name]:
             names.discard(name)
     while True:
-        wrong = [n for n in prices if n not in names
-                 and (found := resolve(n, names)) and prices[found] != prices[n]]
+        aliases = bare(names, book)
+        known = names | aliases.keys()
+        wrong = [n for n in prices if n not in names and (found := resolve(n, known))
+                 and prices[aliases.get(found, found)] != prices[n]]
         if not wrong:
-            return sorted(names)
+            return sorted(names), aliases
         names.update(wrong)
 
 
-def undated(names):
-    """Undated names, not in the file, of the newest dated version of a model."""
+def bare(names, book):
+    """Names that mean a model without being in the file: without the maker's prefix,
+    and without the date of the newest version."""
     known, aliases = set(names), {}
+
+    def add(alias, name):
+        # Never a name that the file, or a shorter form of it, prices already.
+        if alias not in book and alias not in known and resolve(alias, known) is None:
+            aliases[alias] = name
+
     for name in sorted(names):
+        maker, slash, rest = name.partition("/")
+        if slash and "/" not in rest and maker in MAKERS:
+            add(rest, name)
+    for name in [*sorted(names), *sorted(aliases)]:
         for version in VERSIONS[2:]:
-            short = version.sub("", name)
-            if short != name and short not in known:
-                aliases[short] = name  # sorted: the newest date is the last
+            if version.search(name):
+                add(version.sub("", name), aliases.get(name, name))  # sorted: the newest is the last
     return aliases
 
 
@@ -291,8 +305,7 @@ def main():
     for name, entry in book.items():
         if table := price(name, entry):
             prices[name] = table
-    names = choose(prices, book, options.as_of)
-    aliases = undated(names)
+    names, aliases = choose(prices, book, options.as_of)
 
     rows, first, shared = [], [], {}
     dearest = [0] * len(CLASSES)

@@ -59,7 +59,7 @@ extension Limit {
         } else if !name.isEmpty {
             text.append(" ")
             text.append(contentsOf: name)
-        } else if let unit = Keyword.unit(of: meter, isOne: amount == 1) {
+        } else if let unit = Vocabulary.unit(of: meter, isOne: amount == 1) {
             text.append(" ")
             text.append(unit)
         }
@@ -85,7 +85,7 @@ extension Window {
             }
             if from != unit.firstDay {
                 text.append(" from ")
-                if unit == .week, let day = Keyword.weekday(from) {
+                if unit == .week, let day = Vocabulary.weekday(from) {
                     text.append(day)
                 } else {
                     Digits.append(UInt64(from.magnitude), to: &text)

@@ -123,30 +123,42 @@ struct BursarPrices {
             throw unknown(key, "not a class of tokens; see docs/prices.md")
         }
         let start = try scanner.mark()
-        let text = try scanner.string()
+        let text = try scanner.string().raw
+        let value: Int64
         do throws(LimitError) {
-            draft[variant, above, rate] =
-                rate == .request ? try MoneyText.parse(text.raw) : try MoneyText.parseRate(text.raw)
+            value = rate == .request ? try MoneyText.parse(text) : try MoneyText.parseRate(text)
         } catch {
-            throw scanner.failure(error.sentence, at: start + Int(error.column))
+            // Its own place counts from the quote; the file's is told instead.
+            throw scanner.failure(
+                [UInt8](error.sentence.drop { $0 != UInt8(ascii: ":") }.dropFirst(2)),
+                at: start + Int(error.column))
         }
+        guard rate == .request || value <= Rate.max else {
+            throw scanner.failure("above $1,000 per token", at: start)
+        }
+        draft[variant, above, rate] = value
     }
 
     /// Unix seconds of "2026-10-01", at midnight UTC.
     private mutating func date() throws(Failure) -> Int64 {
         let start = try scanner.mark()
         let text = try scanner.string().raw
-        guard let day = CivilDay(text) else {
-            throw scanner.failure("a date is written 2026-10-01, from 1970 on", at: start)
+        guard text.count == 10, text[4] == UInt8(ascii: "-"), text[7] == UInt8(ascii: "-"),
+            let year = Decimal.scaled(text.prefix(bytes: 4), by: 0)?.value,
+            let month = Decimal.scaled(text.dropping(5).prefix(bytes: 2), by: 0)?.value,
+            let day = Decimal.scaled(text.dropping(8), by: 0)?.value,
+            year >= 1970, month >= 1, month <= 12, day >= 1
+        else { throw scanner.failure("a date is written 2026-10-01, from 1970 on", at: start) }
+        let days = CivilDate.days(year: year, month: month, day: day)
+        guard CivilDate(daysSince1970: days).day == day else {
+            throw scanner.failure("this month has no such day", at: start)
         }
-        return day.unix
+        return days * 86_400
     }
 
-    private func unknown(_ key: JSONText, _ sentence: StaticString) -> Failure {
-        var bytes = [UInt8](key.raw.prefix(64))
-        bytes.append(": ")
-        bytes.append(sentence)
-        return scanner.failure(bytes)
+    private func unknown(_ key: JSONText, _ sentence: Sentence) -> Failure {
+        let name: Sentence = "\(key.bytes): "
+        return scanner.failure((name + sentence).bytes)
     }
 
     private static func variant(_ name: UnsafeBufferPointer<UInt8>) -> Variant? {
@@ -162,33 +174,4 @@ struct BursarPrices {
         ("audio_output", .audioOutput), ("image_input", .imageInput),
         ("image_output", .imageOutput), ("request", .request),
     ]
-}
-
-/// A day of the Gregorian calendar, 1970 to 9999.
-private struct CivilDay {
-    let unix: Int64
-
-    /// "2026-10-01"
-    init?(_ text: UnsafeBufferPointer<UInt8>) {
-        guard text.count == 10, text[4] == UInt8(ascii: "-"), text[7] == UInt8(ascii: "-") else {
-            return nil
-        }
-        var parts: (Int64, Int64, Int64) = (0, 0, 0)
-        for i in 0..<10 where i != 4 && i != 7 {
-            guard Decimal.isDigit(text[i]) else { return nil }
-            let digit = Int64(text[i] &- UInt8(ascii: "0"))
-            if i < 4 { parts.0 = parts.0 * 10 + digit }
-            else if i < 7 { parts.1 = parts.1 * 10 + digit }
-            else { parts.2 = parts.2 * 10 + digit }
-        }
-        let (year, month, day) = parts
-        let isLeap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
-        guard year >= 1970, month >= 1, month <= 12, day >= 1 else { return nil }
-        let lengths: [Int64] = [31, isLeap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
-        guard day <= lengths[Int(month) - 1] else { return nil }
-        let before = year - 1
-        var days = before * 365 + before / 4 - before / 100 + before / 400 - 719_162
-        for month in lengths[..<(Int(month) - 1)] { days += month }
-        unix = (days + day - 1) * 86_400
-    }
 }

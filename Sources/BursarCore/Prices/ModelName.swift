@@ -5,33 +5,19 @@
 enum ModelName {
     static let bytesMax = 256
 
-    /// The longest prefix of `name` that only says who serves the model; its length, or 0.
+    /// The length of what only says who serves the model, in front of its name; or 0.
     static func providerPrefix(_ name: UnsafeBufferPointer<UInt8>) -> Int {
-        for prefix in providers where name.hasPrefix(prefix) { return prefix.utf8CodeUnitCount }
-        for region in regions where name.hasPrefix(region) { return region.utf8CodeUnitCount }
-        return awsRegion(name)
+        for prefix in prefixes where name.hasPrefix(prefix) { return prefix.utf8CodeUnitCount }
+        return 0
     }
 
-    private static let providers: [StaticString] = [
-        "openai/", "azure/", "azure_ai/", "global-standard/", "global/", "anthropic/", "gemini/",
-        "google/", "models/", "vertex_ai/", "bedrock/", "converse/", "invoke/", "mistral/",
-        "deepseek/", "xai/", "cohere/", "cohere_chat/", "dashscope/", "litellm_proxy/",
+    /// Providers, and where an inference profile of Amazon's serves from. Only those
+    /// whose prices the built-in table has where they are not the maker's own.
+    private static let prefixes: [StaticString] = [
+        "openai/", "azure/", "anthropic/", "gemini/", "google/", "models/", "vertex_ai/", "bedrock/",
+        "converse/", "mistral/", "deepseek/", "xai/", "cohere/", "cohere_chat/", "dashscope/",
+        "litellm_proxy/", "global.", "us.", "eu.",
     ]
-
-    /// Where a cross-region inference profile serves from.
-    private static let regions: [StaticString] = [
-        "global.", "us.", "us-gov.", "eu.", "apac.", "jp.", "au.", "ca.",
-    ]
-
-    /// The length of `us-east-1/`, `us-gov-west-1/`; or 0.
-    private static func awsRegion(_ name: UnsafeBufferPointer<UInt8>) -> Int {
-        guard let slash = name.firstIndex(of: UInt8(ascii: "/")), slash > 8, slash < 20,
-            Decimal.isDigit(name[slash - 1]), name[slash - 2] == UInt8(ascii: "-"),
-            name[2] == UInt8(ascii: "-")
-        else { return 0 }
-        for i in 0..<slash - 2 where name[i] != UInt8(ascii: "-") && !isLetter(name[i]) { return 0 }
-        return slash + 1
-    }
 
     /// How many bytes of `name` are left without the last piece that only says
     /// which version it is; all of them when there is no such piece.
@@ -84,8 +70,6 @@ enum ModelName {
         }
         return value
     }
-
-    private static func isLetter(_ byte: UInt8) -> Bool { byte &- UInt8(ascii: "a") < 26 }
 
     /// Calls `known` with ever shorter forms of `name` until it answers other
     /// than 0: the exact name, then without what serves it; then both without

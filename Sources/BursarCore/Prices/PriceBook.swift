@@ -40,6 +40,7 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
     private var previous: [Int32]  // by set: the one of an earlier date, 0 = none
     private var nowUnix: Int64
     private var nextUnix: Int64 = .max
+    private var hasChanges = false  // prices were changed and not yet published
     private var hasNewNames = false  // a name without prices of its own got some
 
     private static var builtIn: Int32 { Int32(bursar__price_models()) }
@@ -48,7 +49,7 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
     public static var asOfUnix: Int64 { bursar__price_as_of() }
 
     /// A book with the built-in table: no parsing, no hashing. `unixNow` in seconds.
-    public init(unixNow: Int64) throws(Failure) {
+    public init(unixNow: Int64 = 0) throws(Failure) {
         guard let tables = bursar__map(PriceIndex.bytes) else {
             throw Failure(.memory, "no memory for the price book")
         }
@@ -229,6 +230,7 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
             previous.count + sets + 1 < PriceIndex.capacity
         else { throw Failure(.capacity, "the price book has no room for this many prices") }
         nowUnix = unixNow
+        hasChanges = true  // dates may have come
         for entry in entries {
             let model = try number(bytes: entry.name)
             if entry.aliasOf.isEmpty {
@@ -264,7 +266,9 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
             }
             last = same != 0 ? same : try add(rows, after: last)
         }
+        guard last != old || models[Int(model)].alias != 0 else { return }
         if old == 0 { hasNewNames = true }
+        hasChanges = true
         models[Int(model)] = Model(last: last)
     }
 
@@ -310,6 +314,8 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
     /// After any change of prices. Names without prices of their own may mean
     /// other models now.
     private func update() {
+        guard hasChanges else { return }
+        hasChanges = false
         if hasNewNames {
             for model in 1..<Int32(models.count)
             where models[Int(model)].last == 0 && models[Int(model)].alias == 0 { resolve(model) }

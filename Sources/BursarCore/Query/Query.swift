@@ -23,6 +23,7 @@ public struct View {
     public var openedUnixNanos: Int64 = 0
     public var children: UInt32 = 0
     public var limits: UInt32 = 0
+    public init() {}
 }
 
 /// The header's bursar_meter_view_t.
@@ -31,6 +32,7 @@ public struct MeterView {
     public var reserved: Int64 = 0
     public var committed: Int64 = 0
     public var remaining: Int64 = .max
+    public init() {}
 }
 
 /// The header's bursar_limit_view_t.
@@ -45,6 +47,7 @@ public struct LimitView {
     public var startUnixNanos: Int64 = 0
     public var endUnixNanos: Int64 = 0
     public var text: [UInt8] = []
+    public init() {}
 }
 
 /// The header's bursar_health_t.
@@ -61,6 +64,7 @@ public struct Health {
     public var segmentBytes: Int64 = 0
     public var pricesAsOfUnix: Int64 = 0
     public var wakeUps: Int64 = 0
+    public init() {}
 }
 
 /// The header's BURSAR_TEXT_*.
@@ -398,5 +402,41 @@ extension Runtime {
             }
         }
         return nil
+    }
+}
+
+// MARK: - Events and limit text, for the boundary
+
+extension Runtime {
+    public func setCallback(_ callback: ((borrowing Event) -> Void)?) {
+        events.setCallback(callback)
+        loop.ring()
+    }
+
+    public func eventsDescriptor() throws(Failure) -> Int32 {
+        let fd = events.descriptor()
+        if fd < 0 { throw Failure(.loop, "the system has no more file descriptors") }
+        return fd
+    }
+
+    public func takeEvent() -> Event? { events.take() }
+
+    /// The header's bursar_limits_parse(): canonical text; `runtime` knows named meters.
+    public static func canonicalLimits(
+        _ text: [UInt8], onSession: Bool, of runtime: Runtime?
+    ) throws(Failure) -> [UInt8] {
+        if let runtime {
+            return try runtime.configuring { () throws(Failure) in
+                try runtime.parse(text, onSession: onSession).print()
+            }
+        }
+        do throws(LimitError) {
+            return try text.withUnsafeBufferPointer { (bytes) throws(LimitError) in
+                try LimitParser.parse(
+                    bytes, onSession: onSession, meterKnown: { _ in false }, zone: zoneAnswer)
+            }.print()
+        } catch {
+            throw failure(error)
+        }
     }
 }

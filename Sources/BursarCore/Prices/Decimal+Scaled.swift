@@ -1,9 +1,9 @@
-// Decimal text to integers and back, digit by digit: no number of this library
-// passes through a binary fraction.
+// Decimal text, as JSON writes it, to integers: digit by digit, never through a
+// binary fraction.
 
-public enum Decimal {
+enum Decimal {
     /// `text` times 10^`scale`, rounded up to a whole number. `text` is digits,
-    /// at most one point, and perhaps an exponent; `_` is passed over. Nil above Int64.
+    /// at most one point, and perhaps an exponent. Nil above Int64.
     static func scaled(
         _ text: UnsafeBufferPointer<UInt8>, by scale: Int
     ) -> (value: Int64, isExact: Bool)? {
@@ -67,57 +67,4 @@ public enum Decimal {
     }
 
     static func isDigit(_ byte: UInt8) -> Bool { byte &- UInt8(ascii: "0") < 10 }
-}
-
-extension [UInt8] {
-    mutating func append(decimal value: Int64) {
-        var digits: [UInt8] = []
-        var rest = value.magnitude
-        repeat {
-            digits.append(UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest % 10))
-            rest /= 10
-        } while rest != 0
-        if value < 0 { append(UInt8(ascii: "-")) }
-        append(contentsOf: digits.reversed())
-    }
-}
-
-extension UnsafeBufferPointer<UInt8> {
-    func equals(_ text: StaticString) -> Bool {
-        count == text.utf8CodeUnitCount && hasPrefix(text)
-    }
-
-    func hasPrefix(_ text: StaticString) -> Bool {
-        guard count >= text.utf8CodeUnitCount else { return false }
-        for i in 0..<text.utf8CodeUnitCount where self[i] != text.utf8Start[i] { return false }
-        return true
-    }
-
-    func hasSuffix(_ text: StaticString) -> Bool {
-        guard count >= text.utf8CodeUnitCount else { return false }
-        return dropping(count - text.utf8CodeUnitCount).equals(text)
-    }
-
-    func contains(_ text: StaticString) -> Bool {
-        var rest = self
-        while rest.count >= text.utf8CodeUnitCount {
-            if rest.hasPrefix(text) { return true }
-            rest = rest.dropping(1)
-        }
-        return false
-    }
-
-    func dropping(_ bytes: Int) -> UnsafeBufferPointer<UInt8> {
-        UnsafeBufferPointer(rebasing: self[Swift.min(bytes, count)...])
-    }
-
-    func prefix(bytes: Int) -> UnsafeBufferPointer<UInt8> {
-        UnsafeBufferPointer(rebasing: self[..<Swift.min(bytes, count)])
-    }
-
-    func equals(_ other: UnsafeBufferPointer<UInt8>) -> Bool {
-        guard count == other.count else { return false }
-        for i in 0..<count where self[i] != other[i] { return false }
-        return true
-    }
 }
