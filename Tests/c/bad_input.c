@@ -151,9 +151,11 @@ test("out parameters that are needed must not be NULL") {
     equal(bursar_money_parse(NULL, 3, &nanos, &error), BURSAR_E_INVALID);
     equal(bursar_money_parse(LIT("$1"), NULL, &error), BURSAR_E_INVALID);
     equal(bursar_read(rt, s, NULL), BURSAR_E_INVALID);
-    equal(bursar_children(rt, 0, NULL, 4, &len), BURSAR_E_INVALID);
+    equal(bursar_children(rt, 0, NULL, 4, NULL), BURSAR_E_INVALID);
     equal(bursar_kill(rt, s, NULL, 5), BURSAR_E_INVALID);
-    equal(bursar_events_poll(rt, NULL, 4, &len), BURSAR_E_INVALID);
+    equal(bursar_events_poll(rt, NULL, 4, NULL), BURSAR_E_INVALID);
+    equal(bursar_text_read(rt, s, BURSAR_TEXT_PATH, NULL, 4, NULL), BURSAR_E_INVALID);
+    equal(bursar_text_read(rt, s, BURSAR_TEXT_PATH, NULL, 4, &len), BURSAR_E_BUFFER);
     equal(bursar_events_fd(rt, NULL), BURSAR_E_INVALID);
     equal(bursar_health(rt, NULL), BURSAR_E_INVALID);
     equal(view_of(rt, s).effective_state, BURSAR_STATE_OPEN);

@@ -50,7 +50,7 @@ program "$here/header.cpp" "${CXX:-g++}" -std=c++17
 # The header's functions, as the preprocessor leaves them: a name before a parenthesis.
 "${CC:-gcc}" -E -P -I"$root/include" "$root/include/bursar.h" |
     grep -o 'bursar_[a-z_]*(' | tr -d '(' | sort -u >"$out/declared"
-nm -D --defined-only "$library" | awk '{ sub(/@.*/, "", $3); print $3 }' | sort -u >"$out/exported"
+nm -D --defined-only --extern-only "$library" | awk '{ sub(/@.*/, "", $3); print $3 }' | sort -u >"$out/exported"
 if [ "$full" = yes ]; then grep '^bursar_[a-z]' "$out/exported" >"$out/e" && mv "$out/e" "$out/exported"; fi
 if ! diff "$out/declared" "$out/exported" >"$out/diff"; then
     echo "symbols: the header (<) and the library (>) differ:"

@@ -51,7 +51,10 @@ func text(pins *runtime.Pinner, s string) C.bursar_text_t {
 	return C.bursar_text_t{data: (*C.char)(unsafe.Pointer(data)), len: C.size_t(len(s))}
 }
 
-func fixed(data *C.char, length C.uint32_t) string { return C.GoStringN(data, C.int(length)) }
+// fixed reads the text in a field of a struct, which may be cut.
+func fixed(field []C.char, length C.uint32_t) string {
+	return C.GoStringN(&field[0], C.int(min(int(length), len(field)-1)))
+}
 
 // details is where a call leaves what was wrong.
 type details struct{ c C.bursar_error_t }
@@ -67,7 +70,7 @@ func (d *details) err(status C.bursar_status_t) error {
 	}
 	return &Error{
 		Status:  Status(status),
-		Message: fixed(&d.c.message[0], d.c.message_len),
+		Message: fixed(d.c.message[:], d.c.message_len),
 		Line:    int(d.c.line),
 		Column:  int(d.c.column),
 		ID:      int64(d.c.id),
@@ -436,7 +439,7 @@ func abiLimitRead(e *engine, id ID, position int, v *Limit) Status {
 			Remaining:   int64(c.remaining),
 			WindowStart: instant(int64(c.window_start_unix_ns)),
 			WindowEnd:   instant(int64(c.window_end_unix_ns)),
-			Text:        fixed(&c.text[0], c.text_len),
+			Text:        fixed(c.text[:], c.text_len),
 		}
 	}
 	return status
@@ -461,8 +464,8 @@ func abiSpendRead(e *engine, position int, row *Spend) Status {
 	status := Status(C.bursar_spend_read(e.c(), C.uint32_t(position), &c))
 	if status == OK {
 		*row = Spend{
-			Path:           fixed(&c.path[0], c.path_len),
-			Agent:          fixed(&c.agent[0], c.agent_len),
+			Path:           fixed(c.path[:], c.path_len),
+			Agent:          fixed(c.agent[:], c.agent_len),
 			AskedModel:     Model(c.asked_model),
 			Model:          Model(c.model),
 			Steps:          int64(c.steps),
@@ -514,8 +517,8 @@ func abiEventsPoll(e *engine, events []Event) ([]Event, Status) {
 			Limit:       int64(c.limit),
 			Committed:   int64(c.committed),
 			Reason:      Reason(c.reason),
-			Path:        fixed(&c.path[0], c.path_len),
-			Text:        fixed(&c.text[0], c.text_len),
+			Path:        fixed(c.path[:], c.path_len),
+			Text:        fixed(c.text[:], c.text_len),
 		})
 	}
 	return events, status
