@@ -212,7 +212,8 @@ func TestBadInputGetsAStatusAndASentence(t *testing.T) {
 		!errors.Is(err, ErrBudgetExceeded) {
 		t.Errorf("overflowing amounts: %v", err)
 	}
-	wants(t, "a model of no runtime", refused(Request{Model: 1 << 30, MaxOutput: 1}), ErrInvalid)
+	wants(t, "a model without a name", refused(Request{Model: 1 << 30, MaxOutput: 1}), ErrPriceUnknown)
+	wants(t, "a negative model", refused(Request{Model: -1, MaxOutput: 1}), ErrInvalid)
 	wants(t, "unknown price", refused(Request{Model: model(t, rt, "nobody knows"), MaxOutput: 1}), ErrPriceUnknown)
 
 	step, err := s.Step(ctx, Request{Model: plain, Input: 10, MaxOutput: 10})

@@ -268,7 +268,8 @@ func TestPricesAreExact(t *testing.T) {
 	own := model(t, rt, "own")
 	rates, err := rt.Rates(own)
 	must(t, err)
-	equal(t, "rates", rates, Rates{Input: "$0.28/M", CacheRead: "$0.028/M", Output: "$0.42/M", Request: 5})
+	equal(t, "rates", rates, Rates{Input: "$0.28/M", CacheRead: "$0.028/M", CacheWrite: "$0.28/M",
+		CacheWrite1h: "$0.28/M", Output: "$0.42/M", Reasoning: "$0.42/M", Request: 5})
 	cost, err := rt.Quote(own, VariantStandard, Usage{Input: 1000, CacheReadInput: 800, Output: 100})
 	must(t, err)
 	equal(t, "cost", cost, 200*280+800*28+100*420+5)
