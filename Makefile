@@ -13,6 +13,9 @@ EMBEDDED  := build/embedded/$(TRIPLE)/release/libbursar.so
 FULL      := build/static/$(TRIPLE)/release/libbursar.so
 LIB       := build/lib/libbursar.so
 FULL_LIB  := build/lib-full/libbursar.so
+# SwiftPM hands the trait's Embedded feature to the linking compiler in full mode too, which
+# then leaves out the object that registers type metadata: name it.
+SWIFTRT   = $(shell dirname $$(dirname $$(readlink -f $$(command -v $(SWIFT)))))/lib/swift_static/linux/$(shell uname -m)/swiftrt.o
 SOURCES   := $(shell find Sources/BursarCore Sources/BursarABI Sources/CPlatform Sources/CPrices Sources/CLibuv include -type f) Package.swift tools/exports.map
 LINK      := -Xlinker --version-script=$(CURDIR)/tools/exports.map -Xlinker -soname=libbursar.so.0 \
              -Xlinker --gc-sections -Xlinker -s -Xlinker -z -Xlinker now -Xlinker -lm
@@ -40,7 +43,8 @@ $(LIB): $(SOURCES) | build/.bootstrap
 # The same sources in full mode, self-contained.
 full: $(FULL_LIB)
 $(FULL_LIB): $(SOURCES) | build/.bootstrap
-	$(SWIFT) build -c release --product bursar --scratch-path build/static -Xswiftc -static-stdlib $(LINK)
+	$(SWIFT) build -c release --product bursar --scratch-path build/static -Xswiftc -static-stdlib $(LINK) \
+		-Xlinker $(SWIFTRT)
 	@mkdir -p build/lib-full
 	cp $(FULL) $(FULL_LIB)
 	ln -sf libbursar.so build/lib-full/libbursar.so.0
