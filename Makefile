@@ -13,8 +13,8 @@ EMBEDDED  := build/embedded/$(TRIPLE)/release/libbursar.so
 FULL      := build/static/$(TRIPLE)/release/libbursar.so
 LIB       := build/lib/libbursar.so
 FULL_LIB  := build/lib-full/libbursar.so
-SOURCES   := $(shell find Sources/BursarCore Sources/BursarABI Sources/CPlatform Sources/CPrices Sources/CLibuv include -type f) Package.swift tools/exports.map
-LINK      := -Xlinker --version-script=$(CURDIR)/tools/exports.map -Xlinker -soname=libbursar.so.0 \
+SOURCES   := $(shell find Sources/BursarCore Sources/BursarABI Sources/CPlatform Sources/CPrices Sources/CLibuv include -type f) Package.swift Makefile tools/exports.map
+LINK      := -Xswiftc -use-ld=lld -Xlinker --icf=all -Xlinker --version-script=$(CURDIR)/tools/exports.map -Xlinker -soname=libbursar.so.0 \
              -Xlinker --gc-sections -Xlinker -s -Xlinker -z -Xlinker now -Xlinker -lm
 
 .PHONY: all bootstrap lib full test demo bench install clean
@@ -32,6 +32,7 @@ build/.bootstrap: tools/bootstrap.sh
 lib: $(LIB) build/lib/bursar.pc
 $(LIB): $(SOURCES) | build/.bootstrap
 	$(SWIFT) build -c release --product bursar --traits Embedded --scratch-path build/embedded \
+		-Xswiftc -Osize -Xswiftc -Xfrontend -Xswiftc -function-sections \
 		-Xcc -ffunction-sections -Xcc -fdata-sections $(LINK)
 	@mkdir -p build/lib
 	cp $(EMBEDDED) $(LIB)
