@@ -26,8 +26,8 @@ let package = Package(
         .target(name: "CPrices"),
         .target(name: "BursarCore", dependencies: ["CPlatform", "CLibuv", "CPrices"], swiftSettings: core),
         .target(name: "BursarABI", dependencies: ["BursarCore", "CBursar"], swiftSettings: core),
-        .executableTarget(name: "price-eval", dependencies: ["BursarCore"]),
         .executableTarget(name: "window-dump", dependencies: ["BursarCore"]),
+        .executableTarget(name: "price-eval", dependencies: ["BursarCore"]),
         .testTarget(name: "BursarCoreTests", dependencies: ["BursarCore"]),
     ]
 )

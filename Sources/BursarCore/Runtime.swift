@@ -37,7 +37,7 @@ public final class Runtime: @unchecked Sendable {
     var timers = TimerHeap()  // steady
     var calendarTimers = TimerHeap()  // unix
     var rollingTimers = TimerHeap()  // steady
-    var rings: [UInt32: RollingBuckets] = [:]  // by limit
+    var rings: [UInt32: Ring] = [:]  // by limit
     var pauses: [UInt32: Pause] = [:]  // by node
     var topUps: [UInt32: TopUpExpiry] = [:]
     var topUpsMade: UInt32 = 0
@@ -46,12 +46,11 @@ public final class Runtime: @unchecked Sendable {
     var toolCount: Int32 = 0
     /// Closed nodes that wait until no record names them.
     var closing: [UInt32] = []
-    /// Generations of limits, so that a timer of a former one is told apart.
-    var limitGens: [UInt32: UInt32] = [:]
 
     // Guarded by folding.
     let ledger = MemoryLedger()
     var batchWork = BatchWork()
+    var batchRecords: [UInt32] = []
     var folds: Int64 = 0
     var settledSteps: Int64 = 0
     /// Steady ns of the oldest settled record seen and not folded; 0 = none.
@@ -75,8 +74,8 @@ public final class Runtime: @unchecked Sendable {
             throw Failure(.memory, "no memory for a handle of 4096 bytes")
         }
         let book: PriceBook
-        do {
-            book = try PriceBook()
+        do throws(Failure) {
+            book = try PriceBook(unixNow: bursar__clock(BURSAR__CLOCK_UNIX) / 1_000_000_000)
         } catch {
             bursar__unmap(page, Core.pageBytes)
             throw error
@@ -102,7 +101,7 @@ public final class Runtime: @unchecked Sendable {
         core.rollingAt.value = .max
         core.signal.value = Signal.empty | Signal.resting
         let runtime: Runtime
-        do {
+        do throws(Failure) {
             runtime = try Runtime(core, segment, book, options)
         } catch {
             bursar__unmap(page, Core.pageBytes)

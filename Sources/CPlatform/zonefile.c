@@ -72,7 +72,9 @@ struct list {
 
 /* Zone names and their areas begin with a capital and have no dot: what else
    lies there (tables, posix/, right/, localtime) is none. */
-static int names_zone(const char *name) { return name[0] >= 'A' && name[0] <= 'Z' && !strchr(name, '.'); }
+static int names_zone(const char *name) {
+    return name[0] >= 'A' && name[0] <= 'Z' && !strchr(name, '.');
+}
 
 static void list(struct list *into, int directory, const char *prefix, int depth) {
     DIR *stream = fdopendir(directory);
@@ -89,7 +91,8 @@ static void list(struct list *into, int directory, const char *prefix, int depth
         memcpy(name + before, entry->d_name, own + 1);
         int inner = -1;
         if (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN)
-            inner = openat(dirfd(stream), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+            inner = openat(dirfd(stream), entry->d_name,
+                           O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (inner >= 0 && depth == 0) {
             close(inner);
         } else if (inner >= 0) {

@@ -2,8 +2,10 @@
 //
 // Each line of the input is `zone unit from instant ...`; for each instant the
 // answer has a line `start end`, or `error` and a sentence for the whole line.
+// `zones` is answered by all installed names, a line each, and an empty line.
 
 import BursarCore
+import Glibc
 
 let units: [(String, CalendarUnit)] = [
     ("hour", .hour), ("day", .day), ("week", .week), ("month", .month), ("quarter", .quarter),
@@ -12,8 +14,10 @@ let units: [(String, CalendarUnit)] = [
 let catalog = ZoneCatalog()
 
 while let line = readLine() {
+    defer { fflush(nil) }
     if line == "zones" {
         for name in ZoneCatalog.installedNames() { print(String(decoding: name, as: UTF8.self)) }
+        print()
         continue
     }
     let words = line.split(separator: " ")

@@ -105,7 +105,7 @@ extension Core {
             let limit = self.limit(l)
             if limit.countsAmounts, limit.meter == meter, limit.end != LimitEnd.observe,
                 limit.windowKind != WindowCode.session || node(i).isSession,
-                least.map({ limit.top < $0.top }) ?? true
+                least == nil || limit.top < (least?.top ?? .max)
             {
                 least = limit
             }

@@ -4,7 +4,7 @@
 extension Runtime {
     /// Reads limit text as it stands on a budget or a session.
     func parse(_ text: [UInt8], onSession: Bool) throws(Failure) -> LimitList {
-        do {
+        do throws(LimitError) {
             return try text.withUnsafeBufferPointer { (bytes) throws(LimitError) in
                 try LimitParser.parse(
                     bytes, onSession: onSession, meterKnown: { self.meter(named: $0) != nil },
@@ -16,11 +16,15 @@ extension Runtime {
     }
 
     static func zoneAnswer(_ name: [UInt8]) -> ZoneAnswer {
-        do {
-            _ = try ZoneCatalog.shared.find(name)
+        do throws(ZoneError) {
+            _ = try WindowTable.zones.find(name: name)
             return .known
         } catch {
-            return .unknown(suggestion: error.suggestion)
+            switch error {
+            case .unknown(let suggestion), .offset(let suggestion):
+                return .unknown(suggestion: suggestion.isEmpty ? nil : suggestion)
+            default: return .unknown(suggestion: nil)
+            }
         }
     }
 
@@ -126,7 +130,7 @@ extension Runtime {
         slot.base(1).value = 0
         slot.window.value = 0
         slot.extra.value = 0
-        slot.fired.value = 0
+        slot.fired.value &= LimitFlag.genMask
         slot.alerts.value = 0
         write(limit, meter: meter, window: window, into: slot)
         let node = core.node(i)
@@ -135,11 +139,10 @@ extension Runtime {
         case .calendar:
             let unix = clock.unix
             let (start, _) = windows.bounds(window, unix: unix / 1_000_000_000)
-            slot.window.value = start
+            slot.window.value = start << 1
             let opened = unix - (steady - node.opened.value)
-            let base =
+            slot.base(0).value =
                 opened >= start &* 1_000_000_000 ? 0 : settled(i, Int(meter), tightestAt: start)
-            slot.base(Int(start & 1)).value = base
         case .rolling:
             let isYoung = steady - node.opened.value < limit.window.spanNanos
             let base = isYoung ? 0 : settled(i, Int(meter), tightestAt: .min)
@@ -164,7 +167,7 @@ extension Runtime {
         var known: Int64?
         eachLimit(i) { _, limit in
             if limit.meter == meter, limit.windowKind == WindowCode.calendar,
-                limit.window.value <= start
+                limit.window.value >> 1 <= start
             {
                 known = max(known ?? 0, limit.floor)
             }
@@ -176,8 +179,10 @@ extension Runtime {
 
     /// Gives a limit's slot back.
     private func retire(_ l: UInt32) {
-        limitGens[l] = (limitGens[l] ?? 0) &+ 1
-        if let ring = rings.removeValue(forKey: l) { ring.ring.deallocate() }
+        let slot = core.limit(Int(l))
+        slot.kind.value = UInt32(WindowCode.none) << 8 | 31
+        slot.fired.value = (slot.fired.value & LimitFlag.genMask) &+ LimitFlag.gen
+        rings.removeValue(forKey: l)?.words.deallocate()
         segment.freeLimits.give(l)
     }
 

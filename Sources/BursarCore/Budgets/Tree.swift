@@ -106,7 +106,7 @@ extension Runtime {
                 slab.release(block)
                 throw full("names and labels", "text_bytes_max")
             }
-            do {
+            do throws(Failure) {
                 let child = try addNode(parent: i, flags: 0)
                 core.node(Int(child)).meta.value = meta
                 Meta(p: slab.address(meta)).name.value = block

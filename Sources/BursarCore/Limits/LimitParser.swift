@@ -88,7 +88,7 @@ public enum LimitParser {
         guard let first = name.first, LimitScanner.isLetter(first),
             name.count <= LimitList.nameMax, name.allSatisfy(LimitScanner.isWord)
         else { return false }
-        return !Word.isReserved(name)
+        return !Vocabulary.isReserved(name)
     }
 }
 
@@ -155,8 +155,8 @@ extension LimitScanner {
         let word = bytes(found)
         if "unlimited" == word { throw aloneOnly(found) }
         if "USD" == word { throw error(found, "the amount goes first: `20 USD`") }
-        if Word.currencies.contains(where: { $0 == word }) { throw dollarsOnly(found) }
-        if let meant = Word.nearest(to: word, among: ["unlimited"]) {
+        if Vocabulary.currencies.contains(where: { $0 == word }) { throw dollarsOnly(found) }
+        if let meant = Vocabulary.nearest(to: word, among: ["unlimited"]) {
             throw error(found, "\(word) is no limit; did you mean \(meant)?")
         }
         throw error(
@@ -172,7 +172,7 @@ extension LimitScanner {
         if LimitScanner.isDigit(first) || first == UInt8(ascii: "$") {
             return error(found, "a comma separates limits; one is missing before \(word)")
         }
-        if Word.separators.contains(where: { $0 == word }) {
+        if Vocabulary.separators.contains(where: { $0 == word }) {
             return error(found, "a comma separates limits, not \(word)")
         }
         if first == UInt8(ascii: "/") || "per" == word {
@@ -184,13 +184,14 @@ extension LimitScanner {
         if "from" == word {
             return error(found, "`from` goes with a week, month, quarter or year: `/month from 15`")
         }
-        if Word.ends.contains(where: { $0 == word }) {
+        if Vocabulary.ends.contains(where: { $0 == word }) {
             return error(found, "did you mean \([UInt8]("then ") + word)?")
         }
-        if let meant = Word.nearest(to: word, among: Word.options + Word.joints) {
+        if let meant = Vocabulary.nearest(to: word, among: Vocabulary.options + Vocabulary.joints) {
             return error(found, "\(word) is no option; did you mean \(meant)?")
         }
-        if let meant = Word.nearest(to: word, among: Word.calendar + Word.windows) {
+        if let meant = Vocabulary.nearest(to: word, among: Vocabulary.calendar + Vocabulary.windows)
+        {
             return error(found, "did you mean \([UInt8]("/") + [UInt8](meant))?")
         }
         return error(

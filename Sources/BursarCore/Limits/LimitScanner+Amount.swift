@@ -228,7 +228,7 @@ extension LimitScanner {
     /// The letter for a time that is spelled out, such as `min`.
     func spelledOut(_ range: Range<Int>) -> StaticString? {
         let word = bytes(range)
-        return Word.spelled.first { $0.word == word }?.letter
+        return Vocabulary.spelled.first { $0.word == word }?.letter
     }
 
     /// A span, at a number that may have no unit of time at all.

@@ -30,15 +30,15 @@ extension LimitScanner {
     ) throws(LimitError) -> Quantity {
         let found = try unit(after: number)
         let word = bytes(found)
-        if Word.times.contains(where: { $0.word == word }) {
+        if Vocabulary.times.contains(where: { $0.word == word }) {
             throw spanWanted(number, word)
         }
         at = found.upperBound
         if "USD" == word { return Quantity(meter: .cost, amount: try money(number)) }
-        if let unit = Word.units.first(where: { $0.word == word }) {
+        if let unit = Vocabulary.units.first(where: { $0.word == word }) {
             return Quantity(meter: unit.meter, amount: try count(number))
         }
-        if Word.calls.contains(where: { $0 == word }) {
+        if Vocabulary.calls.contains(where: { $0 == word }) {
             let name = try tool(after: found)
             return Quantity(
                 meter: .unassigned, amount: try count(number), name: name, isCall: true)
@@ -66,7 +66,7 @@ extension LimitScanner {
         let found = word(at: at)
         let isWord = LimitScanner.isLetter(self[at])
         let word = bytes(found)
-        let isOption = (Word.options + Word.joints).contains { $0 == word }
+        let isOption = (Vocabulary.options + Vocabulary.joints).contains { $0 == word }
         guard isWord && !isOption else {
             let what = bytes(number.range.lowerBound..<end)
             throw error(
@@ -113,7 +113,7 @@ extension LimitScanner {
     private func unknownUnit(_ found: Range<Int>, _ number: Number) -> LimitError {
         let word = bytes(found)
         let amount = bytes(number.range)
-        if Word.currencies.contains(where: { $0 == word }) { return dollarsOnly(found) }
+        if Vocabulary.currencies.contains(where: { $0 == word }) { return dollarsOnly(found) }
         if ["dollar", "dollars", "bucks"].contains(where: { (name: StaticString) in name == word })
         {
             return error(
@@ -129,11 +129,10 @@ extension LimitScanner {
         let next = self.word(
             at: run(from: found.upperBound, while: LimitScanner.isBlank).upperBound)
         let joined = word + "_" + bytes(next)
-        if let unit = Word.units.first(where: { $0.word == joined }) {
+        if let unit = Vocabulary.units.first(where: { $0.word == joined }) {
             return error(found.lowerBound..<next.upperBound, "did you mean \(unit.word)?")
         }
-        let words = Word.units.map { $0.word } + Word.times.map { $0.word } + Word.calls + ["USD"]
-        if let meant = Word.nearest(to: word, among: words) {
+        if let meant = Vocabulary.nearest(to: word, among: Vocabulary.afterNumbers) {
             return error(found, "\(word) is no unit; did you mean \(meant)?")
         }
         return error(
@@ -151,7 +150,7 @@ extension LimitScanner {
         let touches = !skipBlanks()
         let found = word(at: at)
         let word = bytes(found)
-        if let time = Word.times.first(where: { $0.word == word }) {
+        if let time = Vocabulary.times.first(where: { $0.word == word }) {
             guard !touches else { throw error(found, "a blank between number and unit") }
             at = found.upperBound
             return Quantity(meter: time.meter, amount: nanos)
@@ -159,11 +158,12 @@ extension LimitScanner {
         if self[unit] == UInt8(ascii: "m") && written.upperBound == unit + 1
             && LimitScanner.isLetter(self[at])
         {
-            let names = Word.units.map { $0.word } + Word.calls + ["USD"]
-            if names.contains(where: { $0 == word }) { throw million(unit, first, prefix: "") }
+            if Vocabulary.ofCounts.contains(where: { $0 == word }) {
+                throw million(unit, first, prefix: "")
+            }
         }
         if LimitScanner.isLetter(self[at]),
-            let meant = Word.nearest(to: word, among: Word.times.map { $0.word })
+            let meant = Vocabulary.nearest(to: word, among: Vocabulary.times.map { $0.word })
         {
             throw error(found, "\(word) is no time; did you mean \(meant)?")
         }
@@ -199,32 +199,25 @@ extension LimitScanner {
         let all = number.range.lowerBound..<found.upperBound
         let digits = [UInt8](prefix) + bytes(number.digits)
         let word = bytes(found)
-        if number.range != number.digits || word.count == 1 && word[0] == UInt8(ascii: "_") {
-            throw error(all, "\(bytes(all)): one multiplier, k, M or B, and then a blank")
+        if "m" == word { throw million(at, number, prefix: prefix) }
+        if "b" == word { throw error(found, "a billion is \(digits + "B")") }
+        let isExponent =
+            word[0] | 0x20 == UInt8(ascii: "e")
+            && word.dropFirst().allSatisfy(LimitScanner.isDigit)
+        let isHexadecimal = "0" == bytes(number.digits) && word[0] | 0x20 == UInt8(ascii: "x")
+        if isExponent || isHexadecimal {
+            throw error(all, "\(bytes(all)): plain digits, such as `1000` or `1k`")
         }
-        if word.count == 1 {
-            if word[0] == UInt8(ascii: "m") { throw million(at, number, prefix: prefix) }
-            if word[0] == UInt8(ascii: "b") {
-                throw error(found, "a billion is \(digits + "B")")
-            }
-        }
-        if word[0] | 0x20 == UInt8(ascii: "e") && word.dropFirst().allSatisfy(LimitScanner.isDigit)
-            || word[0] == UInt8(ascii: "x")
-        {
-            throw error(all, "\(bytes(all)): plain digits, please: `1000` or `1k`")
-        }
-        if Word.currencies.contains(where: { $0 == word }) { throw dollarsOnly(found) }
+        if Vocabulary.currencies.contains(where: { $0 == word }) { throw dollarsOnly(found) }
         if let letter = spelledOut(found) {
             throw error(all, "\(bytes(all)) is written \(digits + letter)")
         }
-        let units = Word.units.map { $0.word } + Word.times.map { $0.word } + Word.calls + ["USD"]
-        let rest = LimitScanner.multiplier(word[0]) == nil ? word : Array(word.dropFirst())
-        if units.contains(where: { $0 == word || $0 == rest }) {
-            let split = all.upperBound - (units.contains { $0 == word } ? word : rest).count
-            let apart = bytes(all.lowerBound..<split) + " " + bytes(split..<all.upperBound)
-            throw error(
-                all,
-                "a blank between number and unit: \(apart)")
+        let isMultiplied = LimitScanner.multiplier(word[0]) != nil
+        let unit = isMultiplied ? Array(word.dropFirst()) : word
+        if Vocabulary.afterNumbers.contains(where: { $0 == unit }) {
+            let end = found.upperBound - unit.count
+            let apart = bytes(all.lowerBound..<end) + " " + unit
+            throw error(all, "a blank between number and unit: \(apart)")
         }
         throw error(
             found,
@@ -243,7 +236,7 @@ extension LimitScanner {
         let word = bytes(next)
         let hasUnit =
             LimitScanner.isLetter(self[next.lowerBound])
-            && !((Word.options + Word.joints + ["USD"]).contains { $0 == word })
+            && !((Vocabulary.options + Vocabulary.joints + ["USD"]).contains { $0 == word })
         let isGroup = group.count == 3 && self[start] == UInt8(ascii: "0")
         if isGroup || !hasUnit { throw decimalComma(start - 1) }
     }

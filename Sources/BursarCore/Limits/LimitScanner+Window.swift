@@ -28,7 +28,7 @@ extension LimitScanner {
             let window = run(from: at, while: LimitScanner.isWord)
             let end = window.isEmpty ? joint.upperBound : window.upperBound
             throw error(
-                mark..<end, "\(Word.unit(of: meter, isOne: false) ?? "time") takes no window")
+                mark..<end, "\(Vocabulary.unit(of: meter, isOne: false) ?? "time") takes no window")
         }
         guard !atEnd && !sees(",") else {
             throw error(
@@ -63,11 +63,11 @@ extension LimitScanner {
             at = found.upperBound
             return "session" == word && !onSession ? Window(.session) : total
         }
-        if let rate = Word.rates.first(where: { $0.word == word }) {
+        if let rate = Vocabulary.rates.first(where: { $0.word == word }) {
             at = found.upperBound
             return Window(.rate, spanNanos: rate.nanos)
         }
-        guard let index = Word.calendar.firstIndex(where: { $0 == word }),
+        guard let index = Vocabulary.calendar.firstIndex(where: { $0 == word }),
             let unit = CalendarUnit(rawValue: UInt8(index))
         else { throw unknownWindow(found) }
         at = found.upperBound
@@ -92,8 +92,8 @@ extension LimitScanner {
             default: break
             }
         }
-        let words = Word.calendar + Word.rates.map { $0.word } + Word.windows
-        if let meant = Word.nearest(to: word, among: words) {
+        let words = Vocabulary.calendar + Vocabulary.rates.map { $0.word } + Vocabulary.windows
+        if let meant = Vocabulary.nearest(to: word, among: words) {
             return error(found, "\(word) is no window; did you mean \(meant)?")
         }
         return error(
@@ -118,20 +118,17 @@ extension LimitScanner {
             throw error(found, "too long for an IANA name, such as `Europe/Berlin`")
         }
         guard case .unknown(let suggestion) = answer(name) else { return name }
-        if let meant = Word.abbreviations.first(where: { $0.word == name })?.zone {
-            throw error(found, "\(name) is not an IANA name; did you mean \(meant)?")
+        guard let suggestion else {
+            throw error(found, "\(name) is not an IANA name, such as `Europe/Berlin`")
         }
+        // UTC+2, GMT-3, +05:30: a fixed zone may fit, but is seldom what was meant.
         let isOffset = name.contains { LimitScanner.isDigit($0) || $0 == UInt8(ascii: "+") }
-        if isOffset {
-            throw error(
-                found,
-                "\(name) is not an IANA name, such as `Europe/Berlin`: offsets change"
-            )
-        }
-        if let suggestion {
-            throw error(found, "\(name) is not an IANA name; did you mean \(suggestion)?")
-        }
-        throw error(found, "\(name) is not an IANA name, such as `Europe/Berlin`")
+        throw error(
+            found,
+            isOffset
+                ? "\(name) is not an IANA name; write one such as `Europe/Berlin`, "
+                    + "or \(suggestion) for one offset all year"
+                : "\(name) is not an IANA name; did you mean \(suggestion)?")
     }
 
     /// Reads ` from 15` or ` from wed`, or nothing: where the unit begins.
@@ -154,9 +151,9 @@ extension LimitScanner {
         }
         at = found.upperBound
         if unit == .week {
-            if let day = Word.weekdays.firstIndex(where: { $0 == value }) { return day }
+            if let day = Vocabulary.weekdays.firstIndex(where: { $0 == value }) { return day }
             let three = Array(value.prefix(3))
-            if let meant = Word.nearest(to: three, among: Word.weekdays),
+            if let meant = Vocabulary.nearest(to: three, among: Vocabulary.weekdays),
                 !LimitScanner.isDigit(value[0])
             {
                 throw error(found, "a week begins on a weekday; did you mean \(meant)?")
@@ -187,7 +184,7 @@ extension LimitScanner {
         while true {
             let before = at
             guard skipBlanks(), case let found = word(at: at),
-                case let word = bytes(found), Word.options.contains(where: { $0 == word })
+                case let word = bytes(found), Vocabulary.options.contains(where: { $0 == word })
             else {
                 at = before
                 return
@@ -282,12 +279,12 @@ extension LimitScanner {
         let found = word(at: at)
         let word = bytes(found)
         at = found.upperBound
-        if let index = Word.ends.firstIndex(where: { $0 == word }),
+        if let index = Vocabulary.ends.firstIndex(where: { $0 == word }),
             let end = End(rawValue: UInt8(index))
         {
             return end
         }
-        if let meant = Word.nearest(to: word, among: Word.ends) {
+        if let meant = Vocabulary.nearest(to: word, among: Vocabulary.ends) {
             throw error(found, "\(word) is no end; did you mean \(meant)?")
         }
         throw error(found, "\(word) is no end; they are halt, pause, throttle and observe")

@@ -45,7 +45,7 @@ public enum MoneyText {
         var text: [UInt8] = []
         if nanos < 0 { text.append("-") }
         text.append("$")
-        Decimal.append(nanos.magnitude, scale: 9, to: &text)
+        Digits.append(nanos.magnitude, scale: 9, to: &text)
         return text
     }
 }

@@ -1,6 +1,6 @@
 // The words of limit text, and the one that somebody may have meant.
 
-enum Word {
+enum Vocabulary {
     /// Every unit of a count; plurals first, since suggestions take the first best.
     static let units: [(word: StaticString, meter: Meter)] = [
         ("tokens", .tokens), ("steps", .steps), ("tool_calls", .toolCalls),
@@ -14,6 +14,8 @@ enum Word {
         ("wall", .wall), ("idle", .idle), ("unattended", .unattended),
     ]
     static let calls: [StaticString] = ["calls", "call"]
+    static let ofCounts = units.map { $0.word } + calls + ["USD"]
+    static let afterNumbers = ofCounts + times.map { $0.word }
     static let calendar: [StaticString] = ["hour", "day", "week", "month", "quarter", "year"]
     static let rates: [(word: StaticString, nanos: Int64)] = [
         ("min", Span.minute), ("minute", Span.minute),
@@ -41,17 +43,6 @@ enum Word {
         ("hr", "h"), ("hrs", "h"), ("hour", "h"), ("hours", "h"),
         ("day", "d"), ("days", "d"), ("week", "w"), ("weeks", "w"),
         ("s", "s"), ("m", "m"), ("h", "h"), ("d", "d"), ("w", "w"),
-    ]
-
-    /// What people mean by abbreviations that are no IANA names, or ambiguous.
-    static let abbreviations: [(word: StaticString, zone: StaticString)] = [
-        ("IST", "Asia/Kolkata"), ("PST", "America/Los_Angeles"), ("PDT", "America/Los_Angeles"),
-        ("PT", "America/Los_Angeles"), ("MDT", "America/Denver"), ("MT", "America/Denver"),
-        ("CST", "America/Chicago"), ("CDT", "America/Chicago"), ("CT", "America/Chicago"),
-        ("EDT", "America/New_York"), ("ET", "America/New_York"), ("BST", "Europe/London"),
-        ("CEST", "Europe/Berlin"), ("MSK", "Europe/Moscow"), ("JST", "Asia/Tokyo"),
-        ("KST", "Asia/Seoul"), ("SGT", "Asia/Singapore"), ("HKT", "Asia/Hong_Kong"),
-        ("AEST", "Australia/Sydney"), ("AEDT", "Australia/Sydney"), ("BRT", "America/Sao_Paulo"),
     ]
 
     /// The unit to print; nil for money, which has none.
@@ -129,9 +120,9 @@ func == (word: StaticString, bytes: [UInt8]) -> Bool {
 }
 
 extension CalendarUnit {
-    var word: StaticString { Word.calendar[Int(rawValue)] }
+    var word: StaticString { Vocabulary.calendar[Int(rawValue)] }
 }
 
 extension End {
-    var word: StaticString { Word.ends[Int(rawValue)] }
+    var word: StaticString { Vocabulary.ends[Int(rawValue)] }
 }

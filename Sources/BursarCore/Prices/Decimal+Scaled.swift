@@ -1,7 +1,7 @@
 // Decimal text, as JSON writes it, to integers: digit by digit, never through a
 // binary fraction.
 
-extension Decimal {
+enum Decimal {
     /// `text` times 10^`scale`, rounded up to a whole number. `text` is digits,
     /// at most one point, and perhaps an exponent. Nil above Int64.
     static func scaled(

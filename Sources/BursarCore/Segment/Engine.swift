@@ -134,13 +134,13 @@ public struct Core {
     @inline(__always) var refusals: Word { Word(engine.pointee.header + Header.refusals) }
 
     /// The class behind the page. Slow paths only.
-    var runtime: Runtime {
+    public var runtime: Runtime {
         Unmanaged<Runtime>.fromOpaque(engine.pointee.runtime).takeUnretainedValue()
     }
 
     /// Whether calls may go on: nil, or why not.
     @inline(__always)
-    func obstacle() -> Status? {
+    public func obstacle() -> Status? {
         if life.value != 0 { return .closed }
         if engine.pointee.forks != bursar__forks() { return .forked }
         return nil

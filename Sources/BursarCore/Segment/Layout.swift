@@ -41,10 +41,11 @@
 //
 // Limit (64 bytes): one limit of one node.                     CONFIG unless said
 //     0  amount     Word
-//     8  base[0], 16 base[1]  Word  what was settled when window w started, by w & 1
+//     8  base[0], 16 base[1]  Word  what was settled when window w started, by its low bit
 //                   a rate: burst amount, nanoseconds of its period
 //                   a time limit: paused in total, paused since
-//    24  window     Word  start (unix s, calendar), bucket (rolling), arrival time (rate; any step)
+//    24  window     Word  start (unix s, calendar) or bucket (rolling) << 1 | slot of base;
+//                         a rate: arrival time (any step);  a time limit: steady ns of its start
 //    32  extra      Word
 //    40  node Half, 44 next Half
 //    48  kind       Half  meter | window << 8 | end << 16 | downgrade << 24
@@ -93,6 +94,9 @@ public enum LimitFlag {
     public static let downgrade: UInt32 = 16
     public static let refusing: UInt32 = 32
     public static let observed: UInt32 = 64
+    /// The slot's generation, so that a timer of a former limit is told apart.
+    static let gen: UInt32 = 1 << 16
+    static let genMask: UInt32 = 0xFFFF_0000
 }
 
 /// `LimitSlot.windowKind` and `.end` as numbers: the raw values of WindowKind and End.

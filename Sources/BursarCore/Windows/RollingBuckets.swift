@@ -12,12 +12,12 @@
 /// keeps; both change only under the caller's lock. The number only grows: a clock
 /// that steps back changes nothing until it has caught up.
 ///
-/// What is known is what had been settled when `advance` was called, which is
-/// after the bucket began. What was settled between the call before and this one,
-/// at a time unknown, is taken to have been settled just now, so that it leaves
-/// late rather than early; `lastSettledNanos` tells better. Only a call that comes
-/// within a sixtieth of a bucket after its beginning (`span / 3600`: 1 s of an
-/// hour) is taken to have come in time.
+/// `advance` is called after the bucket began. Who knows when each step settled
+/// passes what had been settled by `boundaryNanos`, and is exact. Otherwise what
+/// was settled since the call before is taken to have been settled just now, so
+/// that it leaves late rather than early; only a call within a sixtieth of a
+/// bucket after its beginning (`span / 3600`: 1 s of an hour) is taken to have
+/// come in time, and spend of that moment may leave by so much early.
 public struct RollingBuckets: Sendable {
     /// Words in a ring.
     public static let words = 61
@@ -41,8 +41,9 @@ public struct RollingBuckets: Sendable {
     /// and before refusing anybody.
     ///
     /// - Parameters:
-    ///   - settledByNow: everything ever settled on the meter.
-    ///   - lastSettledNanos: a time after which nothing of it was settled; nil = unknown.
+    ///   - settledByNow: everything ever settled on the meter; or what of it had been
+    ///     settled by `boundaryNanos(at: nowNanos)`, with one less as `lastSettledNanos`.
+    ///   - lastSettledNanos: a time after which nothing of that was settled; nil = unknown.
     ///   - current: the state; grows or stays.
     /// - Complexity: O(1); at most 61 stores.
     public func advance(
@@ -80,6 +81,9 @@ public struct RollingBuckets: Sendable {
         return start(of: current + 1 + RollingBuckets.count)
     }
 
+    /// The beginning of the bucket that `nowNanos` lies in.
+    public func boundaryNanos(at nowNanos: Int64) -> Int64 { start(of: bucket(at: nowNanos)) }
+
     /// The beginning of the bucket after the one that `nowNanos` lies in.
     public func nextBoundaryNanos(after nowNanos: Int64) -> Int64 {
         start(of: bucket(at: nowNanos) + 1)
@@ -90,7 +94,7 @@ public struct RollingBuckets: Sendable {
     /// `floor(nanos * 60 / span)`.
     private func bucket(at nanos: Int64) -> Int64 {
         let spans = floorDivide(nanos, spanNanos)
-        let rest = nanos - spans * spanNanos  // 0 ..< span
+        let rest = nanos &- spans &* spanNanos  // 0 ..< span, though the product may wrap
         let product = rest.multipliedFullWidth(by: RollingBuckets.count)
         return spans * RollingBuckets.count + spanNanos.dividingFullWidth(product).quotient
     }

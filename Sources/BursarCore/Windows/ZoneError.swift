@@ -32,9 +32,13 @@ public enum ZoneError: Error, Sendable {
         case .unknown(let suggestion):
             addName()
             add(" is no time zone of this machine; ")
-            add(suggestion.isEmpty ? "an IANA name such as Europe/Berlin is expected" : "did you mean ")
-            text.append(contentsOf: suggestion)
-            if !suggestion.isEmpty { add("?") }
+            if suggestion.isEmpty {
+                add("an IANA name such as Europe/Berlin is expected")
+            } else {
+                add("did you mean ")
+                text.append(contentsOf: suggestion)
+                add("?")
+            }
         case .offset(let suggestion):
             addName()
             add(" is an offset and knows no clock changes; use an IANA name such as Europe/Berlin")
@@ -46,7 +50,7 @@ public enum ZoneError: Error, Sendable {
             }
         case .noFiles:
             addName()
-            add(" is not to be had: this machine has no time zone files (package tzdata); only UTC is known")
+            add(": this machine has no time zone files (package tzdata); only UTC is known")
         case .unreadable(let number):
             addName()
             add(": the time zone file cannot be read, error ")

@@ -33,15 +33,17 @@ enum ZoneHint {
             if installed.contains(zone) { return zone }
         }
         var best: [UInt8] = []
-        var fewest = max(1, wanted.count / 3) + 1
+        // Twice the edits, and one more for a last part: `UTC` rather than `Etc/UTC`.
+        var least = 2 * (max(1, wanted.count / 3) + 1)
         for candidate in installed {
             let whole = folded(candidate[...])
             let last = whole[(whole.lastIndex(of: UInt8(ascii: "/")).map { $0 + 1 } ?? 0)...]
-            let edits = min(
-                distance(wanted[...], whole[...], below: fewest),
-                last.count == whole.count ? .max : distance(wanted[...], last, below: fewest))
-            if edits < fewest {
-                fewest = edits
+            let bound = (least + 1) / 2
+            let score = min(
+                2 * distance(wanted[...], whole[...], below: bound),
+                2 * distance(wanted[...], last, below: bound) + 1)
+            if score < least {
+                least = score
                 best = candidate
             }
         }

@@ -10,7 +10,8 @@ struct ZoneRule: Sendable {
         enum Day: Sendable {
             case julian(Int64)  // Jn: 1...365, February 29 is never counted
             case ordinal(Int64)  // n: 0...365, February 29 is counted
-            case weekday(month: Int64, week: Int64, day: Int64)  // Mm.w.d: week 5 = the last, day 0 = Sunday
+            // Mm.w.d: week 5 is the last, day 0 is Sunday
+            case weekday(month: Int64, week: Int64, day: Int64)
         }
         var day: Day
         var time: Int64
@@ -26,10 +27,10 @@ struct ZoneRule: Sendable {
                 date = newYear + number
             case .weekday(let month, let week, let day):
                 let first = CivilDate.days(year: year, month: month, day: 1)
-                let next = month == 12
-                    ? CivilDate.days(year: year + 1, month: 1, day: 1)
-                    : CivilDate.days(year: year, month: month + 1, day: 1)
-                let weekday = first + 4 - floorDivide(first + 4, 7) * 7  // 1970-01-01 was a Thursday
+                let after = month + 1 - month / 12 * 12
+                let next = CivilDate.days(year: year + month / 12, month: after, day: 1)
+                // 1970-01-01 was a Thursday.
+                let weekday = first + 4 - floorDivide(first + 4, 7) * 7
                 var found = first + (day - weekday + 7) % 7 + (week - 1) * 7
                 if found >= next { found -= 7 }
                 date = found
@@ -116,7 +117,9 @@ extension ZoneRule {
                 return false
             }
             let before = rest.count
-            while let byte = rest.first, (byte | 32) >= UInt8(ascii: "a"), (byte | 32) <= UInt8(ascii: "z") {
+            while let byte = rest.first, (byte | 32) >= UInt8(ascii: "a"),
+                (byte | 32) <= UInt8(ascii: "z")
+            {
                 rest.removeFirst()
             }
             return before - rest.count >= 3

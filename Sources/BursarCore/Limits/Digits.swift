@@ -1,7 +1,7 @@
 // Exact decimals: digits scaled by a power of ten into an Int64 and back. No
 // floating point, so that what people write is what is counted.
 
-enum Decimal {
+enum Digits {
     /// 10^exponent, for exponents up to 18.
     static func power(_ exponent: Int) -> UInt64 {
         var power: UInt64 = 1
