@@ -23,7 +23,8 @@ private func randomRows(_ dice: inout Dice) -> PriceRows {
             for above in [Int64(0), 1000, 200_000]
             where above == 0 || dice.happens(40) {
                 RateClass.each { c in
-                    let isNeeded = variant == .standard && above == 0
+                    let isNeeded =
+                        variant == .standard && above == 0
                         && (c == .input || c == .output)
                     if isNeeded || dice.happens(40) {
                         draft[variant, above, c] = dice.upTo(large ? Rate.max : 50_000_000)
@@ -36,7 +37,10 @@ private func randomRows(_ dice: inout Dice) -> PriceRows {
 
 @Suite struct PricingTests {
     @Test func roundsTiesToEvenOncePerStep() {
-        let prices = rows { $0[.standard, 0, .input] = 500; $0[.standard, 0, .output] = 250 }
+        let prices = rows {
+            $0[.standard, 0, .input] = 500
+            $0[.standard, 0, .output] = 250
+        }
         func cost(_ input: Int64, _ output: Int64, extra: Int64 = 0) -> Int64? {
             var u = Usage()
             u.inputTokens = input
