@@ -5,13 +5,21 @@ import Testing
 
 @testable import BursarCore
 
-/// A set from a draft, kept for the life of the test process.
+/// Sets made by tests, kept as long as the process as a book would keep them.
+private enum Kept {
+    static let lock = Lock()
+    nonisolated(unsafe) static var blocks: [UnsafeMutablePointer<PriceRow>] = []  // guarded by lock
+}
+
 private func rows(_ fill: (inout PriceDraft) -> Void) -> PriceRows {
     var draft = PriceDraft()
     fill(&draft)
     let rows = draft.finished()
     let block = UnsafeMutablePointer<PriceRow>.allocate(capacity: rows.count)
     block.initialize(from: rows, count: rows.count)
+    Kept.lock.lock()
+    Kept.blocks.append(block)
+    Kept.lock.unlock()
     return PriceRows(block)
 }
 
