@@ -27,7 +27,7 @@ extension Runtime {
         if meter >= 32 {
             Span.append(value - value % 1_000_000, to: &text)
         } else {
-            text.append(decimal: value)
+            text.appendNumber(value)
         }
         return text
     }
@@ -48,7 +48,7 @@ extension Runtime {
             text.append("granted on ")
             text += book.name(d.model) ?? []
             text.append(" with at most ")
-            text.append(decimal: d.maxOutput)
+            text.appendNumber(d.maxOutput)
             text.append(" output tokens, less than was asked")
             return text
         case .throttle: text.append("throttled: ")
@@ -114,5 +114,12 @@ extension Runtime {
         case .declare: text.append("; declare a budget with a limit")
         }
         return text
+    }
+}
+
+extension [UInt8] {
+    fileprivate mutating func appendNumber(_ value: Int64) {
+        if value < 0 { append(UInt8(ascii: "-")) }
+        Digits.append(value.magnitude, to: &self)
     }
 }
