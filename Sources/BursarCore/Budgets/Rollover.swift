@@ -37,10 +37,15 @@ extension Runtime {
             }
         }
         if rollingTimers.next <= steady {
-            gatherUnfolded(before: .max)
+            var boundary = Int64.min
             while let timer = rollingTimers.pop(due: steady) {
                 let limit = core.limit(Int(timer.index))
                 guard isCurrent(timer, limit), let ring = rings[timer.index] else { continue }
+                let start = ring.buckets.boundaryNanos(at: steady)
+                if start != boundary {
+                    boundary = start
+                    gatherUnfolded(before: start)
+                }
                 roll(limit, ring, now: steady)
                 schedule(timer.index)
             }
@@ -110,7 +115,9 @@ extension Runtime {
         let i = Int(limit.node.value)
         var current = limit.window.value >> 1
         ring.buckets.advance(
-            to: now, settledByNow: settledSum(i, limit.meter), current: &current, ring: ring.words)
+            to: now, settledByNow: settledSum(i, limit.meter),
+            lastSettledNanos: ring.buckets.boundaryNanos(at: now) - 1, current: &current,
+            ring: ring.words)
         let base = ring.buckets.base(at: now, current: current, ring: ring.words)
         let next = (limit.window.value & 1) ^ 1
         limit.base(Int(next)).value = base
