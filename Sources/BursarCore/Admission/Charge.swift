@@ -19,7 +19,7 @@ internal import CPlatform
 /// Why and where a walk stopped.
 struct Stop {
     enum Cause: UInt8 {
-        case none, amount, rate, state, undeclared, price, journal, invalid
+        case none, amount, rate, state, undeclared, price, journal, invalid, gone
     }
     var cause = Cause.none
     var node: Int32 = 0

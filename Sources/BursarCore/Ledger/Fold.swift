@@ -182,11 +182,11 @@ extension Runtime {
             ledger.keep(
                 Handle.make(index: i, gen: gen),
                 EstimatedRow(
-                    node: record.node.value, budget: core.id(of: budget), row: row,
+                    path: path(from: Int(node)), budget: core.id(of: budget), row: row,
                     asked: record.asked.value, granted: record.granted.value, flags: flags,
                     epoch: record.epoch.value, price: record.price.value,
                     meter: record.meter.value, tool: record.tool.value,
-                    units: record.units.value, reserved: record.amt(MeterIndex.cost).value,
+                    reserved: record.amt(MeterIndex.cost).value,
                     askedCost: record.askedCost.value, cacheRead: record.cacheRead.value,
                     settledAt: record.settledAt.value,
                     steps: record.amt(MeterIndex.steps).value,
@@ -217,9 +217,7 @@ extension Runtime {
                 spend.askedCost += record.askedCost.value - row.askedCost
                 spend.estimated -= 1
             }
-            ledger.correct(
-                handle, used: (0..<MeterIndex.named).map { record.used($0).value },
-                units: record.usedUnits.value, askedCost: record.askedCost.value)
+            ledger.correct(handle, by: record)
             lowerBases(record, row, differences)
         }
         for m in 0..<MeterIndex.named {
@@ -234,8 +232,8 @@ extension Runtime {
         }
         if isFirst {
             var event = Event(type: .late)
-            event.session = record.node.value
-            event.id = event.session
+            event.session = row?.path.first ?? 0
+            event.id = record.node.value
             event.reservation = handle
             event.amount = differences[MeterIndex.cost]
             config.lock()
@@ -314,6 +312,28 @@ extension Runtime {
         node.toolCalls.add(UInt32(truncatingIfNeeded: batchWork.sum(entry: entry, MeterIndex.toolCalls)))
         node.input.value &+= batchWork.sum(entry: entry, MeterIndex.inputTokens)
         node.output.value &+= batchWork.sum(entry: entry, MeterIndex.outputTokens)
+    }
+
+    /// A node and all that is above it.
+    private func path(from i: Int) -> [Int64] {
+        var path: [Int64] = []
+        var i = i
+        while i != 0 {
+            path.append(core.id(of: i))
+            i = Int(core.node(i).parent.value)
+        }
+        return path
+    }
+
+    /// Claims a record for what has happened to the first of these nodes that is
+    /// still there; for none (0) when all are gone. A node that was closed may be
+    /// freed at any time, but not under this lock, nor while a record is claimed.
+    func claimForced(for path: [Int64]) -> (index: Int, gen: Int64, id: Int64)? {
+        config.lock()
+        defer { config.unlock() }
+        guard let (i, gen) = core.claimForced() else { return nil }
+        for id in path where core.index(of: id) != nil { return (i, gen, id) }
+        return (i, gen, 0)
     }
 
     /// The row that a late settle corrects, whatever became of its record.

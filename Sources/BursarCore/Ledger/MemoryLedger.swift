@@ -21,7 +21,8 @@ public struct SpendRow {
 
 /// A step that was settled at an estimate: what a late settle needs.
 struct EstimatedRow {
-    var node: Int64
+    /// The session and all that is above it: a late settle may come when it is gone.
+    var path: [Int64]
     var budget: Int64
     var row: Int
     var asked: UInt32, granted: UInt32
@@ -30,7 +31,6 @@ struct EstimatedRow {
     var price: Int64
     var meter: UInt32
     var tool: UInt32
-    var units: Int64
     var reserved: Int64
     var askedCost: Int64
     var cacheRead: Int64
@@ -40,21 +40,32 @@ struct EstimatedRow {
     var usedUnits: Int64
     var isEstimated = true
 
-    /// Writes into a correction's record what the step's own had said.
-    func restore(_ record: Record) {
+    /// Writes into a correction's record what the step's own had said. What it
+    /// holds is the estimate, so that a report which knows nothing better keeps it.
+    func restore(_ record: Record, node: Int64) {
         record.node.value = node
         record.expiresAt.value = 0
         record.streamed.value = 0
         record.asked.value = asked
         record.granted.value = granted
-        record.flags.value = flags
+        record.flags.value = flags & ~RecordFlag.stream
         record.price.value = price
-        for m in 0..<MeterIndex.named { record.amt(m).value = 0 }
+        for m in 0..<MeterIndex.named { record.amt(m).value = used[m] }
         record.amt(MeterIndex.steps).value = steps
         record.amt(MeterIndex.toolCalls).value = toolCalls
         record.meter.value = meter
         record.tool.value = tool
-        record.units.value = units
+        record.units.value = usedUnits
+    }
+}
+
+extension EstimatedRow {
+    /// Whether a bill is the one that the row was corrected to.
+    func says(_ bill: Bill) -> Bool {
+        bill.cost == used[MeterIndex.cost]
+            && bill.usage.inputTokens == used[MeterIndex.inputTokens]
+            && bill.usage.outputTokens == used[MeterIndex.outputTokens]
+            && bill.usage.cacheReadInputTokens == cacheRead && bill.units == usedUnits
     }
 }
 
@@ -118,11 +129,12 @@ final class MemoryLedger {
 
     /// What a late settle said: the row is not an estimate any more, so that a
     /// second correction of it changes nothing.
-    func correct(_ handle: Int64, used: [Int64], units: Int64, askedCost: Int64) {
+    func correct(_ handle: Int64, by record: Record) {
         guard var row = estimated[handle] else { return }
-        row.used = used
-        row.usedUnits = units
-        row.askedCost = askedCost
+        row.used = (0..<MeterIndex.named).map { record.used($0).value }
+        row.usedUnits = record.usedUnits.value
+        row.askedCost = record.askedCost.value
+        row.cacheRead = record.cacheRead.value
         row.isEstimated = false
         estimated[handle] = row
     }

@@ -194,6 +194,7 @@ import Testing
     @Test func aLateSettleOfASessionThatIsGoneCorrectsWhatIsAboveItAndNobodyElse() throws {
         let d = t.granted(session, dollar) { $0.timeToLive = second }
         t.pass(2 * second)
+        try t.budget("other/team")
         try t.runtime.sessionClose(session)
         t.runtime.fold()
         // The next session takes the freed place.
@@ -204,6 +205,27 @@ import Testing
         #expect(try t.spent(team) == dollar / 4 && t.committed(team) == dollar / 4)
         #expect(try t.spent(next) == 0 && t.committed(next) == 0)
         t.expectIdentity()
+    }
+
+    @Test func aLateReportThatKnowsNothingKeepsTheEstimate() throws {
+        let model = try t.model("m", input: 1_000_000, output: 2_000_000)
+        let rich = try t.session("rich")
+        for flags in [Report.incomplete, Report.worst] {
+            let before = try t.spent(rich)
+            let d = t.granted(rich) {
+                $0.model = model
+                $0.input = 100
+                $0.maxOutput = 1000
+                $0.timeToLive = second
+            }
+            t.pass(2 * second)
+            #expect(try t.spent(rich) - before == d.reservedNanos)
+            let (status, r) = t.settle(d.reservation, input: 0, output: 0) { $0.flags = flags }
+            #expect(status == .ok && r.costNanos == d.reservedNanos)
+            t.runtime.fold()
+            #expect(try t.spent(rich) - before == d.reservedNanos)
+        }
+        try t.expectNothingLeft()
     }
 
     @Test func aStreamIsEstimatedAtWhatItBroughtAndOneMoreChunk() throws {
