@@ -226,9 +226,10 @@ extension Core {
             let limit = self.limit(l)
             let amount = limit.isRate ? rateAmount(limit, record, used: false) : 0
             if amount > 0 {
-                let wait = chargeRate(limit, amount, now: exact)
+                let isObserved = observed || limit.end == LimitEnd.observe
+                let wait = chargeRate(limit, amount, now: exact, isObserved)
                 if wait != 0 {
-                    if observed || limit.end == LimitEnd.observe {
+                    if isObserved {
                         passage.observed = true
                     } else {
                         undoRates(i, record, before: l)

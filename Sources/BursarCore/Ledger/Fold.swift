@@ -348,12 +348,20 @@ extension Runtime {
     func reclaim() {
         config.lock()
         defer { config.unlock() }
+        reclaimWaits = false
         if closing.isEmpty { return }
         var named: Set<UInt32> = []
         var isClaimed = false
         core.eachRecord { _, record in
             // Sequentially consistent: pairs with the claim.
-            let state = RecordWord.state(record.word.loadSequential())
+            var state = RecordWord.state(record.word.loadSequential())
+            // A claim lasts some hundred nanoseconds, unless its thread has to wait.
+            var spins = 0
+            while state == RecordState.claimed, spins < 1000 {
+                spins += 1
+                if spins % 100 == 0 { bursar__thread_yield() } else { bursar__cpu_relax() }
+                state = RecordWord.state(record.word.loadSequential())
+            }
             if state == RecordState.claimed {
                 isClaimed = true
                 return false
@@ -363,6 +371,7 @@ extension Runtime {
             }
             return true
         }
+        reclaimWaits = isClaimed
         if isClaimed { return }
         var left: [UInt32] = []
         // Children come after their parents when a subtree was closed.

@@ -85,7 +85,6 @@ import Testing
 
     @Test func aKeyChargesOnceFromManyThreads() throws {
         let session = try t.session("acme")
-        let t = t
         hammer(threads: 8, iterations: 200) { _, iteration, _ in
             _ = t.charge(session, 5) { $0.key = UInt64(iteration + 1) }
         }

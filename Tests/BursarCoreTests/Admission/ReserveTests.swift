@@ -14,11 +14,10 @@ import Testing
         let root = try t.budget("l1", "$1")
         let session = try t.session(path)
         let granted = Counters(1)
-        let (t, done) = (t, granted)
-        hammer(threads: 16, iterations: 4) { _, _, _ in
+                hammer(threads: 16, iterations: 4) { _, _, _ in
             let (status, d) = t.reserve(session, 10 * cent)
             if status == .ok {
-                _ = done[0].add(1)
+                _ = granted[0].add(1)
                 t.settle(d.reservation, cost: 10 * cent)
             }
         }

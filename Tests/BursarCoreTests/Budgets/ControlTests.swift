@@ -76,7 +76,6 @@ import Testing
     }
 
     @Test func aKillLosesNoRaceAgainstReserves() throws {
-        let (t, team, a, b) = (t, team, a, b)
         for _ in 0..<20 * effort {
             let killed = Counters(1), after = Counters(1)
             hammer(threads: 3, iterations: 300) { thread, iteration, _ in

@@ -9,7 +9,6 @@ import Testing
     init() throws { t = try TestRuntime() }
 
     @Test func siblingsTogetherNeverExceedTheirParent() throws {
-        let t = t
         let parent = try t.session("acme", "$1")
         let children = try (0..<4).map { _ in try t.child(of: parent, "$1") }
         let granted = Counters(1)

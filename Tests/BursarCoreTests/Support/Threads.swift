@@ -94,3 +94,6 @@ final class Counters: @unchecked Sendable {  // Sendable because every access is
 
     subscript(_ i: Int) -> Word { Word(UnsafeMutableRawPointer(base + i)) }
 }
+
+/// For waiting on another thread: a millisecond.
+func sleepBriefly() { usleep(1000) }
