@@ -78,3 +78,17 @@ install: lib
 
 clean:
 	rm -rf build
+
+# ---------------------------------------------------------------- Sanitizers
+# Full mode, each in a scratch path of its own. TSan runs the suites that have
+# threads; ASan, with its leak check, runs everything.
+
+.PHONY: tsan asan
+CONCURRENT := Hammer|Journal|Ledger|Event|Control|Session|Reserve|Charge|Rate|Settle|LimitChange|Crowding
+
+tsan:
+	TSAN_OPTIONS=halt_on_error=0:second_deadlock_stack=1:report_signal_unsafe=0 \
+		$(SWIFT) test --sanitize=thread --scratch-path build/tsan --filter '($(CONCURRENT))'
+
+asan:
+	ASAN_OPTIONS=detect_leaks=1 $(SWIFT) test --sanitize=address --scratch-path build/asan

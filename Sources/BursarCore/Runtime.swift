@@ -35,6 +35,7 @@ public final class Runtime: @unchecked Sendable {
     var byName: [UInt64: UInt32] = [:]
     var windows = WindowTable()
     var timers = TimerHeap()  // steady
+    var armed: [UInt32: Int64] = [:]  // by node: the entry of `timers` that counts
     var calendarTimers = TimerHeap()  // unix
     var rollingTimers = TimerHeap()  // steady
     var rings: [UInt32: Ring] = [:]  // by limit
@@ -46,6 +47,8 @@ public final class Runtime: @unchecked Sendable {
     var toolCount: Int32 = 0
     /// Closed nodes that wait until no record names them.
     var closing: [UInt32] = []
+    /// They waited for a record in CLAIMED when they were looked at last.
+    var reclaimWaits = false
 
     // Guarded by folding.
     let ledger = MemoryLedger()

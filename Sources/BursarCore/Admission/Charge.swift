@@ -19,7 +19,7 @@ internal import CPlatform
 /// Why and where a walk stopped.
 struct Stop {
     enum Cause: UInt8 {
-        case none, amount, rate, state, undeclared, price, journal, invalid
+        case none, amount, rate, state, undeclared, price, journal, invalid, gone
     }
     var cause = Cause.none
     var node: Int32 = 0
@@ -231,9 +231,10 @@ extension Core {
             let limit = self.limit(l)
             let amount = limit.isRate ? rateAmount(limit, record, used: false) : 0
             if amount > 0 {
-                let wait = chargeRate(limit, amount, now: exact)
+                let isObserved = observed || limit.end == LimitEnd.observe
+                let wait = chargeRate(limit, amount, now: exact, isObserved)
                 if wait != 0 {
-                    if observed || limit.end == LimitEnd.observe {
+                    if isObserved {
                         passage.observed = true
                     } else {
                         undoRates(i, record, before: l)

@@ -37,6 +37,7 @@ extension Core {
             runtime.catchUp()
             stop = put(session, leaf, c, cost, isForced, &d)
         }
+        if stop.cause == .gone { return .notFound }
         if stop.cause != .none {
             var q = Request()
             q.tool = c.tool
@@ -61,6 +62,28 @@ extension Core {
         guard let (i, gen) = isForced ? claimForced() : claim() else {
             return Stop(cause: .journal)
         }
+        if isForced, !isOpen(leaf, session) {
+            free(i, gen: gen)
+            guard let (i, gen, id) = runtime.claimForced(for: [session]) else {
+                return Stop(cause: .journal)
+            }
+            if id == 0 { free(i, gen: gen); return Stop(cause: .gone) }
+            return put(i, gen: gen, session, leaf, c, cost, isForced, &d)
+        }
+        return put(i, gen: gen, session, leaf, c, cost, isForced, &d)
+    }
+
+    /// Whether a claim came before the session's closing, which then waits for it.
+    private func isOpen(_ leaf: Int, _ session: Int64) -> Bool {
+        let state = node(leaf).state.loadSequential()
+        return state >> 32 == session >> 32 && state & (StateBit.closed | StateBit.free) == 0
+    }
+
+    /// Writes and charges a claimed record.
+    private func put(
+        _ i: Int, gen: Int64, _ session: Int64, _ leaf: Int, _ c: DirectCharge, _ cost: Int64,
+        _ isForced: Bool, _ d: inout Decision
+    ) -> Stop {
         let record = self.record(i)
         let now = engine.pointee.clock.steadyCoarse
         let calls = c.tool != 0 ? tool(Int(c.tool)).meter.value << 8 : 0

@@ -34,16 +34,19 @@ extension Core {
     }
 
     /// 0 and charged; or the nanoseconds to wait; or -1: larger than the burst.
-    func chargeRate(_ limit: LimitSlot, _ units: Int64, now: Int64) -> Int64 {
+    /// An observed rate counts what it would have refused, as counters do, for
+    /// it is given back like the rest.
+    func chargeRate(_ limit: LimitSlot, _ units: Int64, now: Int64, _ isObserved: Bool) -> Int64 {
         let ahead = limit.worth(limit.burst.value, roundingUp: true)
         if units > limit.burst.value { return -1 }
         let step = limit.worth(units, roundingUp: true)
         var seen = limit.window.value
         while true {
-            let next = max(seen, now) &+ step
-            if next &- now > ahead { return max(next &- now &- ahead, 1) }
+            let next = saturatingAdd(max(seen, now), step)
+            let wait = next &- now > ahead ? max(next &- now &- ahead, 1) : 0
+            if wait > 0, !isObserved { return wait }
             let (done, other) = limit.window.exchange(seen, for: next)
-            if done { return 0 }
+            if done { return wait }
             seen = other
         }
     }

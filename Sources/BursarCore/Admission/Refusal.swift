@@ -22,7 +22,7 @@ extension Core {
             _ = transientRefusals.add(1)
         }
         // Refusals in a row back off from a millisecond to a second.
-        let pause: Int64 = row > 10 ? 1_000_000_000 : 1_000_000 << Int64(row - 1)
+        let pause: Int64 = row > 10 ? 1_000_000_000 : 1_000_000 << Int64(row &- 1)
         if d.flags & Decision.transient != 0 || (d.retryAfter > 0 && d.retryAfter < pause) {
             d.retryAfter = max(d.retryAfter, min(pause, 1_000_000_000))
         }
@@ -41,7 +41,7 @@ extension Core {
         d.model = t.model
         let i = Int(stop.node)
         switch stop.cause {
-        case .none, .invalid: return .invalid
+        case .none, .invalid, .gone: return .invalid
         case .journal:
             d.verdict = .throttle
             d.reason = .journalFull

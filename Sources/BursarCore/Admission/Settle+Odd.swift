@@ -15,9 +15,14 @@ extension Core {
             let state = RecordWord.state(word)
             if RecordWord.gen(word) != gen {
                 if wasFreed(record, gen: gen) {
-                    if record.flags.value & RecordFlag.released != 0 { return .released }
-                    if record.flags.value & RecordFlag.estimated == 0 {
-                        return replay(record, word, report, &receipt)
+                    let flags = record.flags.value
+                    acquireFence()
+                    // Somebody took the record meanwhile: the flags were another's.
+                    if record.word.loadAcquiring() != word { continue }
+                    if flags & RecordFlag.released != 0 { return .released }
+                    if flags & RecordFlag.estimated == 0 {
+                        if let status = replay(record, word, report, &receipt) { return status }
+                        continue
                     }
                 }
                 return settleLate(handle, report, &receipt)
@@ -34,24 +39,25 @@ extension Core {
                 if record.flags.value & RecordFlag.estimated != 0 {
                     return settleLate(handle, report, &receipt)
                 }
-                return replay(record, word, report, &receipt)
+                if let status = replay(record, word, report, &receipt) { return status }
             default:
                 return state == RecordState.releasing ? .released : .notFound
             }
         }
     }
 
-    /// The first result again, if the amounts are the same.
+    /// The first result again, if the amounts are the same; nil when the record
+    /// moved on while it was read.
     private func replay(
         _ record: Record, _ word: Int64, _ report: Report, _ receipt: inout Receipt
-    ) -> Status {
-        guard let bill = bill(record, report) else { return .invalid }
+    ) -> Status? {
+        let bill = bill(record, report)
         let cost = record.usedCost.value
         let reserved = record.heldCost.value
         var same =
-            bill.cost == cost && bill.input == record.usedInput.value
-            && bill.output == record.usedOutput.value && bill.cacheRead == record.cacheRead.value
-            && bill.units == record.usedUnits
+            bill?.cost == cost && bill?.input == record.usedInput.value
+            && bill?.output == record.usedOutput.value
+            && bill?.cacheRead == record.cacheRead.value && bill?.units == record.usedUnits
         let key = UInt64(bitPattern: record.key.value)
         let again = mixed(report.key)
         if key != 0, again != 0, key != again { same = false }
@@ -62,39 +68,46 @@ extension Core {
         receipt.askedCostNanos = record.askedCost.value
         receipt.model = Int32(bitPattern: record.granted.value)
         acquireFence()
-        // The body was that of this settle only if nobody took the record meanwhile.
-        guard RecordWord.gen(record.word.loadAcquiring()) == RecordWord.gen(word) else {
+        // The body was that of this settle only if nobody took the record
+        // meanwhile: a claim keeps the generation, so the whole word counts.
+        guard record.word.loadAcquiring() == word else {
             receipt = Receipt()
-            return .notFound
+            return nil
         }
-        return same ? .ok : .conflict
+        return bill == nil ? .invalid : same ? .ok : .conflict
     }
 
     /// The step was settled at an estimate: post a correction, which the folder
-    /// applies once.
+    /// applies once. When that was done, the correction's result again.
     private func settleLate(_ handle: Int64, _ report: Report, _ receipt: inout Receipt) -> Status {
         runtime.fold()
         guard let row = runtime.estimatedRow(handle) else { return .notFound }
-        guard let (i, gen) = claimForced() else { return .busy }
+        guard let (i, gen, node) = runtime.claimForced(for: row.path) else { return .busy }
         let record = self.record(i)
-        row.restore(record)
+        row.restore(record, node: node)
         guard let bill = bill(record, report) else {
             free(i, gen: gen)
             return .invalid
         }
         if !row.isEstimated {
             free(i, gen: gen)
-            return replay(row, bill, &receipt)
+            receipt.flags = Receipt.replay | Receipt.late
+            receipt.costNanos = row.used[MeterIndex.cost]
+            receipt.reservedNanos = row.reserved
+            receipt.overrunNanos = max(receipt.costNanos &- row.reserved, 0)
+            receipt.askedCostNanos = row.askedCost
+            receipt.model = Int32(bitPattern: row.granted)
+            return row.says(bill) ? .ok : .conflict
         }
         record.flags.value =
             RecordFlag.correction | RecordFlag.late
             | (row.flags & ~(RecordFlag.estimated | RecordFlag.unsent | RecordFlag.overrun))
-        record.addMore()
+            | RecordFlag.more
         record.originalWord.value = handle
         record.epoch.value = row.epoch
         writeUsed(record, bill, key: mixed(report.key))
         // What it used is what it holds: nothing is adjusted.
-        chargeForced(record.used, record, leaf: Int(truncatingIfNeeded: row.node & 0xFFFF_FFFF))
+        chargeForced(record.used, record, leaf: Int(truncatingIfNeeded: node & 0xFFFF_FFFF))
         record.word.storeReleasing(RecordWord.make(RecordState.settled, actor: 0, gen: gen))
         wake(from: Signal.resting | Signal.empty)
         _ = statistic(Header.late).add(1)
@@ -105,23 +118,6 @@ extension Core {
         receipt.askedCostNanos = bill.askedCost
         receipt.model = Int32(bitPattern: record.granted.value)
         return .ok
-    }
-
-    /// The estimate was corrected before: the first correction again, if the
-    /// amounts are the same.
-    private func replay(_ row: EstimatedRow, _ bill: Bill, _ receipt: inout Receipt) -> Status {
-        let cost = row.used[MeterIndex.cost]
-        receipt.flags = Receipt.late | Receipt.replay
-        receipt.costNanos = cost
-        receipt.reservedNanos = row.reserved
-        receipt.overrunNanos = max(cost &- row.reserved, 0)
-        receipt.askedCostNanos = row.askedCost
-        receipt.model = Int32(bitPattern: row.granted)
-        let same =
-            bill.cost == cost && bill.input == row.used[MeterIndex.inputTokens]
-            && bill.output == row.used[MeterIndex.outputTokens]
-            && bill.units == row.usedUnits
-        return same ? .ok : .conflict
     }
 
     /// Settles a step whose time is over, or nobody's, at its estimate. True if

@@ -327,11 +327,15 @@ extension Core {
             let state = RecordWord.state(word)
             guard RecordWord.gen(word) == gen else {
                 // Freed since, and not used again: the body still says how.
-                return wasFreed(record, gen: gen)
-                    ? (record.flags.value & RecordFlag.released != 0 ? .ok : .conflict) : .notFound
+                guard wasFreed(record, gen: gen) else { return .notFound }
+                let flags = record.flags.value
+                acquireFence()
+                guard record.word.loadAcquiring() == word else { return .notFound }
+                return flags & RecordFlag.released != 0 ? .ok : .conflict
             }
             guard state == RecordState.inFlight || state == RecordState.held else {
-                return state == RecordState.releasing ? .ok : .conflict
+                return state == RecordState.releasing
+                    ? .ok : state > RecordState.claimed ? .conflict : .notFound
             }
             let releasing = RecordWord.make(RecordState.releasing, actor: 0, gen: gen)
             if !record.word.exchange(word, for: releasing).exchanged { continue }

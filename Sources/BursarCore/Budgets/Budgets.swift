@@ -114,6 +114,10 @@ extension Runtime {
             guard i != 0 else {
                 throw Failure(.notFound, "no budget is named; 0 has no limits of its own")
             }
+            // Its steps in flight know nothing of meters that it would get now.
+            if core.node(i).state.value & StateBit.closed != 0 {
+                throw Failure(.notFound, "it was closed")
+            }
             let list = try parse(text, onSession: core.node(i).isSession)
             try setLimits(i, list)
             if !core.node(i).isSession { core.node(i).flags.update(setting: NodeFlag.declared) }

@@ -55,6 +55,7 @@ extension Runtime {
         var touched: UInt64 = 0
         for (_, slot) in former where slot.countsAmounts { touched |= 1 << UInt64(slot.meter) }
         var slots: [UInt32] = []
+        var fresh: [UInt32] = []
         for (limit, meter, window) in parsed {
             if limit.window.kind != .rate, meter < 32 { touched |= 1 << UInt64(meter) }
             if let k = former.firstIndex(where: {
@@ -65,6 +66,7 @@ extension Runtime {
                 slots.append(l)
             } else if let l = segment.freeLimits.take() {
                 slots.append(l)
+                fresh.append(l)
                 start(l, limit, meter: meter, window: window, at: i)
             }
         }
@@ -81,7 +83,7 @@ extension Runtime {
         refreshFlags(i)
         for meter in 0..<32 where touched & (1 << UInt64(meter)) != 0 { recompute(i, meter: meter) }
         rescheduleTimeLimits(i)
-        for l in slots { schedule(l) }
+        for l in fresh { schedule(l) }  // the others are
     }
 
     /// The meter's number; a tool's calls get one when they are first limited.

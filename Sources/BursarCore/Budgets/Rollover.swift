@@ -66,15 +66,23 @@ extension Runtime {
             let (_, end) = windows.bounds(limit.spec.value, unix: limit.window.value >> 1)
             let due = end > Int64.max / 1_000_000_000 ? .max : end * 1_000_000_000
             calendarTimers.insert(Timer(due: due, .limit, index: l, gen: gen))
+            dropRetired(&calendarTimers)
             core.rollAt.value = calendarTimers.next
         } else if limit.windowKind == WindowCode.rolling, let ring = rings[l] {
             let due = ring.buckets.nextBoundaryNanos(after: clock.steady)
             rollingTimers.insert(Timer(due: due, .limit, index: l, gen: gen))
+            dropRetired(&rollingTimers)
             core.rollingAt.value = rollingTimers.next
         } else {
             return
         }
         loop.ring()
+    }
+
+    /// Entries of limits that are gone, once they outnumber the others.
+    private func dropRetired(_ heap: inout TimerHeap) {
+        if heap.count <= 2 * segment.freeLimits.inUse + 1024 { return }
+        heap.compact { isCurrent($0, core.limit(Int($0.index))) }
     }
 
     private func open(_ limit: LimitSlot, window start: Int64) {

@@ -190,11 +190,11 @@ extension Runtime {
             ledger.keep(
                 Handle.make(index: i, gen: gen),
                 EstimatedRow(
-                    node: record.node.value, budget: core.id(of: budget), row: row,
+                    path: path(from: Int(node)), budget: core.id(of: budget), row: row,
                     asked: record.asked.value, granted: record.granted.value, flags: flags,
                     epoch: record.epoch.value, price: record.price.value,
                     meter: record.meters, tool: record.tool.value,
-                    units: record.units, reserved: record.heldCost.value,
+                    reserved: record.heldCost.value,
                     askedCost: record.askedCost.value, cacheRead: record.cacheRead.value,
                     settledAt: record.settledAt.value,
                     used: (0..<MeterIndex.named).map { used[$0] }, usedUnits: record.usedUnits))
@@ -226,17 +226,15 @@ extension Runtime {
                 spend.askedCost += record.askedCost.value - row.askedCost
                 spend.estimated -= 1
             }
-            ledger.correct(
-                handle, used: (0..<MeterIndex.named).map { used[$0] }, units: record.usedUnits,
-                askedCost: record.askedCost.value)
+            ledger.correct(handle, by: record)
             lowerBases(record, row, differences)
         }
         for m in 0..<MeterIndex.end { batchWork.add(entry, m, differences[m]) }
         corrections.append((i, differences))
         if isFirst {
             var event = Event(type: .late)
-            event.session = record.node.value
-            event.id = event.session
+            event.session = row?.path.first ?? 0
+            event.id = record.node.value
             event.reservation = handle
             event.amount = differences[MeterIndex.cost]
             config.lock()
@@ -316,6 +314,28 @@ extension Runtime {
         node.output.value &+= batchWork.sum(entry: entry, MeterIndex.outputTokens)
     }
 
+    /// A node and all that is above it.
+    private func path(from i: Int) -> [Int64] {
+        var path: [Int64] = []
+        var i = i
+        while i != 0 {
+            path.append(core.id(of: i))
+            i = Int(core.node(i).parent.value)
+        }
+        return path
+    }
+
+    /// Claims a record for what has happened to the first of these nodes that is
+    /// still there; for none (0) when all are gone. A node that was closed may be
+    /// freed at any time, but not under this lock, nor while a record is claimed.
+    func claimForced(for path: [Int64]) -> (index: Int, gen: Int64, id: Int64)? {
+        config.lock()
+        defer { config.unlock() }
+        guard let (i, gen) = core.claimForced() else { return nil }
+        for id in path where core.index(of: id) != nil { return (i, gen, id) }
+        return (i, gen, 0)
+    }
+
     /// The row that a late settle corrects, whatever became of its record.
     func estimatedRow(_ handle: Int64) -> EstimatedRow? {
         folding.lock()
@@ -328,12 +348,20 @@ extension Runtime {
     func reclaim() {
         config.lock()
         defer { config.unlock() }
+        reclaimWaits = false
         if closing.isEmpty { return }
         var named: Set<UInt32> = []
         var isClaimed = false
         core.eachRecord { _, record in
             // Sequentially consistent: pairs with the claim.
-            let state = RecordWord.state(record.word.loadSequential())
+            var state = RecordWord.state(record.word.loadSequential())
+            // A claim lasts some hundred nanoseconds, unless its thread has to wait.
+            var spins = 0
+            while state == RecordState.claimed, spins < 1000 {
+                spins += 1
+                if spins % 100 == 0 { bursar__thread_yield() } else { bursar__cpu_relax() }
+                state = RecordWord.state(record.word.loadSequential())
+            }
             if state == RecordState.claimed {
                 isClaimed = true
                 return false
@@ -343,6 +371,7 @@ extension Runtime {
             }
             return true
         }
+        reclaimWaits = isClaimed
         if isClaimed { return }
         var left: [UInt32] = []
         // Children come after their parents when a subtree was closed.

@@ -21,7 +21,8 @@ public struct SpendRow {
 
 /// A step that was settled at an estimate: what a late settle needs.
 struct EstimatedRow {
-    var node: Int64
+    /// The session and all that is above it: a late settle may come when it is gone.
+    var path: [Int64]
     var budget: Int64
     var row: Int
     var asked: UInt32, granted: UInt32
@@ -30,7 +31,6 @@ struct EstimatedRow {
     var price: UInt32
     var meter: UInt32
     var tool: UInt32
-    var units: Int64
     var reserved: Int64
     var askedCost: Int64
     var cacheRead: Int64
@@ -39,21 +39,32 @@ struct EstimatedRow {
     var usedUnits: Int64
     var isEstimated = true
 
-    /// Writes into a correction's record what the step's own had said.
-    func restore(_ record: Record) {
+    /// Writes into a correction's record what the step's own had said. What it
+    /// holds is the estimate, so that a report which knows nothing better keeps it.
+    func restore(_ record: Record, node: Int64) {
         record.node.value = node
         record.flags.value = flags & ~RecordFlag.more
         record.asked.value = asked
         record.granted.value = granted
+        record.flags.value = flags & ~(RecordFlag.stream | RecordFlag.more)
         record.price.value = price
         record.tool.value = tool
-        record.heldCost.value = 0
-        record.heldInput.value = 0
-        record.heldOutput.value = 0
+        record.heldCost.value = used[MeterIndex.cost]
+        record.heldInput.value = used[MeterIndex.inputTokens]
+        record.heldOutput.value = used[MeterIndex.outputTokens]
         record.streamed.value = 0
         record.addMore()
         record.meterWord.value = meter
-        record.unitsWord.value = units
+        record.unitsWord.value = usedUnits
+    }
+}
+
+extension EstimatedRow {
+    /// Whether a bill is the one that the row was corrected to.
+    func says(_ bill: Bill) -> Bool {
+        bill.cost == used[MeterIndex.cost] && bill.input == used[MeterIndex.inputTokens]
+            && bill.output == used[MeterIndex.outputTokens] && bill.cacheRead == cacheRead
+            && bill.units == usedUnits
     }
 }
 
@@ -117,11 +128,13 @@ final class MemoryLedger {
 
     /// What a late settle said: the row is not an estimate any more, so that a
     /// second correction of it changes nothing.
-    func correct(_ handle: Int64, used: [Int64], units: Int64, askedCost: Int64) {
+    func correct(_ handle: Int64, by record: Record) {
         guard var row = estimated[handle] else { return }
-        row.used = used
-        row.usedUnits = units
-        row.askedCost = askedCost
+        let used = record.used
+        row.used = (0..<MeterIndex.named).map { used[$0] }
+        row.usedUnits = record.usedUnits
+        row.askedCost = record.askedCost.value
+        row.cacheRead = record.cacheRead.value
         row.isEstimated = false
         estimated[handle] = row
     }

@@ -72,12 +72,10 @@ extension Runtime {
                 continue
             }
             let i = Int(timer.index)
-            guard timer.kind == .node, isCurrent(timer) else { continue }
+            guard timer.kind == .node, armed[timer.index] == timer.due else { continue }
+            armed[timer.index] = nil
             evaluateTimeLimits(i)
-            let due = core.node(i).dueAt.value
-            if due < .max {
-                timers.insert(Timer(due: max(due, now + 1), .node, index: timer.index, gen: timer.gen))
-            }
+            armTimer(i, notBefore: now + 1)
         }
     }
 }

@@ -90,9 +90,11 @@ extension Runtime {
             text += d.model == 0 ? [UInt8]("a step without a model") : book.name(d.model) ?? []
         case .journalFull: text.append("more steps are in flight than the journal has places")
         }
-        if let i = core.index(of: d.budget) {
+        if d.reason == .killed || d.reason == .paused,
+            let i = d.budget == 0 ? 0 : core.index(of: d.budget)
+        {
             let why = slab.text(core.node(i).reasonText.value)
-            if !why.isEmpty, d.reason == .killed || d.reason == .paused {
+            if !why.isEmpty {
                 text.append(" (")
                 text += why + [UInt8(ascii: ")")]
             }

@@ -150,7 +150,8 @@ public struct Core {
     @inline(__always)
     func index(of id: Int64) -> Int? {
         let i = Int(truncatingIfNeeded: id & 0xFFFF_FFFF)
-        guard id > 0, i > 0, i < Int(engine.pointee.nodesMax) else { return nil }
+        // Generations start at 1: generation 0 is a place that was never used.
+        guard id >> 32 > 0, i > 0, i < Int(engine.pointee.nodesMax) else { return nil }
         let state = node(i).state.loadSequential()
         return (state >> 32) == (id >> 32) && state & StateBit.free == 0 ? i : nil
     }

@@ -1,5 +1,7 @@
 // Sessions: opening one under a budget or another session, closing it.
 
+internal import CPlatform
+
 /// The header's bursar_session_options_t.
 public struct SessionOptions {
     public var path: [UInt8] = []
@@ -19,8 +21,7 @@ extension Runtime {
 
     /// The header's bursar_session_open().
     public func sessionOpen(_ options: SessionOptions) throws(Failure) -> Int64 {
-        // A full table may only wait for closed sessions to be freed.
-        if segment.freeNodes.room == 0 { fold() }
+        makeRoom()
         return try configuring { () throws(Failure) in
             let parent: UInt32
             if options.parent != 0 {
@@ -32,6 +33,23 @@ extension Runtime {
                 parent = try ensure(try Path.parse(options.path))
             }
             return try addSession(options, under: parent)
+        }
+    }
+
+    /// A full table may only wait for closed sessions to be freed, and they for
+    /// a thread that was interrupted between two instructions.
+    private func makeRoom() {
+        for _ in 0..<100 {
+            config.lock()
+            let isFull = segment.freeNodes.room == 0
+            config.unlock()
+            if !isFull { return }
+            fold()
+            config.lock()
+            let isWaiting = reclaimWaits
+            config.unlock()
+            if !isWaiting { return }
+            bursar__thread_yield()
         }
     }
 

@@ -124,23 +124,18 @@ extension Runtime {
         armTimer(i)
     }
 
-    func armTimer(_ i: Int) {
-        let node = core.node(i)
-        guard node.dueAt.value < .max else { return }
-        let gen = UInt32(truncatingIfNeeded: node.generation) & 0x0FFF_FFFF
-        timers.insert(Timer(due: node.dueAt.value, .node, index: UInt32(i), gen: gen))
-        if timers.count > 2 * segment.freeNodes.inUse + 1024 {
-            timers.compact { timer in
-                timer.kind != .node || isCurrent(timer)
-            }
+    /// Has the loop look at a node when it is due. One entry of the heap counts
+    /// for a node, its earliest; one that comes up too early looks again.
+    func armTimer(_ i: Int, notBefore: Int64 = 0) {
+        guard core.node(i).dueAt.value < .max else { return }
+        let due = max(core.node(i).dueAt.value, notBefore)
+        if let armed = armed[UInt32(i)], armed <= due { return }
+        armed[UInt32(i)] = due
+        timers.insert(Timer(due: due, .node, index: UInt32(i), gen: 0))
+        if timers.count > 2 * (armed.count + topUps.count) + 1024 {
+            timers.compact { timer in timer.kind != .node || armed[timer.index] == timer.due }
         }
         loop.ring()
-    }
-
-    func isCurrent(_ timer: Timer) -> Bool {
-        let node = core.node(Int(timer.index))
-        return node.state.value & StateBit.free == 0
-            && UInt32(truncatingIfNeeded: node.generation) & 0x0FFF_FFFF == timer.gen
     }
 
     /// Starts a node's time limits again, those that ran out included.
