@@ -32,11 +32,12 @@ def _exact(value: Money, parse: str, digits: int, unit: str, example: str) -> in
         if status:
             raise failure(status, f"{value!r} is not an amount", error)
         return out.value
-    if isinstance(value, Decimal) and value.is_finite():
-        scaled = value.scaleb(digits)
-        if scaled != scaled.to_integral_value():
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < 30:
+        over, under = value.as_integer_ratio()  # exact, whatever the context's precision
+        whole, rest = divmod(over * 10**digits, under)
+        if rest:
             raise InvalidArgumentError(f"{value} is finer than {unit}")
-        return int(scaled)
+        return whole
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     raise TypeError(
