@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import ctypes as C
 import struct
-from typing import TYPE_CHECKING, Any, Dict, List, NoReturn, Optional, SupportsIndex, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NoReturn, Optional
+from typing import SupportsIndex, Tuple, Type
 
 from . import _abi
 from .decision import RECEIPT, Receipt
@@ -34,6 +35,9 @@ SETTLE = struct.Struct("=qIIqqqqqq")
 # flags, model, tool, input, upper input, output, least output: behind a request's size
 REQUEST = struct.Struct("=Iiiqqqq")
 USAGE_SIZE = C.sizeof(_abi.Usage)
+
+# A receipt of a tuple, without its slower constructor.
+_receipt: Callable[[Type[Receipt], Any], Receipt] = tuple.__new__  # type: ignore[assignment]
 
 settle_frames: List[Tuple[Any, Any, Any, Any, Any]] = []
 reserve_frames: List[Tuple[Any, Any, Any, Any]] = []
@@ -204,4 +208,3 @@ class Steps:
         raise failure(status, f"{what}: {said}", detail)
 
 
-_receipt: Any = tuple.__new__  # a Receipt of a tuple, without its slower constructor

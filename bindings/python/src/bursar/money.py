@@ -34,7 +34,8 @@ def _exact(value: Money, parse: str, digits: int, unit: str, example: str) -> in
         return out.value
     if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < 30:
         over, under = value.as_integer_ratio()  # exact, whatever the context's precision
-        whole, rest = divmod(over * 10**digits, under)
+        scale: int = 10**digits
+        whole, rest = divmod(over * scale, under)
         if rest:
             raise InvalidArgumentError(f"{value} is finer than {unit}")
         return whole

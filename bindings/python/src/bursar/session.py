@@ -251,7 +251,8 @@ class Session:
     def child(
         self,
         agent: str = "",
-        *limits: Limits,
+        *limit: Limits,
+        limits: Optional[Limits] = None,
         deadline: Optional[Span] = None,
         idle: Optional[Span] = None,
         ladder: Union[str, Iterable[str]] = (),
@@ -261,7 +262,7 @@ class Session:
     ) -> Session:
         """A session of a sub-agent. What it spends counts here at once."""
         return self.runtime.session(
-            self, *limits, agent=agent, deadline=deadline, idle=idle, ladder=ladder,
+            self, *limit, limits=limits, agent=agent, deadline=deadline, idle=idle, ladder=ladder,
             labels=labels, complexity=complexity, holdback=holdback)  # fmt: skip
 
     def wrap(self, client: Any, *, wait: float = 60.0, max_output_tokens: int = 4_096) -> Any:
