@@ -37,7 +37,7 @@ REQUEST = struct.Struct("=Iiiqqqq")
 USAGE_SIZE = C.sizeof(_abi.Usage)
 
 # A receipt of a tuple, without its slower constructor.
-_receipt: Callable[[Type[Receipt], Any], Receipt] = tuple.__new__  # type: ignore[assignment]
+_receipt: Callable[[Type[Receipt], Any], Receipt] = tuple.__new__
 
 settle_frames: List[Tuple[Any, Any, Any, Any, Any]] = []
 reserve_frames: List[Tuple[Any, Any, Any, Any]] = []

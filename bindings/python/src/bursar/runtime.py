@@ -19,7 +19,7 @@ from .options import filled, usage_struct, word
 from .session import Session
 from .views import Event, Health, LimitView, MeterView, Rates, Spend, View, values
 from .words import BudgetFlag, Complexity, LimitsFlag, Meter, OpenFlag, Status, TextKind
-from .words import Undeclared, UnknownModel, Variant
+from .words import Undeclared, UnknownModel, Variant, ViewFlag
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -319,7 +319,7 @@ class Runtime(Steps):
         pairs = (line.partition("=") for line in text[TextKind.LABELS].splitlines())
         return values(
             View, out,
-            flags=out.flags,
+            flags=ViewFlag(out.flags),
             path=text[TextKind.PATH],
             agent=text[TextKind.AGENT],
             owner=text[TextKind.OWNER],

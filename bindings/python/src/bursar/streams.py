@@ -94,7 +94,7 @@ def _size(piece: Any) -> int:
             found += [getattr(function, "name", None), getattr(function, "arguments", None)]
     if str(getattr(piece, "type", "")).endswith(".delta"):
         found.append(getattr(piece, "delta", None))
-    return sum(len(text.encode("utf-8", "surrogatepass")) for text in found if isinstance(text, str))
+    return sum(len(text.encode("utf-8", "replace")) for text in found if isinstance(text, str))
 
 
 class _Stream:

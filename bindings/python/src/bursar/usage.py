@@ -28,8 +28,10 @@ class Usage(NamedTuple):
     image_output_tokens: int = 0
 
 
-_INSIDE = {"openai", "azure", "google", "gemini", "vertex", "mistral", "deepseek", "xai", "litellm"}
-_INSIDE |= {"pydantic_ai", "langchain", "cohere", "otel", "bursar", "groq", "together", "openrouter"}
+_INSIDE = {
+    "openai", "azure", "google", "gemini", "vertex", "mistral", "deepseek", "xai", "litellm",
+    "pydantic_ai", "langchain", "cohere", "otel", "bursar", "groq", "together", "openrouter",
+}  # fmt: skip
 _BESIDE = {"anthropic", "bedrock", "aws"}
 _PARTS = (
     ("cache_read_input_tokens", "input_tokens"),

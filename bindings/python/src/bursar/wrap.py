@@ -50,7 +50,7 @@ _PRICED = {
     "responses.parse": _RESPONSES,
     "embeddings.create": _EMBEDDINGS,
 }
-_PARENTS = {path.rsplit(".", depth)[0] for path in _PRICED for depth in range(1, path.count(".") + 1)}
+_PARENTS = {p.rsplit(".", n)[0] for p in _PRICED for n in range(1, p.count(".") + 1)}
 _UNMETERED = ("with_raw_response", "with_streaming_response")
 _VARIANTS = {"flex": "flex", "priority": "priority"}  # OpenAI's service_tier
 _NOT_SENT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol"}
@@ -256,7 +256,7 @@ def _not_sent(error: BaseException) -> bool:
         if isinstance(seen, ConnectionRefusedError) or type(seen).__name__ in _NOT_SENT:
             return True
         seen = seen.__cause__
-    return isinstance(error, TypeError)  # the SDK did not like the arguments
+    return False
 
 
 def _retryable(error: BaseException, status: Any) -> bool:
