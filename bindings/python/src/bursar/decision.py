@@ -1,154 +1,141 @@
-"""Decision and Receipt: the answers to reserve and settle, as plain immutable values."""
+"""Decision and Receipt: the answers to reserve and settle, as immutable tuples with names."""
 
 from __future__ import annotations
 
 import ctypes as C
 import struct
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Tuple
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple
 
 from . import _abi
 from .words import DecisionFlag, End, Meter, Reason, ReceiptFlag, Remedy, TextKind, Verdict
 
 if TYPE_CHECKING:
-    from .hot import Steps
+    from .link import Link
 
-# The head of a bursar_decision_t behind its size, and all of it; a bursar_receipt_t likewise.
-HEAD = struct.Struct("=iiiqqqiI")
-WHOLE = struct.Struct("=iiiqqqiIqiiqqqqq")
-RECEIPT = struct.Struct("=Iqqqqi")
+# A bursar_decision_t and a bursar_receipt_t, each without its size.
+_DECISION = struct.Struct("4xiiiqqqiIqiiqqqqq")
+read_decision = _DECISION.unpack_from
+read_receipt = struct.Struct("4xIqqqqi").unpack_from
 
 
-class Decision:
+class _Raw(NamedTuple):
+    verdict_number: int
+    reason_number: int
+    remedy_number: int
+    reservation: int
+    """0 = refused."""
+    max_output_tokens: int
+    """What was granted: tell the provider."""
+    reserved_nanos: int
+    """The worst case that is held."""
+    model_number: int
+    flag_bits: int
+    budget: int
+    """The id of the budget or session whose limit refused; 0 = none."""
+    meter_number: int
+    end_number: int
+    limit: int
+    """The limit's amount with top-ups, in the meter's unit."""
+    committed: int
+    """Spent and reserved in its window, without this request."""
+    remaining: int
+    requested: int
+    """What this request would have added."""
+    retry_after_ns: int
+
+
+class Decision(_Raw):
     """The answer to reserve. True when granted; a refusal says which limit and what to do.
 
-    Where an int is wanted it stands for its reservation, so `settle(decision, …)` works too.
+    Where a number is wanted it stands for its reservation: `settle(decision, …)` works too.
     """
 
-    __slots__ = ("reservation", "_runtime", "_raw")
-
-    def __init__(self, runtime: Steps, raw: Tuple[int, ...]) -> None:
-        self.reservation: int = raw[3]  # 0 = refused
-        self._runtime = runtime
-        self._raw = raw
+    __slots__ = ()
+    _link: Link  # of the subclass that each runtime has
 
     def __bool__(self) -> bool:
-        return self.reservation != 0
+        return self[3] != 0
 
     def __index__(self) -> int:
-        return self.reservation
+        return self[3]
 
     def __repr__(self) -> str:
+        said = f"<Decision {self.verdict.name.lower()}: "
         if self:
-            granted = f"{self.model}, {self.max_output_tokens} output tokens"
-            return f"<Decision {self.verdict.name.lower()}: {granted}>"
-        return f"<Decision {self.verdict.name.lower()}: {self.reason.name.lower()}>"
+            return f"{said}{self.model or 'no model'}, {self.max_output_tokens} output tokens>"
+        return f"{said}{self.reason.name.lower()}>"
 
     @property
     def verdict(self) -> Verdict:
-        return Verdict(self._raw[0])
+        return Verdict(self.verdict_number)
 
     @property
     def reason(self) -> Reason:
-        return Reason(self._raw[1])
+        return Reason(self.reason_number)
 
     @property
     def remedy(self) -> Remedy:
-        return Remedy(self._raw[2])
-
-    @property
-    def max_output_tokens(self) -> int:
-        """What was granted: tell the provider."""
-        return self._raw[4]
-
-    @property
-    def reserved_nanos(self) -> int:
-        """The worst case that is held."""
-        return self._raw[5]
+        return Remedy(self.remedy_number)
 
     @property
     def model(self) -> str:
         """The model granted: call this one. Empty for a tool or a refusal."""
-        return self._runtime._model_name(self._raw[6]) if self._raw[6] else ""
+        return self._link.model_name(self.model_number) if self.model_number else ""
 
     @property
     def flags(self) -> DecisionFlag:
-        return DecisionFlag(self._raw[7])
+        return DecisionFlag(self.flag_bits)
 
     @property
     def downgraded(self) -> bool:
-        """Another model, or fewer output tokens, than wanted."""
-        return self._raw[0] == Verdict.DOWNGRADE
+        """Granted another model, or fewer output tokens, than wanted."""
+        return self.verdict_number == Verdict.DOWNGRADE
 
     @property
     def transient(self) -> bool:
         """Refused only because of what steps in flight hold: they will give some back."""
-        return bool(self._raw[7] & DecisionFlag.TRANSIENT)
-
-    def _limit(self, position: int) -> int:
-        return self._raw[position] if len(self._raw) > 8 else 0
-
-    @property
-    def budget(self) -> int:
-        """The id of the budget or session whose limit refused; 0 = none."""
-        return self._limit(8)
-
-    @property
-    def path(self) -> str:
-        """The path of that budget."""
-        return self._runtime._text(self.budget, TextKind.PATH) if self.budget else ""
+        return bool(self.flag_bits & DecisionFlag.TRANSIENT)
 
     @property
     def meter(self) -> Meter:
-        return Meter(self._limit(9))
+        return Meter(self.meter_number)
 
     @property
     def end(self) -> End:
-        return End(self._limit(10))
-
-    @property
-    def limit(self) -> int:
-        """Its amount with top-ups, in the meter's unit."""
-        return self._limit(11)
-
-    @property
-    def committed(self) -> int:
-        """Spent and reserved in its window, without this request."""
-        return self._limit(12)
-
-    @property
-    def remaining(self) -> int:
-        return self._limit(13)
-
-    @property
-    def requested(self) -> int:
-        """What this request would have added."""
-        return self._limit(14)
+        return End(self.end_number)
 
     @property
     def retry_after(self) -> float:
         """Seconds to wait; 0 = never by waiting, unless `transient`."""
-        return self._limit(15) / 1e9
+        return self.retry_after_ns / 1e9
+
+    @property
+    def path(self) -> str:
+        """The path of the budget whose limit refused."""
+        return self._link.text(self.budget, TextKind.PATH) if self.budget else ""
 
     @property
     def why(self) -> str:
-        """What was said when somebody killed or paused the budget."""
-        return self._runtime._text(self.budget, TextKind.REASON) if self.budget else ""
+        """What was said when somebody killed or paused that budget."""
+        return self._link.text(self.budget, TextKind.REASON) if self.budget else ""
 
     def explain(self) -> str:
         """A sentence: which limit, how much was left, what to do."""
         value = _abi.Decision()
-        WHOLE.pack_into(value, 4, *(self._raw if len(self._raw) > 8 else (*self._raw, *(0,) * 8)))
-        call = _abi.library().call.bursar_decision_explain
-        status, text = _abi.read_text(call, self._runtime._handle, C.byref(value))
-        return text if not status else f"{self.verdict.name} ({self.reason.name})".lower()
+        _DECISION.pack_into(value, 0, *self)
+        value.size = C.sizeof(value)  # packing wrote zeros there
+        call = self._link.call.bursar_decision_explain
+        status, text = _abi.read_text(call, self._link.handle, C.byref(value))
+        return f"{self.verdict.name} ({self.reason.name})".lower() if status else text
 
     def as_dict(self) -> Dict[str, Any]:
         """Everything by name, for a log."""
-        return {name: getattr(self, name) for name in _NAMES}
+        fields = [name for name in self._fields if not name.endswith(("_number", "_bits"))]
+        return {name: getattr(self, name) for name in (*_PROPERTIES, *fields)}
 
 
-_NAMES = [n for n, v in vars(Decision).items() if isinstance(v, property)] + ["reservation"]
+_PROPERTIES = [name for name, value in vars(Decision).items() if isinstance(value, property)]
 
 
 class Receipt(NamedTuple):
@@ -161,7 +148,7 @@ class Receipt(NamedTuple):
     """Cost above what was held, or 0."""
     asked_cost_nanos: int
     """What the model asked for would have cost."""
-    model_id: int
+    model_number: int
 
     @property
     def cost_usd(self) -> Decimal:

@@ -1,4 +1,4 @@
-"""Settle, release and stream, and the names they need: the part of a runtime that steps use.
+"""Settle, release, begin and stream, and what makes them and reserve cost about a microsecond.
 
 Arguments are written with `struct` into ctypes structs that are borrowed from a pool for the
 length of one call, and passed as converted once. A pool, not a buffer per thread: a finalizer
@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import ctypes as C
 import struct
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, NoReturn, Optional
-from typing import SupportsIndex, Tuple, Type
+from typing import TYPE_CHECKING, Any, Callable, List, NoReturn, Optional, SupportsIndex, Tuple
+from typing import Type
 
 from . import _abi
-from .decision import RECEIPT, Receipt
-from .errors import ClosedError, InvalidArgumentError, failure
+from .decision import Receipt, read_receipt
+from .errors import InvalidArgumentError
+from .link import Link
 from .options import number, usage_struct
 from .usage import Usage
-from .words import Reason, Status, TextKind
+from .words import Reason, Status
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -31,13 +32,11 @@ class _SettleCall(C.Structure):
 
 
 # reservation, size and flags of the usage, its first six counts: a _SettleCall's beginning
-SETTLE = struct.Struct("=qIIqqqqqq")
-# flags, model, tool, input, upper input, output, least output: behind a request's size
-REQUEST = struct.Struct("=Iiiqqqq")
+write_settle = struct.Struct("qIIqqqqqq").pack_into
+# size, flags, model, tool, input, upper input, output, least output: a bursar_request_t's
+write_request = struct.Struct("IIiiqqqq").pack_into
 USAGE_SIZE = C.sizeof(_abi.Usage)
-
-# A receipt of a tuple, without its slower constructor.
-_receipt: Callable[[Type[Receipt], Any], Receipt] = tuple.__new__
+REQUEST_SIZE = C.sizeof(_abi.Request)
 
 settle_frames: List[Tuple[Any, Any, Any, Any, Any]] = []
 reserve_frames: List[Tuple[Any, Any, Any, Any]] = []
@@ -57,20 +56,14 @@ def reserve_frame() -> Tuple[Any, Any, Any, Any]:
     return request, C.byref(request), decision, C.byref(decision)
 
 
-class Steps:
-    """What a runtime does for its sessions' steps. The base of Runtime."""
+# A value of a tuple's class without its slower constructor.
+tuple_as: Callable[[Type[Any], Any], Any] = tuple.__new__
 
-    def __init__(self, handle: int) -> None:
-        library = _abi.library()
-        self._call: Any = library.call
-        self._hot: Any = library.hot
-        self._settle: Any = library.hot.bursar_settle
-        self._handle: Optional[int] = handle  # None = closed
-        self._arg: Any = C.c_void_p(handle)  # the same, as the hot functions take it
-        self._models: Dict[Optional[str], int] = {None: 0}
-        self._model_names: Dict[int, str] = {}
-        self._tools: Dict[str, int] = {}
-        self._meters: Dict[str, int] = {}
+
+class Steps:
+    """What can be done with a reservation; the base of Runtime and Session."""
+
+    _link: Link
 
     def settle(
         self,
@@ -90,121 +83,61 @@ class Steps:
         Settling again with the same amounts answers with the first result; ConflictError with
         others. Usage above what was reserved is recorded in full.
         """
+        link = self._link
         if more or usage is not None:
             if usage is None:
                 usage = Usage(
                     input_tokens, cache_read_input_tokens, cache_write_input_tokens, 0,
                     output_tokens, reasoning_output_tokens)  # fmt: skip
             value, out = usage_struct(usage, more), _abi.Receipt()
-            status = self._call.bursar_settle(
-                self._handle, number(reservation), C.byref(value), C.byref(out))
+            status = link.call.bursar_settle(
+                link.handle, number(reservation), C.byref(value), C.byref(out))
             if status:
-                self._settle_failed(status, reservation, value.input_tokens, value.output_tokens)
-            return _receipt(Receipt, RECEIPT.unpack_from(out, 4))
+                settle_failed(link, status, reservation, value.input_tokens, value.output_tokens)
+            return Receipt(*read_receipt(out))
         try:
             frame = settle_frames.pop()
         except IndexError:
             frame = settle_frame()
         call, number_arg, usage_arg, receipt, receipt_arg = frame
         try:
-            SETTLE.pack_into(
+            write_settle(
                 call, 0, reservation, USAGE_SIZE, 0, input_tokens, cache_read_input_tokens,
                 cache_write_input_tokens, 0, output_tokens, reasoning_output_tokens)  # fmt: skip
         except struct.error as error:
             raise InvalidArgumentError(f"settle: {error}") from None
-        status = self._settle(self._arg, number_arg, usage_arg, receipt_arg)
+        status = link.settle(link.arg, number_arg, usage_arg, receipt_arg)
         if status:
-            self._settle_failed(status, reservation, input_tokens, output_tokens)
-        result = _receipt(Receipt, RECEIPT.unpack_from(receipt, 4))
+            settle_failed(link, status, reservation, input_tokens, output_tokens)
+        result: Receipt = tuple_as(Receipt, read_receipt(receipt))
         settle_frames.append(frame)
         return result
 
     def release(self, reservation: SupportsIndex) -> None:
         """Gives back what a reservation held: the step did not happen and is not billed."""
-        self._do("bursar_release", number(reservation))
+        self._link.do("bursar_release", number(reservation))
 
     def begin(self, reservation: SupportsIndex) -> None:
         """Before a step that was reserved with `hold=True` goes out. ExpiredError: do not send."""
-        self._do("bursar_begin", number(reservation))
+        self._link.do("bursar_begin", number(reservation))
 
     def stream(self, reservation: SupportsIndex, output_tokens: int) -> Optional[Reason]:
         """Reports a stream's output so far. None: go on; a reason: stop reading and settle."""
-        reason = C.c_int32()
-        status = self._hot.bursar_stream(
-            self._arg, C.c_int64(number(reservation)), C.c_int64(output_tokens), C.byref(reason))
+        link, reason = self._link, C.c_int32()
+        status = link.stream(
+            link.arg, C.c_int64(number(reservation)), C.c_int64(output_tokens), C.byref(reason))
         if status == Status.E_REFUSED:
             return Reason(reason.value)
         if status:
-            self._failed(status, f"stream of {number(reservation)}")
+            link.failed(status, f"stream of {number(reservation)}")
         return None
 
-    # ---- Names, resolved once ----
 
-    def _model(self, name: Optional[str]) -> int:
-        try:
-            return self._models[name]
-        except KeyError:
-            data, out = str(name).encode(), C.c_int32()
-            self._do("bursar_model_find", data, len(data), C.byref(out))
-            self._models[name] = out.value
-            return out.value
-
-    def _model_name(self, model: int) -> str:
-        if model not in self._model_names:
-            call = self._call.bursar_model_name
-            status, name = _abi.read_text(call, self._handle, model)
-            if status:
-                self._failed(status, f"model {model}")
-            self._model_names[model] = name
-        return self._model_names[model]
-
-    def _tool(self, name: str) -> int:
-        if name not in self._tools:
-            self._tools[name] = self._named("bursar_tool_find", name)
-        return self._tools[name]
-
-    def _meter(self, name: str) -> int:
-        if name not in self._meters:
-            self._meters[name] = self._named("bursar_meter_define", name)
-        return self._meters[name]
-
-    def _named(self, function: str, name: str) -> int:
-        data, out = name.encode(), C.c_int32()
-        self._ask(function, data, len(data), C.byref(out))
-        return out.value
-
-    def _text(self, id: int, kind: TextKind) -> str:
-        """A text of a budget or session, empty when there is none."""
-        return _abi.read_text(self._call.bursar_text_read, self._handle, id, kind)[1]
-
-    # ---- Calls that raise ----
-
-    def _do(self, name: str, *arguments: Any) -> None:
-        """Calls a function that takes no bursar_error_t."""
-        status = getattr(self._call, name)(self._handle, *arguments)
-        if status:
-            self._failed(status, f"{name[7:]}{arguments[:1]}")
-
-    def _ask(self, name: str, *arguments: Any) -> None:
-        """Calls a function that ends in a bursar_error_t."""
-        error = _abi.Error()
-        status = getattr(self._call, name)(self._handle, *arguments, C.byref(error))
-        if status:
-            self._failed(status, name[7:], error)
-
-    def _settle_failed(
-        self, status: int, reservation: SupportsIndex, input_tokens: int, output_tokens: int
-    ) -> NoReturn:
-        what = f"settle of {number(reservation)}"
-        if status == Status.E_INVALID and (input_tokens < 0 or output_tokens < 0):
-            what += ": give input_tokens and output_tokens (0 or more), a usage object, or cost"
-        self._failed(status, what)
-
-    def _failed(self, status: int, what: str, detail: Optional[_abi.Error] = None) -> NoReturn:
-        """Raises the error for the status of a call on this runtime."""
-        if self._handle is None:
-            raise ClosedError(f"{what}: the runtime was closed")
-        said = self._call.bursar_status_string(status).decode()
-        raise failure(status, f"{what}: {said}", detail)
-
-
+def settle_failed(
+    link: Link, status: int, reservation: SupportsIndex, input_tokens: int, output_tokens: int
+) -> NoReturn:
+    """Raises the error of a settle; -1 stands for a count that was not given."""
+    what = f"settle of {number(reservation)}"
+    if status == Status.E_INVALID and (input_tokens < 0 or output_tokens < 0):
+        what += ": give input_tokens and output_tokens (0 or more), a usage object, or cost"
+    link.failed(status, what)

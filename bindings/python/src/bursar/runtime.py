@@ -14,6 +14,7 @@ from .errors import BursarWarning, InvalidArgumentError, failure
 from .events import Dispatcher, EventStream
 from .hot import Steps
 from .limits import Limits, limits_text
+from .link import Link
 from .money import Money, Span, dollars, nanos, picos, span_ns
 from .options import filled, usage_struct, word
 from .session import Session
@@ -69,7 +70,7 @@ class Runtime(Steps):
         status = call.bursar_open(C.byref(options), C.byref(handle), C.byref(error))
         if status or not handle.value:
             raise failure(status, "open", error)
-        super().__init__(handle.value)
+        self._link = Link(handle.value)
         self._dispatcher = Dispatcher(handle.value)
 
     # ---- Budgets ----
@@ -101,31 +102,31 @@ class Runtime(Steps):
         for kind, rung in (top_rung or {}).items():
             options.top_rung[word(Complexity, kind)] = rung
         out, data = C.c_int64(), path.encode()
-        self._ask("bursar_budget_declare", data, len(data), C.byref(options), C.byref(out))
+        self._link.ask("bursar_budget_declare", data, len(data), C.byref(options), C.byref(out))
         return out.value
 
     def remove(self, target: Target) -> None:
         """Removes a budget without children; what was spent stays in its ancestors."""
-        self._ask("bursar_budget_remove", self._id(target))
+        self._link.ask("bursar_budget_remove", self._id(target))
 
     def limits_set(self, target: Target, *limits: Limits) -> None:
         """Replaces the limits of a budget or session at once; "unlimited" removes them."""
         data = limits_text(*limits).encode()
-        self._ask("bursar_limits_set", self._id(target), data, len(data))
+        self._link.ask("bursar_limits_set", self._id(target), data, len(data))
 
     def limits_parse(self, *limits: Limits, session: bool = False) -> str:
         """The canonical form of limit text; LimitTextError with column and sentence."""
         data, error = limits_text(*limits).encode(), _abi.Error()
 
         def parse(buffer: Any, capacity: int, length: Any) -> int:
-            status: int = self._call.bursar_limits_parse(
-                self._handle, LimitsFlag.SESSION if session else 0, data, len(data), buffer,
+            status: int = self._link.call.bursar_limits_parse(
+                self._link.handle, LimitsFlag.SESSION if session else 0, data, len(data), buffer,
                 capacity, length, C.byref(error))  # fmt: skip
             return status
 
         status, text = _abi.read_text(parse)
         if status:
-            self._failed(status, "limits", error)
+            self._link.failed(status, "limits", error)
         return text
 
     def top_up(
@@ -142,15 +143,15 @@ class Runtime(Steps):
         span = 0 if for_ is None else span_ns(for_)
         if span < 0 or (for_ is not None and span == 0):
             raise InvalidArgumentError(f"for_ is {for_!r}: a top-up lasts for a positive time")
-        self._ask("bursar_top_up", self._id(target), data, len(data), span, why, len(why))
+        self._link.ask("bursar_top_up", self._id(target), data, len(data), span, why, len(why))
 
     def observe(self, target: Optional[Target] = None, on: bool = True) -> None:
         """Counts, decides and reports there (None = everywhere) but stops nobody."""
-        self._do("bursar_observe", 0 if target is None else self._id(target), int(on))
+        self._link.do("bursar_observe", 0 if target is None else self._id(target), int(on))
 
     def meter(self, name: str) -> Meter:
         """Names a meter (`credits`, `gpu_seconds`), or finds it."""
-        return Meter(self._meter(name))
+        return Meter(self._link.meter(name))
 
     # ---- Sessions and control ----
 
@@ -186,7 +187,7 @@ class Runtime(Steps):
         pairs = [_abi.Label(_abi.text(k), _abi.text(v)) for k, v in (labels or {}).items()]
         options.labels = (_abi.Label * len(pairs))(*pairs)
         out = C.c_int64()
-        self._ask("bursar_session_open", C.byref(options), C.byref(out))
+        self._link.ask("bursar_session_open", C.byref(options), C.byref(out))
         return Session(self, out.value)
 
     def kill(
@@ -219,7 +220,7 @@ class Runtime(Steps):
         if everything == (target is not None):
             raise TypeError("name a path, an id or a session, or say everything=True; not both")
         data = reason.encode()
-        self._do(name, 0 if target is None else self._id(target), data, len(data))
+        self._link.do(name, 0 if target is None else self._id(target), data, len(data))
 
     def _id(self, target: Target) -> int:
         """The id of a path, a session or an id."""
@@ -227,9 +228,9 @@ class Runtime(Steps):
             return target.id
         if isinstance(target, str):
             data, out = target.encode(), C.c_int64()
-            status = self._call.bursar_budget_find(self._handle, data, len(data), C.byref(out))
+            status = self._link.call.bursar_budget_find(self._link.handle, data, len(data), C.byref(out))
             if status:
-                self._failed(status, f"budget {target!r}")
+                self._link.failed(status, f"budget {target!r}")
             return out.value
         if isinstance(target, int) and not isinstance(target, bool) and 0 < target < 1 << 63:
             return target
@@ -261,14 +262,14 @@ class Runtime(Steps):
             **{f"{n}_picos": -1 if r is None else picos(r) for n, r in parts.items()},
         })  # fmt: skip
         data = model.encode()
-        self._ask("bursar_price_set", data, len(data), C.byref(rates))
+        self._link.ask("bursar_price_set", data, len(data), C.byref(rates))
 
     def rates(self, model: str) -> Rates:
         """The rates in force for a model; PriceError when unknown."""
         out = _abi.Rates()
-        status = self._call.bursar_price_get(self._handle, self._model(model), C.byref(out))
+        status = self._link.call.bursar_price_get(self._link.handle, self._link.model(model), C.byref(out))
         if status:
-            self._failed(status, f"price of {model!r}")
+            self._link.failed(status, f"price of {model!r}")
         return values(Rates, out)
 
     def quote(
@@ -281,10 +282,10 @@ class Runtime(Steps):
     ) -> int:
         """What a usage costs on a model, in nano-dollars."""
         value, out = usage_struct(usage, more), C.c_int64()
-        status = self._call.bursar_price_quote(
-            self._handle, self._model(model), word(Variant, variant), C.byref(value), C.byref(out))
+        status = self._link.call.bursar_price_quote(
+            self._link.handle, self._link.model(model), word(Variant, variant), C.byref(value), C.byref(out))
         if status:
-            self._failed(status, f"quote for {model!r}")
+            self._link.failed(status, f"quote for {model!r}")
         return out.value
 
     def prices_load(self, book: Union[str, "os.PathLike[str]", bytes]) -> PriceReport:
@@ -294,28 +295,28 @@ class Runtime(Steps):
                 book = file.read()
         models, length, error = C.c_int32(), C.c_size_t(), _abi.Error()
         report = C.create_string_buffer(1 << 20)
-        status = self._call.bursar_prices_load(
-            self._handle, book, len(book), report, len(report), C.byref(length),
+        status = self._link.call.bursar_prices_load(
+            self._link.handle, book, len(book), report, len(report), C.byref(length),
             C.byref(models), C.byref(error))  # fmt: skip
         if status and status != Status.E_BUFFER:  # E_BUFFER: loaded, the report was cut
-            self._failed(status, "prices", error)
+            self._link.failed(status, "prices", error)
         lines = report.raw[: min(length.value, len(report))].decode("utf-8", "replace")
         return PriceReport(models.value, tuple(lines.splitlines()))
 
     def tool_price(self, name: str, price: Money) -> None:
         """What one call of a tool costs."""
-        self._do("bursar_tool_price_set", self._tool(name), nanos(price))
+        self._link.do("bursar_tool_price_set", self._link.tool(name), nanos(price))
 
     # ---- Queries ----
 
     def read(self, target: Target) -> View:
         """A budget or session: state, spend, meters, limits, texts."""
         id, out = self._id(target), _abi.View()
-        status = self._call.bursar_read(self._handle, id, C.byref(out))
+        status = self._link.call.bursar_read(self._link.handle, id, C.byref(out))
         if status:
-            self._failed(status, f"read {target!r}")
+            self._link.failed(status, f"read {target!r}")
         limits = (self._limit(id, position) for position in range(out.limits))
-        text = {kind: self._text(id, kind) for kind in TextKind if kind < TextKind.METER}
+        text = {kind: self._link.text(id, kind) for kind in TextKind if kind < TextKind.METER}
         pairs = (line.partition("=") for line in text[TextKind.LABELS].splitlines())
         return values(
             View, out,
@@ -334,15 +335,15 @@ class Runtime(Steps):
 
     def _limit(self, id: int, position: int) -> Optional[LimitView]:
         out = _abi.LimitView()
-        gone = self._call.bursar_limit_read(self._handle, id, position, C.byref(out))
+        gone = self._link.call.bursar_limit_read(self._link.handle, id, position, C.byref(out))
         return None if gone else values(LimitView, out)
 
     def _meters_of(self, id: int) -> Dict[str, MeterView]:
         meters = {}
         for number in range(Meter.WALL):
             out = _abi.MeterView()
-            if self._call.bursar_meter_read(self._handle, id, number, C.byref(out)) == 0:
-                name = self._text(number, TextKind.METER) or Meter(number).name.lower()
+            if self._link.call.bursar_meter_read(self._link.handle, id, number, C.byref(out)) == 0:
+                name = self._link.text(number, TextKind.METER) or Meter(number).name.lower()
                 meters[name] = values(MeterView, out)
         return meters
 
@@ -351,7 +352,7 @@ class Runtime(Steps):
         id, count, capacity = 0 if target is None else self._id(target), C.c_size_t(), 64
         while True:
             ids = (C.c_int64 * capacity)()
-            self._do("bursar_children", id, ids, capacity, C.byref(count))
+            self._link.do("bursar_children", id, ids, capacity, C.byref(count))
             if count.value <= capacity:
                 return ids[: count.value]
             capacity = count.value
@@ -360,20 +361,20 @@ class Runtime(Steps):
         """Spend by workflow, agent and models since the runtime opened."""
         rows: List[Spend] = []
         out = _abi.Spend()
-        while self._call.bursar_spend_read(self._handle, len(rows), C.byref(out)) == 0:
-            asked, model = ((m and self._model_name(m)) or "" for m in (out.asked_model, out.model))
+        while self._link.call.bursar_spend_read(self._link.handle, len(rows), C.byref(out)) == 0:
+            asked, model = ((m and self._link.model_name(m)) or "" for m in (out.asked_model, out.model))
             rows.append(values(Spend, out, asked_model=asked, model=model))
         return rows
 
     def health(self) -> Health:
         """Figures for a health page."""
         out = _abi.Health()
-        self._do("bursar_health", C.byref(out))
+        self._link.do("bursar_health", C.byref(out))
         return values(Health, out)
 
     def verify(self) -> None:
         """Checks committed = spent + held + settled and not folded, everywhere, at rest."""
-        self._ask("bursar_verify")
+        self._link.ask("bursar_verify")
 
     # ---- Events and the end ----
 
@@ -387,15 +388,14 @@ class Runtime(Steps):
 
     @property
     def closed(self) -> bool:
-        return self._handle is None
+        return self._link.handle is None
 
     def close(self) -> None:
         """Delivers what is pending and ends the runtime's thread. Twice is fine."""
-        handle, self._handle = self._handle, None
+        handle = self._link.close()
         if handle is not None:
-            self._arg = C.c_void_p(None)
             self._dispatcher.close()
-            self._call.bursar_close(handle)
+            self._link.call.bursar_close(handle)
 
     def __enter__(self) -> Self:
         return self
@@ -410,6 +410,6 @@ class Runtime(Steps):
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_handle", None) is not None:
+        if "_dispatcher" in self.__dict__ and not self.closed:
             warnings.warn("a runtime was never closed", BursarWarning, source=self)
             self.close()

@@ -9,11 +9,11 @@ import warnings
 from typing import TYPE_CHECKING, Any, Iterable, List, Mapping, Optional, SupportsIndex, Union
 
 from . import _abi
-from .decision import HEAD, RECEIPT, WHOLE, Decision, Receipt
+from .decision import Decision, Receipt, read_decision, read_receipt
 from .errors import BursarWarning, InvalidArgumentError, refusal
 from .estimate import Input, estimate_tokens
-from .hot import REQUEST, SETTLE, USAGE_SIZE, reserve_frame, reserve_frames
-from .hot import settle_frame, settle_frames
+from .hot import REQUEST_SIZE, USAGE_SIZE, Steps, reserve_frame, reserve_frames, settle_failed
+from .hot import settle_frame, settle_frames, tuple_as, write_request, write_settle
 from .limits import Limits
 from .money import Money, Span, nanos
 from .options import Key, filled, key_words, request_struct
@@ -37,19 +37,14 @@ def current() -> Optional[Session]:
     return _current.get()
 
 
-class Session:
+class Session(Steps):
     """Opened by `bursar.session()`, `Runtime.session()` or `child()`; closed on leaving `with`."""
 
     def __init__(self, runtime: Runtime, id: int) -> None:
         self.runtime = runtime
         self.id = id
-        self.settle = runtime.settle
-        self.release = runtime.release
-        self.begin = runtime.begin
-        self.stream = runtime.stream
-        self._arg: Any = C.c_int64(id)
-        self._reserve: Any = runtime._hot.bursar_reserve
-        self._models = runtime._models
+        self._link = runtime._link
+        self._arg: Any = C.c_int64.from_param(id)  # as the hot functions take it
         self._tokens: List[contextvars.Token[Optional[Session]]] = []
         self._closed = False
 
@@ -80,24 +75,23 @@ class Session:
         except IndexError:
             frame = reserve_frame()
         request, request_arg, decision, decision_arg = frame
-        runtime = self.runtime
+        link = self._link
         try:
-            number = self._models[model]
+            model_number = link.models[model]
         except KeyError:
-            number = runtime._model(model)
+            model_number = link.model(model)
         try:
-            REQUEST.pack_into(
-                request, 4, 0, number, 0, input_tokens, 0, max_output_tokens, min_output_tokens)
+            write_request(
+                request, 0, REQUEST_SIZE, 0, model_number, 0, input_tokens, 0,
+                max_output_tokens, min_output_tokens)  # fmt: skip
         except struct.error as error:
             raise InvalidArgumentError(f"reserve: {error}") from None
-        status = self._reserve(runtime._arg, self._arg, request_arg, decision_arg)
+        status = link.reserve(link.arg, self._arg, request_arg, decision_arg)
         if status and status != Status.E_REFUSED:
-            runtime._failed(status, f"reserve in session {self.id}")
-        raw = HEAD.unpack_from(decision, 4)
-        if status or raw[7]:  # refused, or flagged: it may name a limit
-            raw = WHOLE.unpack_from(decision, 4)
+            link.failed(status, f"reserve in session {self.id}")
+        answer: Decision = tuple_as(link.decision, read_decision(decision))
         reserve_frames.append(frame)
-        return Decision(runtime, raw)
+        return answer
 
     def _reserve_with(
         self,
@@ -107,23 +101,23 @@ class Session:
         min_output_tokens: int,
         options: RequestOptions,
     ) -> Decision:
-        runtime = self.runtime
+        link = self._link
         fields = {
-            "model": runtime._model(model),
+            "model": link.model(model),
             "input_tokens": input_tokens,
             "max_output_tokens": max_output_tokens,
             "min_output_tokens": min_output_tokens,
         }
         if options.get("tool") is not None:
-            fields["tool"] = runtime._tool(options["tool"])
+            fields["tool"] = link.tool(options["tool"])
         if options.get("meter") is not None:
-            fields["meter"] = runtime._meter(options["meter"])
+            fields["meter"] = link.meter(options["meter"])
         request, decision = request_struct(fields, options), _abi.Decision()
-        status = runtime._call.bursar_reserve(
-            runtime._handle, self.id, C.byref(request), C.byref(decision))
+        status = link.call.bursar_reserve(
+            link.handle, self.id, C.byref(request), C.byref(decision))
         if status and status != Status.E_REFUSED:
-            runtime._failed(status, f"reserve in session {self.id}")
-        return Decision(runtime, WHOLE.unpack_from(decision, 4))
+            link.failed(status, f"reserve in session {self.id}")
+        return link.decision(*read_decision(decision))
 
     def settle_and_reserve(
         self,
@@ -139,33 +133,34 @@ class Session:
 
         Raises what settle raises, and then nothing is reserved.
         """
-        runtime = self.runtime
+        link = self._link
         call, number_arg, usage_arg, receipt, receipt_arg = (
             settle_frames.pop() if settle_frames else settle_frame())
         request, request_arg, decision, decision_arg = (
             reserve_frames.pop() if reserve_frames else reserve_frame())
         settled = C.c_int32()
         try:
-            number = self._models[model]
+            model_number = link.models[model]
         except KeyError:
-            number = runtime._model(model)
+            model_number = link.model(model)
         if any(usage[6:]):
             raise InvalidArgumentError("audio and image tokens: use settle() and reserve()")
         try:
-            SETTLE.pack_into(call, 0, reservation, USAGE_SIZE, 0, *usage[:6])
-            REQUEST.pack_into(
-                request, 4, 0, number, 0, input_tokens, 0, max_output_tokens, min_output_tokens)
+            write_settle(call, 0, reservation, USAGE_SIZE, 0, *usage[:6])
+            write_request(
+                request, 0, REQUEST_SIZE, 0, model_number, 0, input_tokens, 0,
+                max_output_tokens, min_output_tokens)  # fmt: skip
         except struct.error as error:
             raise InvalidArgumentError(f"settle_and_reserve: {error}") from None
-        status = runtime._hot.bursar_settle_and_reserve(
-            runtime._arg, number_arg, usage_arg, receipt_arg, C.byref(settled), self._arg,
+        status = link.settle_and_reserve(
+            link.arg, number_arg, usage_arg, receipt_arg, C.byref(settled), self._arg,
             request_arg, decision_arg)  # fmt: skip
         if settled.value:
-            runtime._settle_failed(settled.value, reservation, usage[0], usage[4])
+            settle_failed(link, settled.value, reservation, usage[0], usage[4])
         if status and status != Status.E_REFUSED:
-            runtime._failed(status, f"reserve in session {self.id}")
-        done = Receipt(*RECEIPT.unpack_from(receipt, 4))
-        answer = Decision(runtime, WHOLE.unpack_from(decision, 4))
+            link.failed(status, f"reserve in session {self.id}")
+        done = Receipt(*read_receipt(receipt))
+        answer = link.decision(*read_decision(decision))
         settle_frames.append((call, number_arg, usage_arg, receipt, receipt_arg))
         reserve_frames.append((request, request_arg, decision, decision_arg))
         return done, answer
@@ -216,34 +211,34 @@ class Session:
         Without an amount: the tool's price. `force`: it has happened already, record it even
         past a limit. With a key it is charged once.
         """
-        runtime = self.runtime
+        link = self._link
         charge = filled(
             _abi.Charge,
             {
                 "flags": ChargeFlag.FORCE if force else 0,
                 "nanos": 0 if amount is None else nanos(amount),
-                "tool": 0 if tool is None else runtime._tool(tool),
-                "meter": 0 if meter is None else runtime._meter(meter),
+                "tool": 0 if tool is None else link.tool(tool),
+                "meter": 0 if meter is None else link.meter(meter),
                 "units": units,
             },
         )
         if key is not None:
             charge.key = (C.c_uint64 * 2)(*key_words(key))
         decision, receipt = _abi.Decision(), _abi.Receipt()
-        status = runtime._call.bursar_charge(
-            runtime._handle, self.id, C.byref(charge), C.byref(decision), C.byref(receipt))
+        status = link.call.bursar_charge(
+            link.handle, self.id, C.byref(charge), C.byref(decision), C.byref(receipt))
         if status == Status.E_REFUSED:
-            raise refusal(Decision(runtime, WHOLE.unpack_from(decision, 4)))
+            raise refusal(link.decision(*read_decision(decision)))
         if status:
-            runtime._failed(status, f"charge in session {self.id}")
-        return Receipt(*RECEIPT.unpack_from(receipt, 4))
+            link.failed(status, f"charge in session {self.id}")
+        return Receipt(*read_receipt(receipt))
 
     # ---- The session itself ----
 
     @property
     def path(self) -> str:
         """The path of the budget above it."""
-        return self.runtime._text(self.id, TextKind.PATH)
+        return self._link.text(self.id, TextKind.PATH)
 
     def read(self) -> View:
         return self.runtime.read(self.id)
@@ -274,14 +269,14 @@ class Session:
     def attend(self, who: str = "") -> None:
         """Somebody looked: `unattended` starts again."""
         data = who.encode()
-        self.runtime._do("bursar_attend", self.id, data, len(data))
+        self._link.do("bursar_attend", self.id, data, len(data))
 
     def close(self) -> None:
         """Nothing more is admitted; steps in flight can still be settled. Twice is fine."""
         if not self._closed:
             self._closed = True
-            if self.runtime._handle is not None:
-                self.runtime._call.bursar_session_close(self.runtime._handle, self.id)
+            if self._link.handle is not None:
+                self._link.call.bursar_session_close(self._link.handle, self.id)
 
     def __enter__(self) -> Self:
         self._tokens.append(_current.set(self))
@@ -301,6 +296,6 @@ class Session:
         self.__exit__()
 
     def __del__(self) -> None:
-        if not getattr(self, "_closed", True) and self.runtime._handle is not None:
+        if not getattr(self, "_closed", True) and self._link.handle is not None:
             warnings.warn(f"session {self.id} was never closed", BursarWarning, source=self)
             self.close()

@@ -111,7 +111,7 @@ class Step:
         self._finish()
 
     def __del__(self) -> None:
-        if getattr(self, "_open", False) and self.session.runtime._handle is not None:
+        if getattr(self, "_open", False) and self.session._link.handle is not None:
             try:
                 self._finish()
             except BursarError:

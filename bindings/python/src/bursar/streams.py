@@ -66,9 +66,9 @@ class StreamAccount:
         reason = self.step.stop_reason or Reason.NONE
         pause = reason in (Reason.PAUSED, Reason.UNATTENDED)
         verdict = Verdict.PAUSE if pause else Verdict.HALT
-        head = (verdict, reason, Remedy.STOP, 0, 0, 0, 0, 0)
         session = self.step.session
-        return Decision(session.runtime, (*head, session.id, *(0,) * 7))
+        head = (verdict, reason, Remedy.STOP, 0, 0, 0, 0, 0, session.id)
+        return session._link.decision(*head, *(0,) * 7)
 
     def finish(self) -> None:
         """Settles: from the usage when it came, else at what was seen, never at zero."""
@@ -107,7 +107,7 @@ class _Stream:
 
     def __del__(self) -> None:
         account: Optional[StreamAccount] = self.__dict__.get("_account")
-        if account is not None and account.step.session.runtime._handle is not None:
+        if account is not None and account.step.session._link.handle is not None:
             try:
                 account.finish()
             except BursarError:
