@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes as C
 import struct
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Dict, NamedTuple
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Tuple
 
 from . import _abi
 from .words import DecisionFlag, End, Meter, Reason, ReceiptFlag, Remedy, TextKind, Verdict
@@ -13,13 +13,14 @@ from .words import DecisionFlag, End, Meter, Reason, ReceiptFlag, Remedy, TextKi
 if TYPE_CHECKING:
     from .link import Link
 
-# A bursar_decision_t and a bursar_receipt_t, each without its size.
+# A bursar_decision_t without its size: what a plain grant needs, and all; a bursar_receipt_t.
 _DECISION = struct.Struct("4xiiiqqqiIqiiqqqqq")
+read_grant = struct.Struct("4xiiiqqqiI").unpack_from
 read_decision = _DECISION.unpack_from
 read_receipt = struct.Struct("4xIqqqqi").unpack_from
 
 
-class _Raw(NamedTuple):
+class _Grant(NamedTuple):
     verdict_number: int
     reason_number: int
     remedy_number: int
@@ -31,24 +32,13 @@ class _Raw(NamedTuple):
     """The worst case that is held."""
     model_number: int
     flag_bits: int
-    budget: int
-    """The id of the budget or session whose limit refused; 0 = none."""
-    meter_number: int
-    end_number: int
-    limit: int
-    """The limit's amount with top-ups, in the meter's unit."""
-    committed: int
-    """Spent and reserved in its window, without this request."""
-    remaining: int
-    requested: int
-    """What this request would have added."""
-    retry_after_ns: int
 
 
-class Decision(_Raw):
+class Decision(_Grant):
     """The answer to reserve. True when granted; a refusal says which limit and what to do.
 
     Where a number is wanted it stands for its reservation: `settle(decision, …)` works too.
+    The tuple of a refusal is longer: `limit` and what is behind it are zero for plain grants.
     """
 
     __slots__ = ()
@@ -97,18 +87,46 @@ class Decision(_Raw):
         """Refused only because of what steps in flight hold: they will give some back."""
         return bool(self.flag_bits & DecisionFlag.TRANSIENT)
 
+    def _more(self, position: int) -> int:
+        values: Tuple[int, ...] = self
+        return values[position] if len(values) > position else 0
+
+    @property
+    def budget(self) -> int:
+        """The id of the budget or session whose limit refused; 0 = none."""
+        return self._more(8)
+
     @property
     def meter(self) -> Meter:
-        return Meter(self.meter_number)
+        return Meter(self._more(9))
 
     @property
     def end(self) -> End:
-        return End(self.end_number)
+        return End(self._more(10))
+
+    @property
+    def limit(self) -> int:
+        """The limit's amount with top-ups, in the meter's unit."""
+        return self._more(11)
+
+    @property
+    def committed(self) -> int:
+        """Spent and reserved in its window, without this request."""
+        return self._more(12)
+
+    @property
+    def remaining(self) -> int:
+        return self._more(13)
+
+    @property
+    def requested(self) -> int:
+        """What this request would have added."""
+        return self._more(14)
 
     @property
     def retry_after(self) -> float:
         """Seconds to wait; 0 = never by waiting, unless `transient`."""
-        return self.retry_after_ns / 1e9
+        return self._more(15) / 1e9
 
     @property
     def path(self) -> str:
@@ -123,7 +141,7 @@ class Decision(_Raw):
     def explain(self) -> str:
         """A sentence: which limit, how much was left, what to do."""
         value = _abi.Decision()
-        _DECISION.pack_into(value, 0, *self)
+        _DECISION.pack_into(value, 0, *(*self, *(0,) * 8)[:16])
         value.size = C.sizeof(value)  # packing wrote zeros there
         call = self._link.call.bursar_decision_explain
         status, text = _abi.read_text(call, self._link.handle, C.byref(value))
@@ -131,11 +149,11 @@ class Decision(_Raw):
 
     def as_dict(self) -> Dict[str, Any]:
         """Everything by name, for a log."""
-        fields = [name for name in self._fields if not name.endswith(("_number", "_bits"))]
-        return {name: getattr(self, name) for name in (*_PROPERTIES, *fields)}
+        return {name: getattr(self, name) for name in _NAMES}
 
 
-_PROPERTIES = [name for name, value in vars(Decision).items() if isinstance(value, property)]
+_NAMES = ["reservation", "max_output_tokens", "reserved_nanos"]
+_NAMES += [name for name, value in vars(Decision).items() if isinstance(value, property)]
 
 
 class Receipt(NamedTuple):

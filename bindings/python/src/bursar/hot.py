@@ -33,10 +33,9 @@ class _SettleCall(C.Structure):
 
 # reservation, size and flags of the usage, its first six counts: a _SettleCall's beginning
 write_settle = struct.Struct("qIIqqqqqq").pack_into
-# size, flags, model, tool, input, upper input, output, least output: a bursar_request_t's
-write_request = struct.Struct("IIiiqqqq").pack_into
+# model, tool, input, upper input, output, least output: from byte 8 of a bursar_request_t
+write_request = struct.Struct("iiqqqq").pack_into
 USAGE_SIZE = C.sizeof(_abi.Usage)
-REQUEST_SIZE = C.sizeof(_abi.Request)
 
 settle_frames: List[Tuple[Any, Any, Any, Any, Any]] = []
 reserve_frames: List[Tuple[Any, Any, Any, Any]] = []
@@ -106,7 +105,8 @@ class Steps:
                 cache_write_input_tokens, 0, output_tokens, reasoning_output_tokens)  # fmt: skip
         except struct.error as error:
             raise InvalidArgumentError(f"settle: {error}") from None
-        status = link.settle(link.arg, number_arg, usage_arg, receipt_arg)
+        function = link.settle
+        status = function(link.arg, number_arg, usage_arg, receipt_arg)
         if status:
             settle_failed(link, status, reservation, input_tokens, output_tokens)
         result: Receipt = tuple_as(Receipt, read_receipt(receipt))

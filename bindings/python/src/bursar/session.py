@@ -9,10 +9,10 @@ import warnings
 from typing import TYPE_CHECKING, Any, Iterable, List, Mapping, Optional, SupportsIndex, Union
 
 from . import _abi
-from .decision import Decision, Receipt, read_decision, read_receipt
+from .decision import Decision, Receipt, read_decision, read_grant, read_receipt
 from .errors import BursarWarning, InvalidArgumentError, refusal
 from .estimate import Input, estimate_tokens
-from .hot import REQUEST_SIZE, USAGE_SIZE, Steps, reserve_frame, reserve_frames, settle_failed
+from .hot import USAGE_SIZE, Steps, reserve_frame, reserve_frames, settle_failed
 from .hot import settle_frame, settle_frames, tuple_as, write_request, write_settle
 from .limits import Limits
 from .money import Money, Span, nanos
@@ -82,14 +82,18 @@ class Session(Steps):
             model_number = link.model(model)
         try:
             write_request(
-                request, 0, REQUEST_SIZE, 0, model_number, 0, input_tokens, 0,
-                max_output_tokens, min_output_tokens)  # fmt: skip
+                request, 8, model_number, 0, input_tokens, 0, max_output_tokens,
+                min_output_tokens)  # fmt: skip
         except struct.error as error:
             raise InvalidArgumentError(f"reserve: {error}") from None
-        status = link.reserve(link.arg, self._arg, request_arg, decision_arg)
+        call = link.reserve
+        status = call(link.arg, self._arg, request_arg, decision_arg)
         if status and status != Status.E_REFUSED:
             link.failed(status, f"reserve in session {self.id}")
-        answer: Decision = tuple_as(link.decision, read_decision(decision))
+        values = read_grant(decision)
+        if status or values[7]:  # refused, or flagged: it may name a limit
+            values = read_decision(decision)
+        answer: Decision = tuple_as(link.decision, values)
         reserve_frames.append(frame)
         return answer
 
@@ -117,7 +121,8 @@ class Session(Steps):
             link.handle, self.id, C.byref(request), C.byref(decision))
         if status and status != Status.E_REFUSED:
             link.failed(status, f"reserve in session {self.id}")
-        return link.decision(*read_decision(decision))
+        answer: Decision = tuple_as(link.decision, read_decision(decision))
+        return answer
 
     def settle_and_reserve(
         self,
@@ -148,8 +153,8 @@ class Session(Steps):
         try:
             write_settle(call, 0, reservation, USAGE_SIZE, 0, *usage[:6])
             write_request(
-                request, 0, REQUEST_SIZE, 0, model_number, 0, input_tokens, 0,
-                max_output_tokens, min_output_tokens)  # fmt: skip
+                request, 8, model_number, 0, input_tokens, 0, max_output_tokens,
+                min_output_tokens)  # fmt: skip
         except struct.error as error:
             raise InvalidArgumentError(f"settle_and_reserve: {error}") from None
         status = link.settle_and_reserve(
@@ -160,7 +165,7 @@ class Session(Steps):
         if status and status != Status.E_REFUSED:
             link.failed(status, f"reserve in session {self.id}")
         done = Receipt(*read_receipt(receipt))
-        answer = link.decision(*read_decision(decision))
+        answer: Decision = tuple_as(link.decision, read_decision(decision))
         settle_frames.append((call, number_arg, usage_arg, receipt, receipt_arg))
         reserve_frames.append((request, request_arg, decision, decision_arg))
         return done, answer
@@ -228,7 +233,7 @@ class Session(Steps):
         status = link.call.bursar_charge(
             link.handle, self.id, C.byref(charge), C.byref(decision), C.byref(receipt))
         if status == Status.E_REFUSED:
-            raise refusal(link.decision(*read_decision(decision)))
+            raise refusal(tuple_as(link.decision, read_decision(decision)))
         if status:
             link.failed(status, f"charge in session {self.id}")
         return Receipt(*read_receipt(receipt))

@@ -8,6 +8,7 @@ from typing import Any, List, Optional
 from .decision import Decision
 from .errors import BursarError, BursarWarning, refusal
 from .estimate import text_tokens
+from .hot import tuple_as
 from .step import Step
 from .words import Reason, Remedy, Verdict
 
@@ -67,8 +68,9 @@ class StreamAccount:
         pause = reason in (Reason.PAUSED, Reason.UNATTENDED)
         verdict = Verdict.PAUSE if pause else Verdict.HALT
         session = self.step.session
-        head = (verdict, reason, Remedy.STOP, 0, 0, 0, 0, 0, session.id)
-        return session._link.decision(*head, *(0,) * 7)
+        values = (verdict, reason, Remedy.STOP, 0, 0, 0, 0, 0, session.id, *(0,) * 7)
+        decision: Decision = tuple_as(session._link.decision, values)
+        return decision
 
     def finish(self) -> None:
         """Settles: from the usage when it came, else at what was seen, never at zero."""
