@@ -23,8 +23,11 @@ let package = Package(
         .systemLibrary(name: "CBursar", path: "include"),
         .systemLibrary(name: "CLibuv", path: "Sources/CLibuv", pkgConfig: "libuv"),
         .target(name: "CPlatform"),
-        .target(name: "BursarCore", dependencies: ["CPlatform", "CLibuv"], swiftSettings: core),
+        .target(name: "CPrices"),
+        .target(name: "BursarCore", dependencies: ["CPlatform", "CLibuv", "CPrices"], swiftSettings: core),
         .target(name: "BursarABI", dependencies: ["BursarCore", "CBursar"], swiftSettings: core),
+        .executableTarget(name: "window-dump", dependencies: ["BursarCore"]),
+        .executableTarget(name: "price-eval", dependencies: ["BursarCore"]),
         .testTarget(name: "BursarCoreTests", dependencies: ["BursarCore"]),
     ]
 )

@@ -88,3 +88,27 @@ void bursar__fork_watch(void) {
 }
 
 _Thread_local uint32_t bursar__record_hint __attribute__((tls_model("initial-exec"))) = UINT32_MAX;
+
+uint32_t bursar__hint_start(uint32_t end) {
+    static uint32_t threads;
+    uint32_t stretches = end / 1024;
+    uint32_t mine = __atomic_fetch_add(&threads, 1, __ATOMIC_RELAXED);
+    bursar__record_hint = stretches ? mine % stretches * 1024 : 0;
+    return bursar__record_hint;
+}
+
+int32_t bursar__is_utf8(const uint8_t *b, size_t count) {
+    size_t i = 0;
+    while (i < count) {
+        uint8_t first = b[i];
+        size_t more = first < 0x80 ? 0 : first >= 0xC2 && first < 0xE0 ? 1 : first >= 0xE0 && first < 0xF0 ? 2
+                    : first >= 0xF0 && first < 0xF5 ? 3 : 9;
+        if (more == 9 || i + more >= count + (more == 0)) return 0;
+        for (size_t k = 1; k <= more; k++)
+            if ((b[i + k] & 0xC0) != 0x80) return 0;
+        if ((first == 0xE0 && b[i + 1] < 0xA0) || (first == 0xED && b[i + 1] > 0x9F) ||
+            (first == 0xF0 && b[i + 1] < 0x90) || (first == 0xF4 && b[i + 1] > 0x8F)) return 0;
+        i += more + 1;
+    }
+    return 1;
+}

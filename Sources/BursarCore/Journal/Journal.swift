@@ -67,7 +67,8 @@ public enum RecordFlag {
     static let released: UInt32 = 32
     static let charge: UInt32 = 64  // no model: a tool or a charge
     static let late: UInt32 = 128
-    static let counted: UInt32 = 0xFFFF
+    static let refusable: UInt32 = 256  // while reserving: refuse under a money limit
+    static let kept: UInt32 = 0xFF  // what a new record takes of a try's flags
 }
 
 /// The packed word of a record.

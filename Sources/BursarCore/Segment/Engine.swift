@@ -33,8 +33,12 @@ enum Header {
     static let highWater = 128  // records ever used, grows
     static let epoch = 132  // CONFIG: cells born
     static let flags = 136  // CONFIG: HeaderFlag
+    static let forcedHighWater = 140  // the same of the forced part, from its start
     static let transient = 192  // refusals that were transient
     static let refusals = 200
+    static let estimated = 208  // steps settled at an estimate
+    static let late = 216  // settles that came after the estimate
+    static let overrun = 224  // nano-dollars billed above what was held
     static let page = 4096
     static let magicValue: Int64 = 0x4255_5253_4152_0001
 }
@@ -61,13 +65,14 @@ public struct Engine {
     var limits: UnsafeMutableRawPointer
     var records: UnsafeMutableRawPointer
     var slab: UnsafeMutableRawPointer
+    var tools: UnsafeMutableRawPointer
     var nodesMax: UInt32
     var cellsMax: UInt32
     var limitsMax: UInt32
     var recordsMax: UInt32
     /// Records from here on are kept for late settles and forced charges.
     var forcedFrom: UInt32
-    var slabUnits: UInt32
+    var toolsMax: UInt32
     var timeToLive: Int64
     var policy: Policy
     var clock: Clock
@@ -93,6 +98,8 @@ public struct Core {
     static let lifeOffset = 1024  // Half: 0 open, 1 closed
     static let signalOffset = 1028  // Half: Signal bits
     static let shiftsOffset = 1040  // the clock's two shifts
+    static let rollAtOffset = 1056  // Word: unix ns at which the next calendar window opens
+    static let rollingAtOffset = 1064  // Word: steady ns at which the next rolling bucket opens
     static let attentionOffset = 1088  // Word: tail of the attention ring
     static let attentionHeadOffset = 1152  // Word
     static let attentionRing = 2048  // 512 Halves
@@ -112,6 +119,13 @@ public struct Core {
     }
     @inline(__always) var batch: Word { Word(engine.pointee.header + Header.batch) }
     @inline(__always) var highWater: Half { Half(engine.pointee.header + Header.highWater) }
+    @inline(__always) var forcedHighWater: Half {
+        Half(engine.pointee.header + Header.forcedHighWater)
+    }
+    @inline(__always) func statistic(_ offset: Int) -> Word { Word(engine.pointee.header + offset) }
+    @inline(__always) func tool(_ i: Int) -> Tool { Tool(engine.pointee.tools + i &* Tool.size) }
+    @inline(__always) var rollAt: Word { Word(page + Core.rollAtOffset) }
+    @inline(__always) var rollingAt: Word { Word(page + Core.rollingAtOffset) }
     @inline(__always) var epoch: Half { Half(engine.pointee.header + Header.epoch) }
     @inline(__always) var headerFlags: Half { Half(engine.pointee.header + Header.flags) }
     @inline(__always) var transientRefusals: Word {
@@ -120,13 +134,13 @@ public struct Core {
     @inline(__always) var refusals: Word { Word(engine.pointee.header + Header.refusals) }
 
     /// The class behind the page. Slow paths only.
-    var runtime: Runtime {
+    public var runtime: Runtime {
         Unmanaged<Runtime>.fromOpaque(engine.pointee.runtime).takeUnretainedValue()
     }
 
     /// Whether calls may go on: nil, or why not.
     @inline(__always)
-    func obstacle() -> Status? {
+    public func obstacle() -> Status? {
         if life.value != 0 { return .closed }
         if engine.pointee.forks != bursar__forks() { return .forked }
         return nil
@@ -147,16 +161,21 @@ public struct Core {
 
     // MARK: - Signals to the loop
 
-    /// Asks the loop to come soon, once until it has come: one system call at
-    /// most, and none while it is awake.
+    /// Rings the loop if it sleeps in one of these ways: one system call for
+    /// the first step after a rest, none while it is awake.
+    ///
+    /// No wake-up is lost: the loop sets the bit and then looks at the journal
+    /// again, and whoever changes a record does a compare-and-swap on its word
+    /// (CLAIMED, SETTLING) before it reads the bit.
     @inline(__always)
-    func wakeIfAsleep() {
-        if signal.value & Signal.asleep != 0 { wake() }
+    func wake(from sleep: UInt32) {
+        if signal.value & sleep != 0 { wakeLoop() }
     }
 
     @inline(never)
-    func wake() {
-        if signal.update(clearing: Signal.asleep) & Signal.asleep != 0 { runtime.loop.ring() }
+    func wakeLoop() {
+        let sleeping = Signal.empty | Signal.resting
+        if signal.update(clearing: sleeping) & sleeping != 0 { runtime.loop.ring() }
     }
 
     /// Marks a node for the loop: something about it crossed a threshold.
@@ -172,15 +191,13 @@ public struct Core {
             let slot = (tail.add(1) &- 1) & (Core.attentionSlots - 1)
             Half(page + Core.attentionRing + Int(slot) * 4).storeReleasing(UInt32(i) &+ 1)
         }
-        signal.update(setting: Signal.attention)
         runtime.loop.ring()
     }
 }
 
 /// Bits of the signal word.
 enum Signal {
-    static let asleep: UInt32 = 1  // the loop waits without a fold timer
-    static let attention: UInt32 = 2  // nodes wait in the ring
-    static let overflow: UInt32 = 4  // the ring was full: look at every node
-    static let pressure: UInt32 = 8  // the journal fills faster than it is folded
+    static let empty: UInt32 = 1  // the loop sleeps: the journal had no record
+    static let resting: UInt32 = 2  // the loop sleeps: no record was settled
+    static let overflow: UInt32 = 4  // the attention ring was full: look at every node
 }

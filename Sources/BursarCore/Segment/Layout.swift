@@ -41,16 +41,20 @@
 //
 // Limit (64 bytes): one limit of one node.                     CONFIG unless said
 //     0  amount     Word
-//     8  base[0], 16 base[1]  Word  what was settled when window w started, by w & 1
+//     8  base[0], 16 base[1]  Word  what was settled when window w started, by its low bit
 //                   a rate: burst amount, nanoseconds of its period
 //                   a time limit: paused in total, paused since
-//    24  window     Word  start (unix s, calendar), bucket (rolling), arrival time (rate; any step)
+//    24  window     Word  start (unix s, calendar) or bucket (rolling) << 1 | slot of base;
+//                         a rate: arrival time (any step);  a time limit: steady ns of its start
 //    32  extra      Word
 //    40  node Half, 44 next Half
 //    48  kind       Half  meter | window << 8 | end << 16 | downgrade << 24
 //    52  alerts     Half  four percents, a byte each
 //    56  spec       Half  the runtime's table of window specifications
 //    60  fired      Half  alerts that were sent, and LimitFlag
+//
+// Tool (16 bytes):  0 price Word nano-dollars a call,  8 meter Half of calls(tool) or 0,
+//                  12 name Half interned                        CONFIG
 //
 // Record (320 bytes): see Journal.swift.
 
@@ -80,8 +84,9 @@ public enum NodeFlag {
     public static let idles: UInt32 = 64  // has an idle limit: every step marks lastStep
     public static let limited: UInt32 = 128  // has at least one limit
     public static let marked: UInt32 = 256  // waits in the attention queue
-    public static let rungCap: UInt32 = 512
-    public static let undeclared: UInt32 = 1024  // a session with no limited budget above it
+    public static let laddered: UInt32 = 512  // a session with a ladder
+    public static let holdsBack: UInt32 = 1024  // a session with a holdback
+    static let special = rates | observes | idles
 }
 
 /// Bits of a limit's `fired`, above the alerts' four and the downgrade's one.
@@ -89,6 +94,25 @@ public enum LimitFlag {
     public static let downgrade: UInt32 = 16
     public static let refusing: UInt32 = 32
     public static let observed: UInt32 = 64
+    /// The slot's generation, so that a timer of a former limit is told apart.
+    static let gen: UInt32 = 1 << 16
+    static let genMask: UInt32 = 0xFFFF_0000
+}
+
+/// `LimitSlot.windowKind` and `.end` as numbers: the raw values of WindowKind and End.
+enum WindowCode {
+    static let total = WindowKind.total.rawValue
+    static let session = WindowKind.session.rawValue
+    static let calendar = WindowKind.calendar.rawValue
+    static let rolling = WindowKind.rolling.rawValue
+    static let rate = WindowKind.rate.rawValue
+    static let none = WindowKind.none.rawValue
+}
+enum LimitEnd {
+    static let halt = End.halt.rawValue
+    static let pause = End.pause.rawValue
+    static let throttle = End.throttle.rawValue
+    static let observe = End.observe.rawValue
 }
 
 public struct Node {
@@ -179,4 +203,36 @@ public struct LimitSlot {
     @inline(__always) var windowKind: UInt8 { UInt8(truncatingIfNeeded: kind.value >> 8) }
     @inline(__always) var end: UInt8 { UInt8(truncatingIfNeeded: kind.value >> 16) }
     @inline(__always) var downgrade: Int64 { Int64(kind.value >> 24) }
+}
+
+public struct Tool {
+    let p: UnsafeMutableRawPointer
+    @inline(__always) init(_ p: UnsafeMutableRawPointer) { self.p = p }
+    static let size = 16
+
+    @inline(__always) var price: Word { Word(p) }
+    @inline(__always) var meter: Half { Half(p + 8) }
+    @inline(__always) var name: Half { Half(p + 12) }
+}
+
+/// A slab block of a session with a ladder or a holdback (48 bytes): eight
+/// models, their count, and the nano-dollars kept back.
+struct Ladder {
+    let p: UnsafeMutableRawPointer
+    static let bytes = 48
+    static let rungsMax = 8
+
+    @inline(__always) func model(_ rung: Int) -> Int32 {
+        p.load(fromByteOffset: rung * 4, as: Int32.self)
+    }
+    @inline(__always) var count: Int { Int(p.load(fromByteOffset: 32, as: Int32.self)) }
+    @inline(__always) var holdback: Int64 { p.load(fromByteOffset: 40, as: Int64.self) }
+}
+
+/// The ceiling of a meter without a limit. Amounts are bounded by `amountMax`,
+/// so that sums far beyond it still fit 64 bits.
+enum Bound {
+    static let ceiling: Int64 = 1 << 62
+    static let amount: Int64 = 1 << 53
+    static let tokens: Int64 = 1 << 40
 }

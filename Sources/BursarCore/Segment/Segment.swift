@@ -68,7 +68,8 @@ final class Segment {
     let bytes: Int
     let nodesMax: UInt32, cellsMax: UInt32, limitsMax: UInt32, recordsMax: UInt32
     let slabUnits: UInt32
-    let nodesAt: Int, cellsAt: Int, limitsAt: Int, recordsAt: Int, slabAt: Int
+    let nodesAt: Int, cellsAt: Int, limitsAt: Int, recordsAt: Int, toolsAt: Int, slabAt: Int
+    static let toolsMax: UInt32 = 4096
 
     var freeNodes: FreeList
     var freeCells: FreeList
@@ -87,7 +88,8 @@ final class Segment {
         cellsAt = nodesAt + pages(Int(nodesMax) * Node.size)
         limitsAt = cellsAt + pages(Int(cellsMax) * Cell.size)
         recordsAt = limitsAt + pages(Int(limitsMax) * LimitSlot.size)
-        slabAt = recordsAt + pages(Int(recordsMax) * Record.size)
+        toolsAt = recordsAt + pages(Int(recordsMax) * Record.size)
+        slabAt = toolsAt + pages(Int(Segment.toolsMax) * Tool.size)
         bytes = slabAt + pages(Int(slabUnits) * Slab.unit)
         guard let mapped = bursar__map(bytes) else {
             throw Failure(

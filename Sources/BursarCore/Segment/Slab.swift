@@ -61,7 +61,20 @@ final class Slab {
     private func equals(_ block: UInt32, _ text: [UInt8]) -> Bool {
         let p = address(block)
         guard Int(p.load(fromByteOffset: 4, as: UInt32.self)) == text.count else { return false }
-        return text.withUnsafeBytes { memcmp(p + 8, $0.baseAddress, text.count) == 0 }
+        for (k, byte) in text.enumerated() where p.load(fromByteOffset: 8 + k, as: UInt8.self) != byte {
+            return false
+        }
+        return true
+    }
+
+    /// The text's block, without another reference; nil when nobody uses it.
+    func find(_ text: [UInt8]) -> UInt32? {
+        var h = Slab.hash(text)
+        while let block = interned[h] {
+            if equals(block, text) { return block }
+            h &+= 0x9E37_79B9_7F4A_7C15
+        }
+        return nil
     }
 
     /// The text's block, with one more reference; 0 for the empty text; nil when full.
@@ -81,7 +94,7 @@ final class Slab {
         let p = address(block)
         p.storeBytes(of: 1, as: UInt32.self)
         p.storeBytes(of: UInt32(text.count), toByteOffset: 4, as: UInt32.self)
-        text.withUnsafeBytes { _ = memcpy(p + 8, $0.baseAddress, text.count) }
+        for (k, byte) in text.enumerated() { p.storeBytes(of: byte, toByteOffset: 8 + k, as: UInt8.self) }
         interned[h] = block
         return block
     }

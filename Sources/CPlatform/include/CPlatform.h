@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "zonefile.h"
+
 #define BURSAR__CLOCK_UNIX 0   /* CLOCK_REALTIME */
 #define BURSAR__CLOCK_STEADY 1 /* CLOCK_MONOTONIC */
 
@@ -55,7 +57,12 @@ static inline uint32_t bursar__forks(void) { return bursar__fork_count; }
 /* Where this thread looks first for a free journal record. */
 extern _Thread_local uint32_t bursar__record_hint __attribute__((tls_model("initial-exec")));
 static inline uint32_t bursar__hint_get(void) { return bursar__record_hint; }
+/* The start of the calling thread's own stretch of `end` records. */
+uint32_t bursar__hint_start(uint32_t end);
 static inline void bursar__hint_set(uint32_t hint) { bursar__record_hint = hint; }
+
+/* 1 = the bytes are well-formed UTF-8 (Unicode 15, table 3-7). */
+int32_t bursar__is_utf8(const uint8_t *bytes, size_t count);
 
 /* Fetches a line for writing ahead of its use. */
 static inline void bursar__prefetch_write(const void *address) { __builtin_prefetch(address, 1, 3); }

@@ -1,0 +1,62 @@
+# Bursar: build, test, demo, benchmarks. Everything goes to build/.
+#
+#   make lib      libbursar.so in both modes        make test    every test
+#   make demo     sixty agents under budgets        make bench   numbers beside baselines
+#   make install PREFIX=/usr/local                  make bootstrap  installs what is missing
+
+SHELL     := /bin/bash
+PREFIX    ?= /usr/local
+VERSION   := 0.1.0
+SWIFT     := swift
+TRIPLE    := $(shell uname -m)-unknown-linux-gnu
+EMBEDDED  := build/embedded/$(TRIPLE)/release/libbursar.so
+FULL      := build/static/$(TRIPLE)/release/libbursar.so
+LIB       := build/lib/libbursar.so
+FULL_LIB  := build/lib-full/libbursar.so
+SOURCES   := $(shell find Sources/BursarCore Sources/BursarABI Sources/CPlatform Sources/CPrices Sources/CLibuv include -type f) Package.swift Makefile tools/exports.map
+LINK      := -Xswiftc -use-ld=lld -Xlinker --icf=all -Xlinker --version-script=$(CURDIR)/tools/exports.map -Xlinker -soname=libbursar.so.0 \
+             -Xlinker --gc-sections -Xlinker -s -Xlinker -z -Xlinker now -Xlinker -lm
+
+.PHONY: all bootstrap lib full test demo bench install clean
+
+all: lib
+
+# What a machine with only Debian and the Swift toolchain lacks.
+bootstrap: build/.bootstrap
+build/.bootstrap: tools/bootstrap.sh
+	@mkdir -p build
+	tools/bootstrap.sh
+	@touch $@
+
+# The shipped library: Embedded Swift, no Swift runtime.
+lib: $(LIB) build/lib/bursar.pc
+$(LIB): $(SOURCES) | build/.bootstrap
+	$(SWIFT) build -c release --product bursar --traits Embedded --scratch-path build/embedded \
+		-Xswiftc -Osize -Xswiftc -Xfrontend -Xswiftc -function-sections \
+		-Xcc -ffunction-sections -Xcc -fdata-sections $(LINK)
+	@mkdir -p build/lib
+	cp $(EMBEDDED) $(LIB)
+	ln -sf libbursar.so build/lib/libbursar.so.0
+
+# The same sources in full mode, self-contained.
+full: $(FULL_LIB)
+$(FULL_LIB): $(SOURCES) | build/.bootstrap
+	$(SWIFT) build -c release --product bursar --scratch-path build/static -Xswiftc -static-stdlib $(LINK)
+	@mkdir -p build/lib-full
+	cp $(FULL) $(FULL_LIB)
+	ln -sf libbursar.so build/lib-full/libbursar.so.0
+
+build/lib/bursar.pc: tools/bursar.pc.in
+	@mkdir -p build/lib
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
+
+install: lib
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -m 644 include/bursar.h $(DESTDIR)$(PREFIX)/include/
+	install -m 755 $(LIB) $(DESTDIR)$(PREFIX)/lib/libbursar.so.$(VERSION)
+	ln -sf libbursar.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libbursar.so.0
+	ln -sf libbursar.so.0 $(DESTDIR)$(PREFIX)/lib/libbursar.so
+	install -m 644 build/lib/bursar.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+
+clean:
+	rm -rf build

@@ -1,0 +1,41 @@
+// Section Control of bursar.h.
+
+internal import BursarCore
+public import CBursar
+
+private func control(
+    _ what: Runtime.Control, _ runtime: OpaquePointer, _ id: bursar_id_t,
+    _ reason: UnsafePointer<CChar>?, _ reason_len: Int
+) -> bursar_status_t {
+    answer { () throws(Failure) in
+        try open(runtime).control(what, id, reason: try bytes(reason, reason_len))
+    }
+}
+
+@c @implementation
+public func bursar_kill(
+    _ runtime: OpaquePointer, _ id: bursar_id_t, _ reason: UnsafePointer<CChar>?, _ reason_len: Int
+) -> bursar_status_t {
+    control(.kill, runtime, id, reason, reason_len)
+}
+
+@c @implementation
+public func bursar_revive(
+    _ runtime: OpaquePointer, _ id: bursar_id_t, _ reason: UnsafePointer<CChar>?, _ reason_len: Int
+) -> bursar_status_t {
+    control(.revive, runtime, id, reason, reason_len)
+}
+
+@c @implementation
+public func bursar_pause(
+    _ runtime: OpaquePointer, _ id: bursar_id_t, _ reason: UnsafePointer<CChar>?, _ reason_len: Int
+) -> bursar_status_t {
+    control(.pause, runtime, id, reason, reason_len)
+}
+
+@c @implementation
+public func bursar_resume(
+    _ runtime: OpaquePointer, _ id: bursar_id_t, _ reason: UnsafePointer<CChar>?, _ reason_len: Int
+) -> bursar_status_t {
+    control(.resume, runtime, id, reason, reason_len)
+}

@@ -1,0 +1,76 @@
+// Rates: one word each, the generic cell rate algorithm (ITU-T I.371): the
+// theoretical arrival time of the next unit. A charge moves it by the time that
+// the amount is worth; it may run ahead of now by the burst. What was charged
+// for the worst case and not used is moved back at settle.
+
+extension LimitSlot {
+    var isRate: Bool { windowKind == WindowCode.rate }
+    /// Its amount is compared with a counter: not time, not a rate.
+    var countsAmounts: Bool { meter < MeterIndex.end && windowKind != WindowCode.rate }
+    var isTime: Bool { meter >= MeterIndex.end }
+    /// What the counter may reach in the window that is open.
+    var top: Int64 {
+        saturatingAdd(saturatingAdd(base(Int(window.value & 1)).value, amount.value), extra.value)
+    }
+    /// A rate: the burst, its period in nanoseconds, the epoch that it was born in.
+    var burst: Word { base(0) }
+    var period: Word { base(1) }
+    var born: UInt32 { UInt32(truncatingIfNeeded: extra.value) }
+
+    /// How many nanoseconds `units` are worth.
+    func worth(_ units: Int64, roundingUp: Bool) -> Int64 {
+        let rate = UInt128(UInt64(max(amount.value, 1)))
+        let product = UInt128(UInt64(max(units, 0))) * UInt128(UInt64(max(period.value, 0)))
+        let quotient = (product + (roundingUp ? rate - 1 : 0)) / rate
+        return quotient > UInt128(UInt64(Bound.ceiling)) ? Bound.ceiling : Int64(quotient)
+    }
+}
+
+extension Core {
+    /// What a record counts for a rate, 0 when the rate was born after it.
+    func rateAmount(_ limit: LimitSlot, _ record: Record, used: Bool) -> Int64 {
+        if limit.born > record.epoch.value { return 0 }
+        return used ? record.spent(limit.meter) : record.held(limit.meter)
+    }
+
+    /// 0 and charged; or the nanoseconds to wait; or -1: larger than the burst.
+    func chargeRate(_ limit: LimitSlot, _ units: Int64, now: Int64) -> Int64 {
+        let ahead = limit.worth(limit.burst.value, roundingUp: true)
+        if units > limit.burst.value { return -1 }
+        let step = limit.worth(units, roundingUp: true)
+        var seen = limit.window.value
+        while true {
+            let next = max(seen, now) &+ step
+            if next &- now > ahead { return max(next &- now &- ahead, 1) }
+            let (done, other) = limit.window.exchange(seen, for: next)
+            if done { return 0 }
+            seen = other
+        }
+    }
+
+    /// Moves back, at the node's rates, what the record was charged (`all`) or
+    /// what it did not use.
+    @inline(never)
+    func refundRates(_ i: Int, _ record: Record, all: Bool) {
+        refund(i, record, all: all, before: 0)
+    }
+
+    func undoRates(_ i: Int, _ record: Record, before end: Int) {
+        refund(i, record, all: true, before: end)
+    }
+
+    private func refund(_ i: Int, _ record: Record, all: Bool, before end: Int) {
+        var l = Int(node(i).firstLimit.loadAcquiring())
+        while l != 0, l != end {
+            let limit = self.limit(l)
+            if limit.isRate {
+                let held = rateAmount(limit, record, used: false)
+                let back = all ? held : held &- rateAmount(limit, record, used: true)
+                if back > 0, held <= limit.burst.value {
+                    limit.window.subtract(limit.worth(back, roundingUp: all))
+                }
+            }
+            l = Int(limit.next.value)
+        }
+    }
+}

@@ -1,0 +1,183 @@
+// Reserve: hold the worst case of a step at every level, or say why not.
+//
+// A session without a ladder makes one attempt; what else may be tried (lower
+// rungs, fewer output tokens) and every explanation live in Refusal.swift, out
+// of the way of the path that grants.
+//
+// The path from here to the last store allocates nothing, takes no lock, makes no
+// system call, touches no reference count and cannot trap.
+
+internal import CPlatform
+internal import CPrices
+
+extension Core {
+    /// What one attempt asks for: a model at its prices, an output.
+    struct Try {
+        var model: Int32 = 0
+        var set: Int32 = 0
+        var flags: UInt32 = 0  // RecordFlag
+        var worst = WorstCase(fixed: 0, perToken: 0)
+        var output: Int64 = 0
+    }
+
+    /// The header's bursar_reserve().
+    public func reserve(_ session: Int64, _ q: Request, _ d: inout Decision) -> Status {
+        if let status = obstacle() { return status }
+        guard let leaf = index(of: session) else { return .notFound }
+        let node = self.node(leaf)
+        let flags = node.flags.value
+        guard q.isSound, flags & NodeFlag.session != 0 else { return .invalid }
+        let now = engine.pointee.clock.steadyCoarse
+        if flags & NodeFlag.laddered != 0 {
+            return reserveOnLadder(session, leaf, q, now, &d)
+        }
+        guard let wanted = prepare(q, model: q.model, output: q.maxOutput) else { return .invalid }
+        let stop = attempt(session, leaf, q, wanted, asked: q.model, now, &d)
+        if stop.cause == .none {
+            if node.row.value != 0 { node.row.value = 0 }
+            return .ok
+        }
+        return reconsider(Plan(session, leaf, q, asked: q.model), wanted, stop, &d)
+    }
+
+    /// Prices the worst case; nil when the amounts overflow.
+    @inline(__always)
+    func prepare(_ q: Request, model: Int32, output: Int64) -> Try? {
+        var t = Try()
+        t.model = model
+        t.output = output
+        if model != 0 {
+            t.set = engine.pointee.prices.currentSet(model: model)
+            if t.set == 0 { return prepareUnpriced(q, t) }
+        } else if q.tool == 0, q.input | output != 0 {
+            return prepareUnpriced(q, t)
+        }
+        return price(q, t)
+    }
+
+    /// Fills in what the step can cost at most.
+    @inline(__always)
+    func price(_ q: Request, _ given: Try) -> Try? {
+        var t = given
+        if t.set != 0 {
+            guard let rows = engine.pointee.prices.rows(set: t.set),
+                let worst = rows.worstCase(q.estimate)
+            else { return nil }
+            t.worst = worst
+        }
+        return t
+    }
+
+    /// No price is known: the runtime's policy.
+    @inline(never)
+    private func prepareUnpriced(_ q: Request, _ given: Try) -> Try? {
+        var t = given
+        switch engine.pointee.policy.unknownModel {
+        case .refuse:
+            t.flags = RecordFlag.unpriced | RecordFlag.refusable
+            return t
+        case .free:
+            t.flags = RecordFlag.unpriced
+            return t
+        case .dearest:
+            t.flags = RecordFlag.unpriced
+            t.set = engine.pointee.prices.dearestSet
+            return price(q, t)
+        }
+    }
+
+    /// Claims a record, writes it, charges the path. The stop says why not.
+    @inline(__always)
+    func attempt(
+        _ session: Int64, _ leaf: Int, _ q: Request, _ t: Try, asked: Int32, _ now: Int64,
+        _ d: inout Decision
+    ) -> Stop {
+        let choices = Int64(max(q.choices, 1))
+        let input = max(q.input, q.inputUpper)
+        let (output, tooMany) = t.output.multipliedReportingOverflow(by: choices)
+        guard var cost = t.set == 0 ? q.extraNanos : t.worst.nanos(outputTokens: t.output),
+            !tooMany
+        else { return Stop(cause: .invalid) }
+        if q.tool != 0 {
+            guard q.tool < Int32(bitPattern: engine.pointee.toolsMax),
+                tool(Int(q.tool)).name.value != 0
+            else { return Stop(cause: .invalid) }
+            cost = saturatingAdd(cost, tool(Int(q.tool)).price.value)
+        }
+        if cost > Bound.amount { return Stop(cause: .invalid) }
+        if t.flags & RecordFlag.refusable != 0, isMoneyLimited(leaf) {
+            return Stop(cause: .price, node: Int32(truncatingIfNeeded: leaf))
+        }
+        guard let (i, gen) = claim() else { return Stop(cause: .journal) }
+        let record = self.record(i)
+        let isModel = t.model != 0 || q.tool == 0
+        record.node.value = session
+        record.expiresAt.value = now &+ (q.timeToLive > 0 ? q.timeToLive : engine.pointee.timeToLive)
+        record.streamed.value = 0
+        record.asked.value = UInt32(bitPattern: asked)
+        record.granted.value = UInt32(bitPattern: t.model)
+        record.flags.value =
+            (t.flags & RecordFlag.kept) | (q.flags & Request.stream != 0 ? RecordFlag.stream : 0)
+            | (isModel ? 0 : RecordFlag.charge) | (UInt32(truncatingIfNeeded: q.attempt) << 16)
+            | (UInt32(truncatingIfNeeded: q.variant) << 24)
+        record.epoch.value = epoch.loadAcquiring()
+        record.price.value = Int64(t.set)
+        record.amt(MeterIndex.cost).value = cost
+        record.amt(MeterIndex.tokens).value = input &+ output
+        record.amt(MeterIndex.inputTokens).value = input
+        record.amt(MeterIndex.outputTokens).value = output
+        record.amt(MeterIndex.freshTokens).value = input &+ output
+        record.amt(MeterIndex.steps).value = isModel ? 1 : 0
+        record.amt(MeterIndex.toolCalls).value = q.tool != 0 ? 1 : 0
+        record.amt(MeterIndex.inFlight).value = 1
+        record.meter.value =
+            (q.units > 0 ? UInt32(truncatingIfNeeded: q.meter) : 0)
+            | (q.tool != 0 ? tool(Int(q.tool)).meter.value << 8 : 0)
+        record.tool.value = UInt32(bitPattern: q.tool)
+        record.units.value = q.units
+        record.original.value = q.parent
+        record.key.value = 0
+        record.detail(0).value = q.timeToLive
+
+        let passage = charge(
+            record, leaf: leaf, gen: session >> 32, now: now,
+            final: q.flags & Request.final != 0)
+        if passage.stop.cause != .none {
+            free(i, gen: gen)
+            return passage.stop
+        }
+        let state = q.flags & Request.hold != 0 ? RecordState.held : RecordState.inFlight
+        record.word.storeReleasing(RecordWord.make(state, actor: 0, gen: gen))
+        wake(from: q.timeToLive != 0 ? Signal.empty | Signal.resting : Signal.empty)
+
+        d.reservation = Handle.make(index: i, gen: gen)
+        d.maxOutput = t.output
+        d.reservedNanos = cost
+        d.model = t.model
+        d.verdict = .allow
+        d.reason = .none
+        var told: UInt32 = 0
+        if passage.flags & NodeFlag.limited == 0 { told = Decision.undeclared }
+        if t.flags & RecordFlag.unpriced != 0 { told |= Decision.unpriced }
+        d.flags = told
+        if passage.observed { explainObserved(leaf, record, &d) }
+        return Stop()
+    }
+
+    /// Whether a money limit that stops anybody holds for a session.
+    @inline(never)
+    func isMoneyLimited(_ leaf: Int) -> Bool {
+        if headerFlags.value & HeaderFlag.observed != 0 { return false }
+        var i = leaf
+        while i != 0 {
+            if node(i).flags.value & NodeFlag.observed == 0,
+                let cell = cell(of: MeterIndex.cost, at: i),
+                cell.ceiling.loadAcquiring() < Bound.ceiling
+            {
+                return true
+            }
+            i = Int(node(i).parent.value)
+        }
+        return false
+    }
+}

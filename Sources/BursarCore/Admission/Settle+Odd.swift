@@ -1,0 +1,133 @@
+// Settles that do not find their step in flight: again, after a release, after
+// an estimate; and charges, which have no step.
+
+internal import CPlatform
+
+extension Core {
+    /// The record was not in flight under this handle when settle came.
+    @inline(never)
+    func settleOddly(_ handle: Int64, _ report: Report, _ receipt: inout Receipt) -> Status {
+        guard let record = record(of: handle) else { return .notFound }
+        let gen = Handle.gen(handle)
+        var spins = 0
+        while true {
+            let word = record.word.loadAcquiring()
+            let state = RecordWord.state(word)
+            if RecordWord.gen(word) != gen {
+                if wasFreed(record, gen: gen) {
+                    if record.flags.value & RecordFlag.released != 0 { return .released }
+                    if record.flags.value & RecordFlag.estimated == 0 {
+                        return replay(record, word, report, &receipt)
+                    }
+                }
+                return settleLate(handle, report, &receipt)
+            }
+            switch state {
+            case RecordState.inFlight, RecordState.held:
+                return settle(handle, report, &receipt)
+            case RecordState.settling:
+                // Another thread of ours: a few hundred nanoseconds.
+                spins += 1
+                if spins > 10_000 { return .busy }
+                if spins % 100 == 0 { bursar__thread_yield() } else { bursar__cpu_relax() }
+            case RecordState.adjusting, RecordState.settled, RecordState.folding:
+                if record.flags.value & RecordFlag.estimated != 0 {
+                    return settleLate(handle, report, &receipt)
+                }
+                return replay(record, word, report, &receipt)
+            default:
+                return state == RecordState.releasing ? .released : .notFound
+            }
+        }
+    }
+
+    /// The first result again, if the amounts are the same.
+    private func replay(
+        _ record: Record, _ word: Int64, _ report: Report, _ receipt: inout Receipt
+    ) -> Status {
+        guard let bill = bill(record, report) else { return .invalid }
+        let cost = record.used(MeterIndex.cost).value
+        let reserved = record.amt(MeterIndex.cost).value
+        var same =
+            bill.cost == cost && bill.usage.inputTokens == record.used(MeterIndex.inputTokens).value
+            && bill.usage.outputTokens == record.used(MeterIndex.outputTokens).value
+            && bill.usage.cacheReadInputTokens == record.cacheRead.value
+            && bill.units == record.usedUnits.value
+        let key = UInt64(bitPattern: record.key.value)
+        if key != 0, report.key != 0, key != report.key { same = false }
+        receipt.flags = Receipt.replay
+        receipt.costNanos = cost
+        receipt.reservedNanos = reserved
+        receipt.overrunNanos = max(cost &- reserved, 0)
+        receipt.askedCostNanos = record.askedCost.value
+        receipt.model = Int32(bitPattern: record.granted.value)
+        acquireFence()
+        // The body was that of this settle only if nobody took the record meanwhile.
+        guard RecordWord.gen(record.word.loadAcquiring()) == RecordWord.gen(word) else {
+            receipt = Receipt()
+            return .notFound
+        }
+        return same ? .ok : .conflict
+    }
+
+    /// The step was settled at an estimate: post a correction, which the folder
+    /// applies once.
+    private func settleLate(_ handle: Int64, _ report: Report, _ receipt: inout Receipt) -> Status {
+        runtime.fold()
+        guard let row = runtime.estimatedRow(handle) else { return .notFound }
+        guard let (i, gen) = claimForced() else { return .busy }
+        let record = self.record(i)
+        row.restore(record)
+        guard let bill = bill(record, report) else {
+            free(i, gen: gen)
+            return .invalid
+        }
+        record.original.value = handle
+        writeUsed(record, bill, key: report.key)
+        // What it used is what it holds: nothing is adjusted.
+        for m in 0..<MeterIndex.named { record.amt(m).value = record.used(m).value }
+        record.units.value = bill.units
+        record.epoch.value = row.epoch
+        record.flags.value = RecordFlag.correction | RecordFlag.late | (row.flags & ~RecordFlag.estimated)
+        chargeForced(record, leaf: Int(truncatingIfNeeded: row.node & 0xFFFF_FFFF))
+        record.word.storeReleasing(RecordWord.make(RecordState.settled, actor: 0, gen: gen))
+        wake(from: Signal.resting | Signal.empty)
+        _ = statistic(Header.late).add(1)
+        receipt.flags = Receipt.late
+        receipt.costNanos = bill.cost
+        receipt.reservedNanos = row.reserved
+        receipt.overrunNanos = max(bill.cost &- row.reserved, 0)
+        receipt.askedCostNanos = bill.askedCost
+        receipt.model = Int32(bitPattern: record.granted.value)
+        return .ok
+    }
+
+    /// Settles a step whose time is over, or nobody's, at its estimate. True if
+    /// this call did it.
+    func expire(_ i: Int, _ word: Int64) -> Bool {
+        let record = self.record(i)
+        let gen = RecordWord.gen(word)
+        var report = Report()
+        let wasSent = RecordWord.state(word) == RecordState.inFlight
+        if record.flags.value & RecordFlag.stream != 0 { report.flags = Report.incomplete }
+        var bill = Bill()
+        bill.isEstimated = true
+        if wasSent {
+            bill = estimate(record, report)
+            if report.flags != 0, let priced = self.bill(record, report) { bill = priced }
+            bill.isEstimated = true
+            bill.cost = min(bill.cost, record.amt(MeterIndex.cost).value)
+        }
+        let settling = RecordWord.make(RecordState.settling, actor: 0, gen: gen)
+        guard record.word.exchange(word, for: settling).exchanged else { return false }
+        var receipt = Receipt()
+        bill.happened = wasSent
+        finish(record, gen: gen, bill, key: 0, &receipt)
+        _ = statistic(Header.estimated).add(1)
+        runtime.report(
+            .orphan, node: Int(truncatingIfNeeded: record.node.value & 0xFFFF_FFFF),
+            session: record.node.value, amount: bill.cost, reason: .none,
+            reservation: Handle.make(index: i, gen: gen))
+        return true
+    }
+}

@@ -1,0 +1,231 @@
+// Budgets: declaring, removing, changing limits, topping up, observing.
+
+/// The header's bursar_budget_options_t.
+public struct BudgetOptions {
+    public var replaces = false
+    public var isObserved = false
+    public var limits: [UInt8] = []
+    public var owner: [UInt8] = []
+    public var costCenter: [UInt8] = []
+    public var purpose: [UInt8] = []
+    public var topRungs: (UInt8, UInt8, UInt8, UInt8) = (0, 0, 0, 0)
+    public var complexity: Int32 = 0
+    public init() {}
+}
+
+/// A top-up that ends by itself.
+struct TopUpExpiry {
+    var node: Int64
+    var limit: UInt32
+    var limitGen: UInt32
+    var window: Int64
+    var amount: Int64
+}
+
+extension Runtime {
+    /// The header's bursar_budget_declare().
+    public func budgetDeclare(_ path: [UInt8], _ options: BudgetOptions) throws(Failure) -> Int64 {
+        let names = try Path.parse(path)
+        return try configuring { () throws(Failure) in
+            let list = options.limits.isEmpty
+                ? LimitList([]) : try parse(options.limits, onSession: false)
+            for text in [options.owner, options.costCenter, options.purpose] where !text.isEmpty {
+                if text.count > 256 || !Path.isText(text) || text.contains(where: { $0 < 0x20 }) {
+                    throw Failure(.path, "owner, cost centre and purpose are up to 256 bytes of UTF-8 without control characters")
+                }
+            }
+            guard options.complexity >= 0, options.complexity <= 3 else {
+                throw Failure(.invalid, "complexity is 0 to 3")
+            }
+            let i = try ensure(names)
+            let node = core.node(Int(i))
+            let isNew = node.flags.value & NodeFlag.declared == 0
+            if isNew || options.replaces {
+                try setLimits(Int(i), list)
+                if !isNew { tell(.limits, Int(i)) }
+            } else if list != limits(of: Int(i)) {
+                tell(.declared, Int(i), text: options.limits)
+            }
+            if isNew || options.replaces { try describe(Int(i), options) }
+            node.flags.update(setting: NodeFlag.declared)
+            return core.id(of: Int(i))
+        }
+    }
+
+    private func describe(_ i: Int, _ options: BudgetOptions) throws(Failure) {
+        let node = core.node(i)
+        let meta = Meta(p: slab.address(node.meta.value))
+        for (field, text) in [
+            (meta.owner, options.owner), (meta.costCenter, options.costCenter),
+            (meta.purpose, options.purpose),
+        ] {
+            let block = try intern(text)
+            slab.release(field.value)
+            field.value = block
+        }
+        let r = options.topRungs
+        node.rungs.value =
+            UInt32(r.0) | UInt32(r.1) << 8 | UInt32(r.2) << 16 | UInt32(r.3) << 24
+        node.misc.value = (node.misc.value & ~0xFF) | UInt32(options.complexity)
+        node.flags.update(
+            setting: options.isObserved ? NodeFlag.observed : 0,
+            clearing: options.isObserved ? 0 : NodeFlag.observed)
+    }
+
+    /// The header's bursar_budget_find().
+    public func budgetFind(_ path: [UInt8]) throws(Failure) -> Int64 {
+        let names = try Path.parse(path)
+        return try configuring { () throws(Failure) in
+            guard let i = find(names) else { throw Failure(.notFound, "no such budget") }
+            return core.id(of: Int(i))
+        }
+    }
+
+    /// The header's bursar_budget_remove().
+    public func budgetRemove(_ id: Int64) throws(Failure) {
+        fold()  // frees closed sessions first
+        try configuring { () throws(Failure) in
+            let i = try resolve(id)
+            let node = core.node(i)
+            guard i != 0, !node.isSession else {
+                throw Failure(.invalid, "this is no budget; bursar_session_close() closes sessions")
+            }
+            if node.childCount.value > 0 {
+                var failure = Failure(
+                    .inUse,
+                    "the budget has \(node.childCount.value) budgets or live sessions below it; remove or close them first"
+                )
+                failure.id = id
+                throw failure
+            }
+            // Its name is free at once; the node when no record is left.
+            change(i, set: StateBit.closed)
+            forgetName(UInt32(i))
+            closing.append(UInt32(i))
+        }
+        loop.ring()
+    }
+
+    /// The header's bursar_limits_set().
+    public func limitsSet(_ id: Int64, _ text: [UInt8]) throws(Failure) {
+        fold()  // so that new windows start from exact figures
+        try configuring { () throws(Failure) in
+            let i = try resolve(id)
+            guard i != 0 else {
+                throw Failure(.notFound, "no budget is named; 0 has no limits of its own")
+            }
+            let list = try parse(text, onSession: core.node(i).isSession)
+            try setLimits(i, list)
+            if !core.node(i).isSession { core.node(i).flags.update(setting: NodeFlag.declared) }
+            reviveIfThereIsTime(i)
+            tell(.limits, i, text: text)
+        }
+        loop.ring()
+    }
+
+    /// A node that a time limit ended goes on when the limit was taken away or raised.
+    private func reviveIfThereIsTime(_ i: Int) {
+        let ended = StateBit.held | StateBit.halted
+        guard core.node(i).state.value & ended != 0 else { return }
+        let now = clock.steady
+        var isOver = false
+        eachLimit(i) { _, limit in
+            guard limit.isTime else { return }
+            if elapsed(limit, i, at: now) >= saturatingAdd(limit.amount.value, limit.extra.value) {
+                isOver = true
+            } else {
+                limit.fired.update(clearing: LimitFlag.refusing)
+            }
+        }
+        if isOver { return }
+        change(i, clear: ended)
+        core.node(i).setStateReason(.none)
+        rescheduleTimeLimits(i)
+        tell(.resume, i)
+    }
+
+    /// The header's bursar_top_up().
+    public func topUp(_ id: Int64, _ amount: [UInt8], for time: Int64, reason: [UInt8]) throws(Failure)
+    {
+        guard time >= 0 else { throw Failure(.invalid, "for_ns is negative; 0 does not expire") }
+        fold()
+        try configuring { () throws(Failure) in
+            let i = try resolve(id)
+            let top: TopUp
+            do throws(LimitError) {
+                top = try amount.withUnsafeBufferPointer { (bytes) throws(LimitError) in
+                    try LimitParser.parseTopUp(bytes, meterKnown: { self.meter(named: $0) != nil })
+                }
+            } catch {
+                throw Runtime.failure(error)
+            }
+            var meter = Int(top.meter.rawValue)
+            if top.meter == .unassigned {
+                let name = top.isCall ? Runtime.callsName(top.name) : top.name
+                meter = self.meter(named: name).map { Int($0) } ?? -1
+            }
+            var found = false
+            eachLimit(i) { l, limit in
+                guard limit.meter == meter, !limit.isRate, !isDefault(limit, at: i) else { return }
+                found = true
+                limit.extra.value = saturatingAdd(limit.extra.value, top.amount)
+                if time > 0 { expireTopUp(l, limit, i, top.amount, after: time) }
+            }
+            guard found else {
+                var failure = Failure(.notFound, "it has no limit on that meter to top up; limits_set() gives it one")
+                failure.id = id
+                throw failure
+            }
+            if meter < MeterIndex.end { recompute(i, meter: meter) } else { reviveIfThereIsTime(i) }
+            rescheduleTimeLimits(i)
+            var event = Event(type: .topUp)
+            event.id = id
+            event.meter = Int32(meter)
+            event.amount = top.amount
+            event.path = path(of: i)
+            event.text = reason
+            send(event)
+        }
+        loop.ring()
+    }
+
+    private func expireTopUp(
+        _ l: UInt32, _ limit: LimitSlot, _ i: Int, _ amount: Int64, after time: Int64
+    ) {
+        topUpsMade &+= 1
+        topUps[topUpsMade] = TopUpExpiry(
+            node: core.id(of: i), limit: l, limitGen: limit.fired.value >> 16,
+            window: limit.window.value >> 1, amount: amount)
+        let due = saturatingAdd(clock.steady, time)
+        timers.insert(Timer(due: due, .topUp, index: topUpsMade, gen: 0))
+    }
+
+    /// A top-up's time is over. Config lock held.
+    func endTopUp(_ number: UInt32) {
+        guard let top = topUps.removeValue(forKey: number), let i = core.index(of: top.node) else {
+            return
+        }
+        let limit = core.limit(Int(top.limit))
+        // A new window has dropped it already; a time limit's window is its start.
+        guard limit.fired.value >> 16 == top.limitGen,
+            limit.isTime || limit.window.value >> 1 == top.window
+        else { return }
+        limit.extra.value = max(limit.extra.value - top.amount, 0)
+        if limit.meter < MeterIndex.end { recompute(i, meter: limit.meter) }
+        rescheduleTimeLimits(i)
+    }
+
+    /// The header's bursar_observe().
+    public func observe(_ id: Int64, _ on: Bool) throws(Failure) {
+        try configuring { () throws(Failure) in
+            if id == 0 {
+                core.headerFlags.update(
+                    setting: on ? HeaderFlag.observed : 0, clearing: on ? 0 : HeaderFlag.observed)
+                return
+            }
+            let i = try resolve(id)
+            core.node(i).flags.update(
+                setting: on ? NodeFlag.observed : 0, clearing: on ? 0 : NodeFlag.observed)
+        }
+    }
+}

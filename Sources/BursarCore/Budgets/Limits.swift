@@ -1,0 +1,244 @@
+// Setting limits: from text to slots, what stays of the former ones, and back to
+// text. Under the config lock.
+
+extension Runtime {
+    /// Reads limit text as it stands on a budget or a session.
+    func parse(_ text: [UInt8], onSession: Bool) throws(Failure) -> LimitList {
+        do throws(LimitError) {
+            return try text.withUnsafeBufferPointer { (bytes) throws(LimitError) in
+                try LimitParser.parse(
+                    bytes, onSession: onSession, meterKnown: { self.meter(named: $0) != nil },
+                    zone: Runtime.zoneAnswer)
+            }
+        } catch {
+            throw Runtime.failure(error)
+        }
+    }
+
+    static func zoneAnswer(_ name: [UInt8]) -> ZoneAnswer {
+        do throws(ZoneError) {
+            _ = try WindowTable.zones.find(name: name)
+            return .known
+        } catch {
+            switch error {
+            case .unknown(let suggestion), .offset(let suggestion):
+                return .unknown(suggestion: suggestion.isEmpty ? nil : suggestion)
+            default: return .unknown(suggestion: nil)
+            }
+        }
+    }
+
+    static func failure(_ error: LimitError) -> Failure {
+        var failure = Failure(.limitText, bytes: error.sentence)
+        failure.line = error.line
+        failure.column = error.column
+        return failure
+    }
+
+    /// Replaces the limits of a node. What stays the same (meter and window)
+    /// keeps its window, its top-ups and the alerts that were sent.
+    func setLimits(_ i: Int, _ list: LimitList) throws(Failure) {
+        let node = core.node(i)
+        var parsed: [(limit: Limit, meter: UInt32, window: UInt32)] = []
+        for limit in list.limits {
+            let meter = try number(of: limit)
+            parsed.append((limit, meter, try windows.number(limit.window)))
+        }
+        if parsed.count > segment.freeLimits.room { throw full("limits", "sessions_max") }
+        for (limit, meter, _) in parsed where meter < 32 && limit.window.kind != .rate {
+            if limit.window.kind == .session, !node.isSession { continue }
+            try ensureCell(i, meter: Int(meter))
+        }
+        // From here on nothing fails.
+        var former: [(UInt32, LimitSlot)] = []
+        eachLimit(i) { l, slot in former.append((l, slot)) }
+        var touched: UInt64 = 0
+        for (_, slot) in former where slot.countsAmounts { touched |= 1 << UInt64(slot.meter) }
+        var slots: [UInt32] = []
+        for (limit, meter, window) in parsed {
+            if limit.window.kind != .rate, meter < 32 { touched |= 1 << UInt64(meter) }
+            if let k = former.firstIndex(where: {
+                UInt32($0.1.meter) == meter && $0.1.spec.value == window
+            }) {
+                let (l, slot) = former.remove(at: k)
+                write(limit, meter: meter, window: window, into: slot)
+                slots.append(l)
+            } else if let l = segment.freeLimits.take() {
+                slots.append(l)
+                start(l, limit, meter: meter, window: window, at: i)
+            }
+        }
+        // Link the new list, then let go of what is not on it.
+        var next: UInt32 = 0
+        for l in slots.reversed() {
+            let slot = core.limit(Int(l))
+            slot.node.value = UInt32(i)
+            slot.next.value = next
+            next = l
+        }
+        node.firstLimit.storeReleasing(next)
+        for (l, _) in former { retire(l) }
+        refreshFlags(i)
+        for meter in 0..<32 where touched & (1 << UInt64(meter)) != 0 { recompute(i, meter: meter) }
+        rescheduleTimeLimits(i)
+        for l in slots { schedule(l) }
+    }
+
+    /// The meter's number; a tool's calls get one when they are first limited.
+    private func number(of limit: Limit) throws(Failure) -> UInt32 {
+        if limit.meter != Meter.unassigned { return UInt32(limit.meter.rawValue) }
+        if !limit.isCall {
+            guard let meter = meter(named: limit.name) else {
+                throw Failure(.limitText, bytes: limit.name)
+            }
+            return meter
+        }
+        let tool = try findTool(limit.name)
+        let slot = core.tool(Int(tool))
+        if slot.meter.value == 0 {
+            slot.meter.value = try defineMeter(Runtime.callsName(limit.name))
+        }
+        return slot.meter.value
+    }
+
+    static func callsName(_ tool: [UInt8]) -> [UInt8] {
+        [UInt8]("calls(".utf8) + tool + [UInt8(ascii: ")")]
+    }
+
+    private func write(_ limit: Limit, meter: UInt32, window: UInt32, into slot: LimitSlot) {
+        slot.amount.value = limit.amount
+        var alerts: UInt32 = 0
+        for (k, percent) in limit.alerts.prefix(4).enumerated() {
+            alerts |= UInt32(percent) << UInt32(k * 8)
+        }
+        if alerts != slot.alerts.value { slot.fired.update(clearing: 15) }
+        slot.alerts.value = alerts
+        slot.kind.value =
+            meter | UInt32(limit.window.kind.rawValue) << 8 | UInt32(limit.end.rawValue) << 16
+            | UInt32(limit.downgrade) << 24
+        slot.spec.value = window
+        if limit.window.kind == .rate {
+            slot.burst.value = limit.burst > 0 ? limit.burst : limit.amount
+            slot.period.value = limit.window.spanNanos
+        }
+    }
+
+    /// A new limit: where its window stands, and what was settled by its start.
+    private func start(_ l: UInt32, _ limit: Limit, meter: UInt32, window: UInt32, at i: Int) {
+        let slot = core.limit(Int(l))
+        slot.base(0).value = 0
+        slot.base(1).value = 0
+        slot.window.value = 0
+        slot.extra.value = 0
+        slot.fired.value &= LimitFlag.genMask
+        slot.alerts.value = 0
+        write(limit, meter: meter, window: window, into: slot)
+        let node = core.node(i)
+        let steady = clock.steady
+        switch limit.window.kind {
+        case .calendar:
+            let unix = clock.unix
+            let (start, _) = windows.bounds(window, unix: unix / 1_000_000_000)
+            slot.window.value = start << 1
+            let opened = unix - (steady - node.opened.value)
+            slot.base(0).value =
+                opened >= start &* 1_000_000_000 ? 0 : settled(i, Int(meter), tightestAt: start)
+        case .rolling:
+            let isYoung = steady - node.opened.value < limit.window.spanNanos
+            let base = isYoung ? 0 : settled(i, Int(meter), tightestAt: .min)
+            startRing(l, span: limit.window.spanNanos, base: base, now: steady)
+        case .rate:
+            // Steps that were reserved before it are not refunded by it.
+            let born = core.epoch.value &+ 1
+            slot.extra.value = Int64(born)
+            slot.window.value = steady
+            core.epoch.storeReleasing(born)
+        case .none where meter >= 32:
+            slot.window.value = steady
+            slot.base(0).value = pausedTime(of: i, at: steady)
+        default: break
+        }
+    }
+
+    /// What a node had settled of a meter when a window that starts at `start`
+    /// began: the base of another limit whose window began no later (low: it only
+    /// under-admits), or all that is settled now.
+    private func settled(_ i: Int, _ meter: Int, tightestAt start: Int64) -> Int64 {
+        var known: Int64?
+        eachLimit(i) { _, limit in
+            if limit.meter == meter, limit.windowKind == WindowCode.calendar,
+                limit.window.value >> 1 <= start
+            {
+                known = max(known ?? 0, limit.floor)
+            }
+        }
+        if let known { return known }
+        guard let cell = core.cell(of: meter, at: i) else { return 0 }
+        return cell.spent(cell.slot(at: core.batch.loadAcquiring())).value
+    }
+
+    /// Gives a limit's slot back.
+    private func retire(_ l: UInt32) {
+        let slot = core.limit(Int(l))
+        slot.kind.value = UInt32(WindowCode.none) << 8 | 31
+        slot.fired.value = (slot.fired.value & LimitFlag.genMask) &+ LimitFlag.gen
+        rings.removeValue(forKey: l)?.words.deallocate()
+        segment.freeLimits.give(l)
+    }
+
+    func removeLimits(_ i: Int) {
+        var all: [UInt32] = []
+        eachLimit(i) { l, _ in all.append(l) }
+        core.node(i).firstLimit.storeReleasing(0)
+        for l in all { retire(l) }
+    }
+
+    /// What the hot path must know about a node's limits.
+    private func refreshFlags(_ i: Int) {
+        var flags: UInt32 = 0
+        eachLimit(i) { _, limit in
+            if isDefault(limit, at: i) { return }
+            flags |= NodeFlag.limited
+            if limit.isRate { flags |= NodeFlag.rates }
+            if limit.downgrade > 0 { flags |= NodeFlag.downgrades }
+            if limit.end == LimitEnd.observe { flags |= NodeFlag.observes }
+            if limit.meter == MeterIndex.idle { flags |= NodeFlag.idles }
+        }
+        let all = NodeFlag.limited | NodeFlag.special | NodeFlag.downgrades
+        core.node(i).flags.update(setting: flags, clearing: all & ~flags)
+    }
+
+    // MARK: - Back to text
+
+    /// A slot as the limit that it was written as.
+    func limit(of slot: LimitSlot) -> Limit {
+        var name: [UInt8] = []
+        var isCall = false
+        if slot.meter >= 8, slot.meter < 32, slot.meter - 8 < meterNames.count {
+            name = meterNames[slot.meter - 8]
+            let prefix = [UInt8]("calls(".utf8)
+            if name.count > prefix.count, Array(name.prefix(prefix.count)) == prefix {
+                isCall = true
+                name = Array(name[prefix.count..<(name.count - 1)])
+            }
+        }
+        let window = windows.window(slot.spec.value)
+        var alerts: [UInt8] = []
+        for k in 0..<4 {
+            let percent = UInt8(truncatingIfNeeded: slot.alerts.value >> UInt32(k * 8))
+            if percent > 0 { alerts.append(percent) }
+        }
+        let burst = slot.isRate && slot.burst.value != slot.amount.value ? slot.burst.value : 0
+        return Limit(
+            name.isEmpty ? Meter(rawValue: UInt8(slot.meter)) : .unassigned, slot.amount.value,
+            window, name: name, isCall: isCall, alerts: alerts, downgrade: UInt8(slot.downgrade),
+            burst: burst, end: End(rawValue: slot.end))
+    }
+
+    /// The canonical list of a node's limits.
+    func limits(of i: Int) -> LimitList {
+        var list: [Limit] = []
+        eachLimit(i) { _, slot in list.append(limit(of: slot)) }
+        return LimitList(list)
+    }
+}

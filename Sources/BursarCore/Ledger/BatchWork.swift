@@ -1,0 +1,111 @@
+// Sums by node: what a batch of records used, added up along the path, so that
+// each cell is written once however many records touched it. Fold lock.
+
+struct BatchWork {
+    private var slots: [Int32] = []  // open addressing, -1 = empty
+    private var nodes: [UInt32] = []
+    private var sums: [Int64] = []
+    private var byDepth: [[Int32]] = []
+    private var width = 0
+    private var epoch: UInt32 = 0
+
+    var count: Int { nodes.count }
+    func node(_ entry: Int) -> UInt32 { nodes[entry] }
+    func sum(entry: Int, _ meter: Int) -> Int64 { sums[entry * width + meter] }
+
+    /// Starts over, for records that were reserved in one epoch.
+    mutating func begin(meters: Int, epoch: UInt32) {
+        if slots.isEmpty { slots = [Int32](repeating: -1, count: 4096) }
+        for entry in 0..<nodes.count { slots[place(nodes[entry])] = -1 }
+        nodes.removeAll(keepingCapacity: true)
+        sums.removeAll(keepingCapacity: true)
+        for depth in 0..<byDepth.count { byDepth[depth].removeAll(keepingCapacity: true) }
+        width = meters
+        self.epoch = epoch
+    }
+
+    private func place(_ node: UInt32) -> Int {
+        let mask = slots.count - 1
+        var i = Int(truncatingIfNeeded: UInt64(node) &* 0x9E37_79B9_7F4A_7C15 >> 32) & mask
+        while slots[i] >= 0, nodes[Int(slots[i])] != node { i = (i + 1) & mask }
+        return i
+    }
+
+    /// The node's entry, made if it is not there.
+    mutating func entry(_ node: UInt32, depth: Int) -> Int {
+        let i = place(node)
+        if slots[i] >= 0 { return Int(slots[i]) }
+        let new = nodes.count
+        nodes.append(node)
+        for _ in 0..<width { sums.append(0) }
+        slots[i] = Int32(new)
+        while byDepth.count <= depth { byDepth.append([]) }
+        byDepth[depth].append(Int32(new))
+        if nodes.count * 2 > slots.count { grow() }
+        return new
+    }
+
+    private mutating func grow() {
+        slots = [Int32](repeating: -1, count: slots.count * 2)
+        for entry in 0..<nodes.count { slots[place(nodes[entry])] = Int32(entry) }
+    }
+
+    mutating func add(_ entry: Int, _ meter: Int, _ amount: Int64) {
+        if meter < width { sums[entry * width + meter] &+= amount }
+    }
+
+    /// Adds each node's sums to its parent's, deepest first.
+    mutating func spread(_ core: Core) {
+        var depth = byDepth.count - 1
+        while depth > 0 {
+            for k in 0..<byDepth[depth].count {
+                let child = Int(byDepth[depth][k])
+                let parent = core.node(Int(nodes[child])).parent.value
+                let above = entry(parent, depth: depth - 1)
+                for m in 0..<width { sums[above * width + m] &+= sums[child * width + m] }
+            }
+            depth -= 1
+        }
+    }
+
+    /// What the records used of a meter at a node, if the cell counts them.
+    func sum(_ node: UInt32, _ meter: Int, born: UInt32) -> Int64 {
+        guard !slots.isEmpty, meter < width, born <= epoch else { return 0 }
+        let i = place(node)
+        return slots[i] >= 0 ? sums[Int(slots[i]) * width + meter] : 0
+    }
+}
+
+extension Runtime {
+    /// Gathers what the journal has settled before a steady time and not folded.
+    /// Records of an older epoch than the newest are left out: a low sum only
+    /// under-admits, and they are few and soon folded.
+    func gatherUnfolded(before time: Int64) {
+        let epoch = core.epoch.value
+        batchWork.begin(meters: MeterIndex.named + meterNames.count, epoch: epoch)
+        core.eachRecord { _, record in
+            let state = RecordWord.state(record.word.loadAcquiring())
+            if state == RecordState.settled || state == RecordState.adjusting,
+                record.settledAt.value < time, record.epoch.value == epoch,
+                record.flags.value & RecordFlag.correction == 0
+            {
+                let i = UInt32(truncatingIfNeeded: record.node.value)
+                let entry = batchWork.entry(i, depth: Int(core.node(Int(i)).depth))
+                batchWork.take(record, into: entry)
+            }
+            return true
+        }
+        batchWork.spread(core)
+    }
+}
+
+extension BatchWork {
+    mutating func take(_ record: Record, into entry: Int) {
+        for m in 0..<MeterIndex.named { add(entry, m, record.used(m).value) }
+        let meters = record.meter.value
+        if meters != 0 {
+            add(entry, Int(meters & 0xFF), meters & 0xFF == 0 ? 0 : record.usedUnits.value)
+            add(entry, Int((meters >> 8) & 0xFF), meters >> 8 == 0 ? 0 : record.used(MeterIndex.toolCalls).value)
+        }
+    }
+}

@@ -1,0 +1,358 @@
+// The fold: settled records move into `spent` and into the ledger, and their
+// places are free again. One writer at a time, whoever holds the fold lock: the
+// loop on its tick, a thread that found the journal full, a reader who wants
+// exact figures.
+//
+// Order, as in Journal.swift: claim the batch (FOLDING), write the ledger, write
+// each touched cell's other slot stamped with the next batch number, advance the
+// number (one store: from then on the batch counts as spent), give corrections
+// back what they charged too much, free the records.
+
+internal import CPlatform
+
+extension Runtime {
+    /// Folds everything that is settled. Waits for another folder.
+    func fold() {
+        folding.lock()
+        defer { folding.unlock() }
+        foldLocked()
+    }
+
+    /// Folds unless somebody is at it.
+    func foldIfFree() {
+        guard folding.tryLock() else { return }
+        defer { folding.unlock() }
+        foldLocked()
+    }
+
+    /// Opens what is due and makes room: for a step that was just refused.
+    func catchUp() { fold() }
+
+    /// What one scan of the journal saw. Fold lock held.
+    struct Scan {
+        var used = 0  // not FREE
+        var moving = 0  // CLAIMED, SETTLING, ADJUSTING, RELEASING, or settled and left for later
+        var nextExpiry = Int64.max
+    }
+
+    /// Rolls windows, folds all that is settled, frees closed nodes. Fold lock held.
+    @discardableResult
+    func foldLocked() -> Scan {
+        guard core.life.value == 0 else { return Scan() }
+        if core.isAnythingDue() {
+            config.lock()
+            rollDue()
+            config.unlock()
+        }
+        while foldBatch() {}
+        reclaim()
+        return scan()
+    }
+
+    /// Looks at every record: what is left, and what has outlived its time.
+    func scan() -> Scan {
+        var scan = Scan()
+        let now = clock.steady
+        oldestSettled = 0
+        core.eachRecord { i, record in
+            let word = record.word.loadSequential()
+            switch RecordWord.state(word) {
+            case RecordState.free: break
+            case RecordState.held, RecordState.inFlight:
+                scan.used += 1
+                let due = record.expiresAt.value
+                if due <= now, core.expire(i, word) {
+                    scan.moving += 1
+                } else {
+                    scan.nextExpiry = min(scan.nextExpiry, due)
+                }
+            default:
+                scan.used += 1
+                scan.moving += 1
+                if RecordWord.state(word) == RecordState.settled {
+                    let at = record.settledAt.value
+                    if oldestSettled == 0 || at < oldestSettled { oldestSettled = at }
+                }
+            }
+            return true
+        }
+        return scan
+    }
+
+    private static var batchMax: Int { 4096 }
+
+    /// One batch; false when nothing was settled.
+    private func foldBatch() -> Bool {
+        let h = core.batch.value
+        let next = h + 1
+        var records = batchRecords
+        records.removeAll(keepingCapacity: true)
+        var epoch: UInt32 = 0
+        // Claim. A correction waits for its original to be folded, and goes alone
+        // with others of other originals.
+        core.eachRecord { i, record in
+            let word = record.word.loadAcquiring()
+            guard RecordWord.state(word) == RecordState.settled else { return true }
+            if records.isEmpty {
+                epoch = record.epoch.value
+                batchWork.begin(meters: MeterIndex.named + 24, epoch: epoch)
+            } else if record.epoch.value != epoch {
+                return true
+            }
+            if record.flags.value & RecordFlag.correction != 0, !mayFold(record, among: records) {
+                return true
+            }
+            let gen = RecordWord.gen(word)
+            let claimed = RecordWord.make(RecordState.folding, actor: next & 0xFFF, gen: gen)
+            // Only a folder takes a record out of SETTLED, and we hold the lock.
+            if record.word.exchange(word, for: claimed).exchanged { records.append(UInt32(i)) }
+            return records.count < Runtime.batchMax
+        }
+        defer { batchRecords = records }
+        if records.isEmpty { return false }
+
+        for i in records { book(core.record(Int(i)), Int(i)) }
+        batchWork.spread(core)
+        for entry in 0..<batchWork.count { writeCells(entry, epoch: epoch, from: h, to: next) }
+        core.batch.storeReleasing(next)  // the batch is spent from here on
+
+        for i in records {
+            let record = core.record(Int(i))
+            let gen = RecordWord.gen(record.word.value)
+            if record.flags.value & RecordFlag.correction != 0 {
+                giveBack(record, epoch: epoch)
+            }
+            core.free(Int(i), gen: gen)
+        }
+        settledSteps += Int64(records.count)
+        folds += 1
+        return true
+    }
+
+    /// A correction may be folded when its original is, and one at a time.
+    private func mayFold(_ record: Record, among records: [UInt32]) -> Bool {
+        let original = record.original.value
+        guard let first = core.record(of: original) else { return true }
+        let word = first.word.loadAcquiring()
+        if RecordWord.gen(word) == Handle.gen(original), RecordWord.state(word) != RecordState.free {
+            return false
+        }
+        return !records.contains {
+            let other = core.record(Int($0))
+            return other.flags.value & RecordFlag.correction != 0
+                && other.original.value == original
+        }
+    }
+
+    /// One record into the ledger and the sums.
+    private func book(_ record: Record, _ i: Int) {
+        let node = UInt32(truncatingIfNeeded: record.node.value)
+        let entry = batchWork.entry(node, depth: Int(core.node(Int(node)).depth))
+        let flags = record.flags.value
+        if flags & RecordFlag.correction != 0 {
+            correct(record, entry)
+            return
+        }
+        batchWork.take(record, into: entry)
+        var budget = Int(node)
+        while core.node(budget).isSession { budget = Int(core.node(budget).parent.value) }
+        let agent = core.node(Int(node)).agent.value
+        let row = ledger.row(
+            budget: core.id(of: budget), agent: agent, asked: record.asked.value,
+            granted: record.granted.value
+        ) {
+            config.lock()
+            defer { config.unlock() }
+            slab.retain(agent)
+            return (path(of: budget), slab.text(agent))
+        }
+        let isEstimated = flags & RecordFlag.estimated != 0
+        ledger.update(row) { row in
+            row.steps += record.used(MeterIndex.steps).value
+            row.toolCalls += record.used(MeterIndex.toolCalls).value
+            row.input += record.used(MeterIndex.inputTokens).value
+            row.cacheRead += record.cacheRead.value
+            row.output += record.used(MeterIndex.outputTokens).value
+            row.cost += record.used(MeterIndex.cost).value
+            row.askedCost += record.askedCost.value
+            if isEstimated { row.estimated += 1 }
+        }
+        if isEstimated {
+            let gen = RecordWord.gen(record.word.value)
+            ledger.keep(
+                Handle.make(index: i, gen: gen),
+                EstimatedRow(
+                    node: record.node.value, budget: core.id(of: budget), row: row,
+                    asked: record.asked.value, granted: record.granted.value, flags: flags,
+                    epoch: record.epoch.value, price: record.price.value,
+                    meter: record.meter.value, tool: record.tool.value,
+                    units: record.units.value, reserved: record.amt(MeterIndex.cost).value,
+                    askedCost: record.askedCost.value, cacheRead: record.cacheRead.value,
+                    settledAt: record.settledAt.value,
+                    steps: record.amt(MeterIndex.steps).value,
+                    toolCalls: record.amt(MeterIndex.toolCalls).value,
+                    used: (0..<MeterIndex.named).map { record.used($0).value },
+                    usedUnits: record.usedUnits.value))
+        }
+    }
+
+    /// A late settle: the difference to the estimate, or nothing for a replay.
+    /// `amt` becomes the difference, which is what giveBack() needs.
+    private func correct(_ record: Record, _ entry: Int) {
+        let handle = record.original.value
+        let row = ledger.estimate(handle)
+        let isFirst = row?.isEstimated ?? false
+        var differences = [Int64](repeating: 0, count: MeterIndex.named)
+        var units: Int64 = 0
+        if let row, isFirst {
+            for m in 0..<MeterIndex.named { differences[m] = record.used(m).value - row.used[m] }
+            units = record.usedUnits.value - row.usedUnits
+            ledger.update(row.row) { spend in
+                spend.steps += differences[MeterIndex.steps]
+                spend.toolCalls += differences[MeterIndex.toolCalls]
+                spend.input += differences[MeterIndex.inputTokens]
+                spend.output += differences[MeterIndex.outputTokens]
+                spend.cost += differences[MeterIndex.cost]
+                spend.cacheRead += record.cacheRead.value - row.cacheRead
+                spend.askedCost += record.askedCost.value - row.askedCost
+                spend.estimated -= 1
+            }
+            ledger.correct(
+                handle, used: (0..<MeterIndex.named).map { record.used($0).value },
+                units: record.usedUnits.value, askedCost: record.askedCost.value)
+            lowerBases(record, row, differences)
+        }
+        for m in 0..<MeterIndex.named {
+            record.amt(m).value = differences[m]
+            batchWork.add(entry, m, differences[m])
+        }
+        record.units.value = units
+        let meters = record.meter.value
+        if meters & 0xFF != 0 { batchWork.add(entry, Int(meters & 0xFF), units) }
+        if meters >> 8 != 0 {
+            batchWork.add(entry, Int((meters >> 8) & 0xFF), differences[MeterIndex.toolCalls])
+        }
+        if isFirst {
+            var event = Event(type: .late)
+            event.session = record.node.value
+            event.id = event.session
+            event.reservation = handle
+            event.amount = differences[MeterIndex.cost]
+            config.lock()
+            event.path = path(of: Int(record.node.value & 0xFFFF_FFFF))
+            config.unlock()
+            send(event)
+        }
+    }
+
+    /// A step that settled before a window started and turns out cheaper: what it
+    /// gives back belongs to the former window, so the base falls with it, the
+    /// ceiling first.
+    private func lowerBases(_ record: Record, _ row: EstimatedRow, _ differences: [Int64]) {
+        config.lock()
+        defer { config.unlock() }
+        let steady = clock.steady
+        let settledUnix = clock.unix - (steady - row.settledAt)
+        var i = Int(record.node.value & 0xFFFF_FFFF)
+        while true {
+            eachLimit(i) { l, limit in
+                guard limit.countsAmounts, limit.meter < MeterIndex.named else { return }
+                let fall = differences[limit.meter]
+                guard fall < 0 else { return }
+                if limit.windowKind == WindowCode.calendar,
+                    (limit.window.value >> 1) * 1_000_000_000 > settledUnix
+                {
+                    limit.base(Int(limit.window.value & 1)).value += fall
+                } else if limit.windowKind == WindowCode.rolling, let ring = rings[l] {
+                    for k in 0..<RollingBuckets.words { ring.words[k] += fall }
+                    limit.base(0).value += fall
+                    limit.base(1).value += fall
+                } else {
+                    return
+                }
+                recompute(i, meter: limit.meter)
+            }
+            if i == 0 { return }
+            i = Int(core.node(i).parent.value)
+        }
+    }
+
+    /// What a correction charged and is not spent: used - difference.
+    private func giveBack(_ record: Record, epoch: UInt32) {
+        var i = Int(record.node.value & 0xFFFF_FFFF)
+        while true {
+            let node = core.node(i)
+            var c = Int(node.firstCell.loadAcquiring())
+            while c != 0 {
+                let cell = core.cell(c)
+                let meter = cell.meter
+                // `held` reads the difference now.
+                let surplus = record.spent(meter) &- record.held(meter)
+                if surplus != 0, cell.kind.value >> 5 <= epoch { cell.committed.subtract(surplus) }
+                c = Int(cell.next.value)
+            }
+            if i == 0 { return }
+            i = Int(node.parent.value)
+        }
+    }
+
+    private func writeCells(_ entry: Int, epoch: UInt32, from h: Int64, to next: Int64) {
+        let node = core.node(Int(batchWork.node(entry)))
+        var c = Int(node.firstCell.loadAcquiring())
+        while c != 0 {
+            let cell = core.cell(c)
+            let sum = batchWork.sum(entry: entry, cell.meter)
+            if sum != 0, cell.kind.value >> 5 <= epoch {
+                let current = cell.slot(at: h)
+                let other = current ^ 1
+                cell.spent(other).value = cell.spent(current).value &+ sum
+                cell.stamp(other).storeReleasing(next)
+            }
+            c = Int(cell.next.value)
+        }
+        node.steps.value &+= batchWork.sum(entry: entry, MeterIndex.steps)
+        node.toolCalls.add(UInt32(truncatingIfNeeded: batchWork.sum(entry: entry, MeterIndex.toolCalls)))
+        node.input.value &+= batchWork.sum(entry: entry, MeterIndex.inputTokens)
+        node.output.value &+= batchWork.sum(entry: entry, MeterIndex.outputTokens)
+    }
+
+    /// The row that a late settle corrects, whatever became of its record.
+    func estimatedRow(_ handle: Int64) -> EstimatedRow? {
+        folding.lock()
+        defer { folding.unlock() }
+        return ledger.estimate(handle)
+    }
+
+    /// Frees the closed nodes that no record names. A record in CLAIMED may name
+    /// any: then all wait. Fold lock held.
+    func reclaim() {
+        config.lock()
+        defer { config.unlock() }
+        if closing.isEmpty { return }
+        var named: Set<UInt32> = []
+        var isClaimed = false
+        core.eachRecord { _, record in
+            // Sequentially consistent: pairs with the claim.
+            let state = RecordWord.state(record.word.loadSequential())
+            if state == RecordState.claimed {
+                isClaimed = true
+                return false
+            }
+            if state != RecordState.free {
+                named.insert(UInt32(truncatingIfNeeded: record.node.value))
+            }
+            return true
+        }
+        if isClaimed { return }
+        var left: [UInt32] = []
+        // Children come after their parents when a subtree was closed.
+        for i in closing.reversed() {
+            if named.contains(i) || core.node(Int(i)).childCount.value > 0 {
+                left.append(i)
+            } else {
+                remove(i)
+            }
+        }
+        closing = left.reversed()
+    }
+}

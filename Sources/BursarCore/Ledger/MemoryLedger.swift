@@ -1,0 +1,129 @@
+// The ledger of a private runtime: spend by workflow, agent and models, in
+// memory, and the steps that were settled at an estimate and may yet be corrected.
+// Guarded by the fold lock.
+
+/// Spend of one workflow, agent and pair of models.
+public struct SpendRow {
+    public var path: [UInt8] = []
+    public var agent: [UInt8] = []
+    public var asked: Int32 = 0
+    public var granted: Int32 = 0
+    public var steps: Int64 = 0
+    public var toolCalls: Int64 = 0
+    public var input: Int64 = 0
+    public var cacheRead: Int64 = 0
+    public var output: Int64 = 0
+    public var cost: Int64 = 0
+    public var askedCost: Int64 = 0
+    public var estimated: Int64 = 0
+    public init() {}
+}
+
+/// A step that was settled at an estimate: what a late settle needs.
+struct EstimatedRow {
+    var node: Int64
+    var budget: Int64
+    var row: Int
+    var asked: UInt32, granted: UInt32
+    var flags: UInt32
+    var epoch: UInt32
+    var price: Int64
+    var meter: UInt32
+    var tool: UInt32
+    var units: Int64
+    var reserved: Int64
+    var askedCost: Int64
+    var cacheRead: Int64
+    var settledAt: Int64
+    var steps: Int64, toolCalls: Int64
+    var used: [Int64]
+    var usedUnits: Int64
+    var isEstimated = true
+
+    /// Writes into a correction's record what the step's own had said.
+    func restore(_ record: Record) {
+        record.node.value = node
+        record.expiresAt.value = 0
+        record.streamed.value = 0
+        record.asked.value = asked
+        record.granted.value = granted
+        record.flags.value = flags
+        record.price.value = price
+        for m in 0..<MeterIndex.named { record.amt(m).value = 0 }
+        record.amt(MeterIndex.steps).value = steps
+        record.amt(MeterIndex.toolCalls).value = toolCalls
+        record.meter.value = meter
+        record.tool.value = tool
+        record.units.value = units
+    }
+}
+
+final class MemoryLedger {
+    private(set) var rows: [SpendRow] = []
+    private var byKey: [UInt64: Int] = [:]
+    private var keys: [(budget: Int64, agent: UInt32, asked: UInt32, granted: UInt32)] = []
+    private var estimated: [Int64: EstimatedRow] = [:]
+    private var order: [Int64] = []  // of `estimated`, oldest first
+    private var orderHead = 0
+    static let estimatedMax = 65_536
+
+    private static func mix(
+        _ budget: Int64, _ agent: UInt32, _ asked: UInt32, _ granted: UInt32
+    ) -> UInt64 {
+        var h = UInt64(bitPattern: budget) &* 0x9E37_79B9_7F4A_7C15
+        h = (h ^ (h >> 29) ^ UInt64(agent)) &* 0xBF58_476D_1CE4_E5B9
+        h = (h ^ (h >> 32) ^ (UInt64(asked) << 32 | UInt64(granted))) &* 0x94D0_49BB_1331_11EB
+        return h ^ (h >> 31)
+    }
+
+    /// The row of a key; `describe` gives path and agent of a new one.
+    func row(
+        budget: Int64, agent: UInt32, asked: UInt32, granted: UInt32,
+        describe: () -> (path: [UInt8], agent: [UInt8])
+    ) -> Int {
+        var h = MemoryLedger.mix(budget, agent, asked, granted)
+        while let i = byKey[h] {
+            let k = keys[i]
+            if k.budget == budget, k.agent == agent, k.asked == asked, k.granted == granted {
+                return i
+            }
+            h &+= 1
+        }
+        var row = SpendRow()
+        (row.path, row.agent) = describe()
+        row.asked = Int32(bitPattern: asked)
+        row.granted = Int32(bitPattern: granted)
+        byKey[h] = rows.count
+        keys.append((budget, agent, asked, granted))
+        rows.append(row)
+        return rows.count - 1
+    }
+
+    func update(_ i: Int, _ body: (inout SpendRow) -> Void) { body(&rows[i]) }
+
+    func estimate(_ handle: Int64) -> EstimatedRow? { estimated[handle] }
+
+    func keep(_ handle: Int64, _ row: EstimatedRow) {
+        while estimated.count >= MemoryLedger.estimatedMax, orderHead < order.count {
+            estimated[order[orderHead]] = nil
+            orderHead += 1
+        }
+        if orderHead > 4096 {
+            order.removeFirst(orderHead)
+            orderHead = 0
+        }
+        estimated[handle] = row
+        order.append(handle)
+    }
+
+    /// What a late settle said: the row is not an estimate any more, so that a
+    /// second correction of it changes nothing.
+    func correct(_ handle: Int64, used: [Int64], units: Int64, askedCost: Int64) {
+        guard var row = estimated[handle] else { return }
+        row.used = used
+        row.usedUnits = units
+        row.askedCost = askedCost
+        row.isEstimated = false
+        estimated[handle] = row
+    }
+}

@@ -1,0 +1,172 @@
+// Events: what happened that somebody may want to know. Two bounded queues, one
+// for whoever polls and one for the callback; what does not fit is counted, and
+// the gap is told in the stream.
+
+internal import CPlatform
+
+public enum EventType: Int32, Sendable {
+    case threshold = 1, downgrade, halt, pause, resume, kill, revive, deadline, idle, unattended
+    case overrun, orphan, window, topUp, declared, limits, observed, unpriced, storm, lost, late
+    case throttle
+}
+
+/// The header's bursar_event_t.
+public struct Event {
+    public var type: EventType
+    public var id: Int64 = 0
+    public var session: Int64 = 0
+    public var reservation: Int64 = 0
+    public var unixNanos: Int64 = 0
+    public var sequence: Int64 = 0
+    public var meter: Int32 = 0
+    public var percent: Int32 = 0
+    public var amount: Int64 = 0
+    public var limit: Int64 = 0
+    public var committed: Int64 = 0
+    public var reason = Reason.none
+    public var path: [UInt8] = []
+    public var text: [UInt8] = []
+}
+
+/// The queues. Everything is guarded by `lock`, but for what says otherwise.
+final class Events {
+    private let lock = Lock()
+    private let capacity: Int
+    private var polled: [Event] = []
+    private var polledHead = 0
+    private var called: [Event] = []
+    private var lostPolled: Int64 = 0
+    private var lostCalled: Int64 = 0
+    private var sequence: Int64 = 0
+    private(set) var lost: Int64 = 0
+    private var fd: Int32 = -1
+    private var callback: ((borrowing Event) -> Void)?
+    /// Held while the callback runs, so that taking it away can wait for it.
+    private let calling = Lock()
+    private var callingThread: UInt64 = 0  // guarded by lock
+
+    var count: Int64 {
+        lock.lock()
+        defer { lock.unlock() }
+        return sequence
+    }
+
+    init(capacity: Int) { self.capacity = capacity }
+
+    deinit { if fd >= 0 { bursar__fd_close(fd) } }
+
+    /// Takes an event; true when the loop has a callback to run for it.
+    func push(_ event: Event) -> Bool {
+        lock.lock()
+        defer { lock.unlock() }
+        var event = event
+        sequence += 1
+        event.sequence = sequence
+        if fd >= 0 {
+            if polled.count - polledHead < capacity {
+                if polledHead > 1024, polledHead * 2 > polled.count {
+                    polled.removeFirst(polledHead)
+                    polledHead = 0
+                }
+                polled.append(event)
+                if polled.count - polledHead == 1 { bursar__eventfd_signal(fd) }
+            } else {
+                lostPolled += 1
+                lost += 1
+            }
+        }
+        guard callback != nil else { return false }
+        if called.count < capacity {
+            called.append(event)
+        } else {
+            lostCalled += 1
+            lost += 1
+        }
+        return true
+    }
+
+    /// The descriptor that is readable while events wait; -1 when there is none to have.
+    func descriptor() -> Int32 {
+        lock.lock()
+        defer { lock.unlock() }
+        if fd < 0 { fd = bursar__eventfd() }
+        return fd
+    }
+
+    /// Takes the oldest event that waits for a poll.
+    func take() -> Event? {
+        lock.lock()
+        defer { lock.unlock() }
+        guard polledHead < polled.count else {
+            if lostPolled > 0 {
+                defer { lostPolled = 0 }
+                return lostEvent(lostPolled)
+            }
+            if fd >= 0 { bursar__eventfd_clear(fd) }
+            return nil
+        }
+        let event = polled[polledHead]
+        polledHead += 1
+        if polledHead == polled.count {
+            polled.removeAll(keepingCapacity: true)
+            polledHead = 0
+            if lostPolled == 0, fd >= 0 { bursar__eventfd_clear(fd) }
+        }
+        return event
+    }
+
+    private func lostEvent(_ count: Int64) -> Event {
+        var event = Event(type: .lost)
+        event.amount = count
+        event.sequence = sequence
+        event.unixNanos = bursar__clock(BURSAR__CLOCK_UNIX)
+        return event
+    }
+
+    /// Sets the callback; waits for the former one unless called from it.
+    func setCallback(_ new: ((borrowing Event) -> Void)?) {
+        lock.lock()
+        let isInside = callingThread == bursar__thread_self()
+        callback = new
+        called.removeAll()
+        lostCalled = 0
+        lock.unlock()
+        if !isInside {
+            calling.lock()
+            calling.unlock()
+        }
+    }
+
+    /// Runs the callback for what waits. Loop thread only.
+    func deliver() {
+        while true {
+            calling.lock()
+            lock.lock()
+            guard let callback else {
+                lock.unlock()
+                calling.unlock()
+                return
+            }
+            var batch = called
+            called.removeAll()
+            if lostCalled > 0 {
+                batch.append(lostEvent(lostCalled))
+                lostCalled = 0
+            }
+            callingThread = bursar__thread_self()
+            lock.unlock()
+            for event in batch {
+                callback(event)
+                lock.lock()
+                let isGone = self.callback == nil
+                lock.unlock()
+                if isGone { break }
+            }
+            lock.lock()
+            callingThread = 0
+            lock.unlock()
+            calling.unlock()
+            if batch.isEmpty { return }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+// The loop: one libuv loop per runtime, on a thread of its own that starts when it
+// is first needed, or the caller's. On it: folding, time to live, deadlines,
+// windows, thresholds, callbacks. It holds one timer and one doorbell; ringing is
+// only ever "look at the queues".
+//
+// Only the loop's thread touches its handles, but for the doorbell, which
+// uv_async_send() may ring from any.
+
+internal import CLibuv
+internal import CPlatform
+
+final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv's rules.
+    private let core: Core
+    private let isOwn: Bool
+    private let uv: UnsafeMutablePointer<uv_loop_t>
+    private let bell: UnsafeMutablePointer<uv_async_t>
+    private let timer: UnsafeMutablePointer<uv_timer_t>
+
+    private let lock = Lock()
+    private var thread: UInt64 = 0  // guarded by lock
+    private var isRunning = false  // guarded by lock
+    private var isStopping = false  // guarded by lock
+    private(set) var wakeUps: Int64 = 0  // loop thread; a statistic for others
+
+    init(core: Core, external: UnsafeMutableRawPointer?) throws(Failure) {
+        self.core = core
+        isOwn = external == nil
+        bell = Loop.make(UV_ASYNC, uv_async_t.self)
+        timer = Loop.make(UV_TIMER, uv_timer_t.self)
+        if let external {
+            uv = external.assumingMemoryBound(to: uv_loop_t.self)
+        } else {
+            uv = UnsafeMutableRawPointer.allocate(byteCount: uv_loop_size(), alignment: 16)
+                .bindMemory(to: uv_loop_t.self, capacity: 1)
+        }
+        // On a loop of the caller's the handles go in now, on the loop's thread;
+        // on our own when its thread starts.
+        if !isOwn, let code = attach() { throw Loop.failure(code) }
+    }
+
+    private static func make<T>(_ type: uv_handle_type, _: T.Type) -> UnsafeMutablePointer<T> {
+        UnsafeMutableRawPointer.allocate(byteCount: uv_handle_size(type), alignment: 16)
+            .bindMemory(to: T.self, capacity: 1)
+    }
+
+    private static func failure(_ code: Int32) -> Failure {
+        var failure = Failure(.loop, "libuv refused the loop's handles")
+        failure.values.0 = Int64(code)
+        return failure
+    }
+
+    private func attach() -> Int32? {
+        let page = core.page
+        var code = uv_async_init(uv, bell) { handle in
+            guard let handle, let page = handle.pointee.data else { return }
+            Core(page: page).runtime.loop.turn()
+        }
+        if code != 0 { return code }
+        bell.pointee.data = page
+        code = uv_timer_init(uv, timer)
+        if code != 0 { return code }
+        timer.pointee.data = page
+        // Neither keeps a loop of the caller's alive.
+        if !isOwn {
+            UnsafeMutableRawPointer(bell).withMemoryRebound(to: uv_handle_t.self, capacity: 1) {
+                uv_unref($0)
+            }
+            UnsafeMutableRawPointer(timer).withMemoryRebound(to: uv_handle_t.self, capacity: 1) {
+                uv_unref($0)
+            }
+        }
+        isRunning = true
+        return nil
+    }
+
+    /// Rings the doorbell, starting the thread the first time. Any thread.
+    func ring() {
+        lock.lock()
+        if !isRunning, !isStopping, isOwn, core.life.value == 0 { start() }
+        if isRunning, !isStopping { uv_async_send(bell) }
+        lock.unlock()
+    }
+
+    private func start() {
+        guard uv_loop_init(uv) == 0 else { return }
+        if attach() != nil {
+            isRunning = false
+            return
+        }
+        let code = bursar__thread_start(
+            { argument in
+                guard let argument else { return }
+                Core(page: argument).runtime.loop.run()
+            }, core.page, &thread)
+        // Without a thread nothing is folded by itself; every call still works.
+        if code != 0 { isRunning = false }
+    }
+
+    private func run() { _ = uv_run(uv, UV_RUN_DEFAULT) }
+
+    /// One turn: everything that is due, then the timer for what comes next.
+    private func turn() {
+        wakeUps += 1
+        lock.lock()
+        let stops = isStopping
+        lock.unlock()
+        if stops {
+            detach()
+            return
+        }
+        let runtime = core.runtime
+        let next = runtime.attendToAll()
+        arm(next)
+        runtime.events.deliver()
+    }
+
+    /// `next` in steady nanoseconds.
+    private func arm(_ next: Int64) {
+        if next == .max {
+            uv_timer_stop(timer)
+            return
+        }
+        let wait = max(next - core.engine.pointee.clock.steady, 0)
+        let millis = UInt64(min(wait / 1_000_000 + 1, 86_400_000))
+        uv_update_time(uv)
+        uv_timer_start(
+            timer,
+            { handle in
+                guard let handle, let page = handle.pointee.data else { return }
+                Core(page: page).runtime.loop.turn()
+            }, millis, 0)
+    }
+
+    /// Ends the thread, or takes the handles out of the caller's loop. Called once.
+    func stop() {
+        lock.lock()
+        isStopping = true
+        let ran = isRunning
+        if ran, isOwn { uv_async_send(bell) }
+        lock.unlock()
+        if !ran { return }
+        if isOwn {
+            bursar__thread_join(thread)
+            _ = uv_loop_close(uv)
+        } else {
+            core.runtime.events.deliver()
+            detach()
+        }
+        lock.lock()
+        isRunning = false
+        lock.unlock()
+    }
+
+    /// Closes the handles. On the caller's loop they are freed when it has run
+    /// once more; on ours here, as nobody else can come.
+    private func detach() {
+        if isOwn { core.runtime.events.deliver() }
+        uv_timer_stop(timer)
+        UnsafeMutableRawPointer(timer).withMemoryRebound(to: uv_handle_t.self, capacity: 1) {
+            uv_close($0) { handle in UnsafeMutableRawPointer(handle)?.deallocate() }
+        }
+        UnsafeMutableRawPointer(bell).withMemoryRebound(to: uv_handle_t.self, capacity: 1) {
+            uv_close($0) { handle in UnsafeMutableRawPointer(handle)?.deallocate() }
+        }
+    }
+
+    deinit { if isOwn { UnsafeMutableRawPointer(uv).deallocate() } }
+}

@@ -1,0 +1,379 @@
+// The price book: which model a name means, what it costs, and from when.
+//
+// Models are numbered: the built-in table's first, then every name in order of
+// first mention; a number is never given to another name. A model has price sets
+// of its own (a chain, by date), or is an alias of one that has, or is resolved
+// to one by shortening its name (ModelName.swift), or has no known price.
+
+internal import CPlatform
+internal import CPrices
+
+/// Pico-dollars per token; -1 = as the class that it is part of.
+public struct Rates: Equatable, Sendable {
+    public var inputPicos: Int64 = 0
+    public var outputPicos: Int64 = 0
+    public var cacheReadPicos: Int64 = -1
+    public var cacheWritePicos: Int64 = -1
+    public var cacheWrite1hPicos: Int64 = -1
+    public var reasoningPicos: Int64 = -1
+    /// Nano-dollars per request.
+    public var requestNanos: Int64 = 0
+
+    public init() {}
+}
+
+/// Any method from any thread. The index it hands out must not be used after
+/// the book is gone.
+public final class PriceBook: @unchecked Sendable {  // Sendable because of `lock`.
+    public let index: PriceIndex
+
+    private struct Model {
+        var last: Int32 = 0  // its price set with the latest date, 0 = none of its own
+        var alias: Int32 = 0  // the model that a price book made it an alias of
+        var target: Int32 = 0  // the model that its name was resolved to
+    }
+
+    private let lock = Lock()
+    // Guarded by lock:
+    private var models: [Model]  // by number; [0] is unused
+    private var names = NameTable()  // of models beyond the built-in ones
+    private var previous: [Int32]  // by set: the one of an earlier date, 0 = none
+    private var nowUnix: Int64
+    private var nextUnix: Int64 = .max
+    private var hasChanges = false  // prices were changed and not yet published
+    private var hasNewNames = false  // a name without prices of its own got some
+
+    private static var builtIn: Int32 { Int32(bursar__price_models()) }
+
+    /// The day of the built-in table, in Unix seconds.
+    public static var asOfUnix: Int64 { bursar__price_as_of() }
+
+    /// A book with the built-in table: no parsing, no hashing. `unixNow` in seconds.
+    public init(unixNow: Int64 = 0) throws(Failure) {
+        guard let tables = bursar__map(PriceIndex.bytes) else {
+            throw Failure(.memory, "no memory for the price book")
+        }
+        index = PriceIndex(tables: tables)
+        let count = Int(PriceBook.builtIn)
+        models = [Model](repeating: Model(), count: count + 1)
+        previous = [Int32](repeating: 0, count: count + 2)
+        nowUnix = unixNow
+        // The built-in models' sets bear their numbers; the dearest is next.
+        for model in 1...PriceBook.builtIn {
+            models[Int(model)].last = model
+            index.slot(model).value = Int64(Int(bitPattern: bursar__price_set(UInt32(model))))
+            index.current(model).value = UInt32(model)
+        }
+        let dearest = PriceBook.builtIn + 1
+        index.slot(dearest).value = Int64(Int(bitPattern: bursar__price_dearest()))
+        index.current(0).storeReleasing(UInt32(dearest))
+    }
+
+    deinit {
+        for set in Int(PriceBook.builtIn) + 2..<previous.count {
+            UnsafeMutablePointer<PriceRow>(bitPattern: Int(index.slot(Int32(set)).value))?
+                .deallocate()
+        }
+        bursar__unmap(index.tables, PriceIndex.bytes)
+    }
+
+    // MARK: - Names
+
+    /// The number of a model's name, priced or not; it stays the same.
+    public func find(_ name: UnsafeBufferPointer<UInt8>) throws(Failure) -> Int32 {
+        lock.lock()
+        defer { lock.unlock() }
+        return try number(name)
+    }
+
+    /// The name that `find` was given, or nil.
+    public func name(_ model: Int32) -> [UInt8]? {
+        lock.lock()
+        defer { lock.unlock() }
+        guard model > 0, model < models.count else { return nil }
+        return withName(model) { [UInt8]($0) }
+    }
+
+    private func withName<R>(_ model: Int32, _ body: (UnsafeBufferPointer<UInt8>) -> R) -> R {
+        if model > PriceBook.builtIn {
+            return names.withName(Int(model - PriceBook.builtIn), body)
+        }
+        var length = 0
+        let text = UnsafeRawPointer(bursar__price_name(UInt32(model), &length))
+        return body(UnsafeBufferPointer(start: text?.assumingMemoryBound(to: UInt8.self), count: length))
+    }
+
+    /// A name's number if it was mentioned before, or 0.
+    private func known(_ name: UnsafeBufferPointer<UInt8>) -> Int32 {
+        var isAlias: Int32 = 0
+        let builtIn = bursar__price_find(name.baseAddress, name.count, &isAlias)
+        if builtIn != 0, isAlias == 0 { return Int32(builtIn) }
+        let number = names.find(name)
+        return number == 0 ? 0 : PriceBook.builtIn + Int32(number)
+    }
+
+    private func number(_ name: UnsafeBufferPointer<UInt8>) throws(Failure) -> Int32 {
+        guard !name.isEmpty, name.count <= ModelName.bytesMax else {
+            throw Failure(.invalid, "a model's name has 1 to 256 bytes")
+        }
+        let model = known(name)
+        if model != 0 { return model }
+        guard models.count < PriceIndex.capacity else {
+            throw Failure(.capacity, "the price book has 1,048,575 model names, and no room for more")
+        }
+        _ = names.insert(name)
+        models.append(Model())
+        let new = Int32(models.count - 1)
+        resolve(new)
+        publish(new)
+        return new
+    }
+
+    /// Finds the model whose prices a model without its own has.
+    private func resolve(_ model: Int32) {
+        models[Int(model)].target = withName(model) { name in
+            ModelName.resolve(name) { form in
+                let found = known(form)
+                if found != 0, found != model, models[Int(found)].last != 0 || models[Int(found)].alias != 0 {
+                    return found
+                }
+                var isAlias: Int32 = 0
+                return Int32(bursar__price_find(form.baseAddress, form.count, &isAlias))
+            }
+        }
+    }
+
+    // MARK: - Prices
+
+    /// Overrides a model's prices, from now on and for every variant.
+    @discardableResult
+    public func set(
+        _ name: UnsafeBufferPointer<UInt8>, rates: Rates
+    ) throws(Failure) -> Int32 {
+        let picos = [
+            rates.cacheReadPicos, rates.cacheWritePicos, rates.cacheWrite1hPicos,
+            rates.reasoningPicos,
+        ]
+        for rate in picos + [rates.inputPicos, rates.outputPicos] where rate > Rate.max {
+            throw Failure(.invalid, "a rate is above $1,000 per token")
+        }
+        for rate in picos where rate < -1 {
+            throw Failure(.invalid, "a rate is negative; only -1 means `as its whole`")
+        }
+        guard rates.inputPicos >= 0, rates.outputPicos >= 0, rates.requestNanos >= 0 else {
+            throw Failure(.invalid, "input, output and request prices are 0 or more")
+        }
+        var draft = PriceDraft()
+        draft[.standard, 0, .input] = rates.inputPicos
+        draft[.standard, 0, .output] = rates.outputPicos
+        draft[.standard, 0, .cacheRead] = rates.cacheReadPicos
+        draft[.standard, 0, .cacheWrite] = rates.cacheWritePicos
+        draft[.standard, 0, .cacheWrite1h] = rates.cacheWrite1hPicos
+        draft[.standard, 0, .reasoning] = rates.reasoningPicos
+        draft[.standard, 0, .request] = rates.requestNanos
+        lock.lock()
+        defer { lock.unlock() }
+        let model = try number(name)
+        try take([draft.finished()], for: model)
+        update()
+        return model
+    }
+
+    /// The rates in force of the standard variant's lowest tier; nil when unknown.
+    public func rates(_ model: Int32) -> Rates? {
+        guard let row = index.rows(set: index.currentSet(model: model))?.first.pointee else {
+            return nil
+        }
+        var rates = Rates()
+        rates.inputPicos = row.input
+        rates.outputPicos = row.output
+        rates.cacheReadPicos = row.cache_read
+        rates.cacheWritePicos = row.cache_write
+        rates.cacheWrite1hPicos = row.cache_write_1h
+        rates.reasoningPicos = row.reasoning
+        rates.requestNanos = row.request_nanos
+        return rates
+    }
+
+    /// What `usage` costs on `model` now, in nano-dollars, half to even.
+    public func quote(
+        _ model: Int32, variant: Variant, usage: Usage
+    ) throws(Failure) -> Int64 {
+        guard usage.isValid else {
+            throw Failure(.invalid, "usage is negative, or a part of it above its whole")
+        }
+        guard let rows = index.rows(set: index.currentSet(model: model)) else {
+            throw Failure(.price, "no price is known for this model")
+        }
+        guard let nanos = rows.cost(usage, variant: variant) else {
+            throw Failure(.invalid, "the price is above $9,223,372,036.854775807")
+        }
+        return nanos
+    }
+
+    // MARK: - Loading and dates
+
+    /// What a file says of one model: its sets by rising date, or the name it is an alias of.
+    struct Entry {
+        var name: [UInt8]
+        var sets: [[PriceRow]] = []
+        var aliasOf: [UInt8] = []
+    }
+
+    /// Takes over everything that a file said.
+    func take(_ entries: [Entry], unixNow: Int64) throws(Failure) {
+        lock.lock()
+        defer { lock.unlock() }
+        var sets = 0
+        for entry in entries { sets += entry.sets.count }
+        guard models.count + entries.count * 2 < PriceIndex.capacity,
+            previous.count + sets + 1 < PriceIndex.capacity
+        else { throw Failure(.capacity, "the price book has no room for this many prices") }
+        nowUnix = unixNow
+        hasChanges = true  // dates may have come
+        for entry in entries {
+            let model = try number(bytes: entry.name)
+            if entry.aliasOf.isEmpty {
+                try take(entry.sets, for: model)
+            } else {
+                models[Int(model)] = Model(alias: try number(bytes: entry.aliasOf))
+                hasNewNames = true
+            }
+        }
+        update()
+    }
+
+    private func number(bytes: [UInt8]) throws(Failure) -> Int32 {
+        var model: Int32 = 0
+        var failure: Failure?
+        bytes.withUnsafeBufferPointer { name in
+            do throws(Failure) { model = try number(name) } catch { failure = error }
+        }
+        if let failure { throw failure }
+        return model
+    }
+
+    /// Makes a model's chain end in `sets`: what is dated before the first of
+    /// them stays. A set that is there already keeps its number.
+    private func take(_ sets: [[PriceRow]], for model: Int32) throws(Failure) {
+        let old = models[Int(model)].last
+        var last = old
+        while last != 0, from(last) >= sets[0][0].from_unix { last = previous[Int(last)] }
+        for rows in sets {
+            var same = old
+            while same != 0, previous[Int(same)] != last || !equal(same, rows) {
+                same = previous[Int(same)]
+            }
+            last = same != 0 ? same : try add(rows, after: last)
+        }
+        guard last != old || models[Int(model)].alias != 0 else { return }
+        if old == 0 { hasNewNames = true }
+        hasChanges = true
+        models[Int(model)] = Model(last: last)
+    }
+
+    /// Publishes a set; its number.
+    private func add(_ rows: [PriceRow], after: Int32) throws(Failure) -> Int32 {
+        guard previous.count < PriceIndex.capacity else {
+            throw Failure(.capacity, "prices were changed 1,048,575 times, and there is no room for more")
+        }
+        let block = UnsafeMutablePointer<PriceRow>.allocate(capacity: rows.count)
+        block.initialize(from: rows, count: rows.count)
+        let set = Int32(previous.count)
+        previous.append(after)
+        index.slot(set).storeReleasing(Int64(Int(bitPattern: block)))
+        return set
+    }
+
+    private func from(_ set: Int32) -> Int64 { index.rows(set: set)?.first.pointee.from_unix ?? 0 }
+
+    private func equal(_ set: Int32, _ rows: [PriceRow]) -> Bool {
+        guard let first = index.rows(set: set)?.first, Int(first.pointee.rows) == rows.count else {
+            return false
+        }
+        return memcmp(rows, first, rows.count * MemoryLayout<PriceRow>.stride) == 0
+    }
+
+    /// When the next dated price comes into force, in Unix seconds; Int64.max = none is waiting.
+    public var nextEffective: Int64 {
+        lock.lock()
+        defer { lock.unlock() }
+        return nextUnix
+    }
+
+    /// Puts prices into force whose date has come. `unixNow` in seconds.
+    public func refresh(unixNow: Int64) {
+        lock.lock()
+        defer { lock.unlock() }
+        nowUnix = unixNow
+        for model in 1..<Int32(models.count) { publish(model) }
+        publishDearest()
+        scheduleNext()
+    }
+
+    /// After any change of prices. Names without prices of their own may mean
+    /// other models now.
+    private func update() {
+        guard hasChanges else { return }
+        hasChanges = false
+        if hasNewNames {
+            for model in 1..<Int32(models.count)
+            where models[Int(model)].last == 0 && models[Int(model)].alias == 0 { resolve(model) }
+            hasNewNames = false
+        }
+        for model in 1..<Int32(models.count) { publish(model) }
+        publishDearest()
+        scheduleNext()
+    }
+
+    /// The latest of a model's sets whose date has come; 0 = none.
+    private func inForce(_ model: Int32) -> Int32 {
+        var model = model
+        // An alias of an alias is followed, a circle of them is not.
+        for _ in 0..<8 where models[Int(model)].last == 0 {
+            let next = models[Int(model)].alias != 0 ? models[Int(model)].alias : models[Int(model)].target
+            if next == 0 { return 0 }
+            model = next
+        }
+        var set = models[Int(model)].last
+        while set != 0, from(set) > nowUnix { set = previous[Int(set)] }
+        return set
+    }
+
+    private func publish(_ model: Int32) {
+        let set = UInt32(inForce(model))
+        if index.current(model).value != set { index.current(model).storeReleasing(set) }
+    }
+
+    private func scheduleNext() {
+        nextUnix = .max
+        for model in models {
+            var set = model.last
+            while set != 0 {
+                let from = from(set)
+                if from > nowUnix { nextUnix = min(nextUnix, from) }
+                set = previous[Int(set)]
+            }
+        }
+    }
+
+    /// One row at the highest rate of each class over all chat models' standard prices.
+    private func publishDearest() {
+        var dearest = PriceRow()
+        dearest.rows = 1
+        dearest.chat = 1
+        for model in 1..<Int32(models.count) where models[Int(model)].last != 0 {
+            guard var row = index.rows(set: index.currentSet(model: model))?.first,
+                row.pointee.chat != 0
+            else { continue }
+            while true {
+                RateClass.each { dearest[$0] = max(dearest[$0], row.pointee[$0]) }
+                if row.pointee.next_tier == 0 { break }
+                row += 1
+            }
+        }
+        if equal(index.dearestSet, [dearest]) { return }
+        // When no number is left, the former dearest stays.
+        if let set = try? add([dearest], after: 0) { index.current(0).storeReleasing(UInt32(set)) }
+    }
+}

@@ -1,0 +1,442 @@
+// Reading: views of budgets, sessions, meters and limits, spend, health. Reads
+// fold first, so that what is settled counts as spent.
+
+internal import CPrices
+
+/// The header's bursar_view_t.
+public struct View {
+    public var isSession = false
+    public var state: Int32 = 0
+    public var effectiveState: Int32 = 0
+    public var reason = Reason.none
+    public var flags: UInt32 = 0
+    public var id: Int64 = 0
+    public var parent: Int64 = 0
+    public var spentNanos: Int64 = 0
+    public var reservedNanos: Int64 = 0
+    public var remainingNanos: Int64 = .max
+    public var steps: Int64 = 0
+    public var toolCalls: Int64 = 0
+    public var inputTokens: Int64 = 0
+    public var outputTokens: Int64 = 0
+    public var refusals: Int64 = 0
+    public var openedUnixNanos: Int64 = 0
+    public var children: UInt32 = 0
+    public var limits: UInt32 = 0
+    public init() {}
+}
+
+/// The header's bursar_meter_view_t.
+public struct MeterView {
+    public var spent: Int64 = 0
+    public var reserved: Int64 = 0
+    public var committed: Int64 = 0
+    public var remaining: Int64 = .max
+    public init() {}
+}
+
+/// The header's bursar_limit_view_t.
+public struct LimitView {
+    public var meter: Int32 = 0
+    public var end: Int32 = 0
+    public var amount: Int64 = 0
+    public var extra: Int64 = 0
+    public var spent: Int64 = 0
+    public var committed: Int64 = 0
+    public var remaining: Int64 = 0
+    public var startUnixNanos: Int64 = 0
+    public var endUnixNanos: Int64 = 0
+    public var text: [UInt8] = []
+    public init() {}
+}
+
+/// The header's bursar_health_t.
+public struct Health {
+    public var nodes: Int64 = 0, nodesMax: Int64 = 0
+    public var reservations: Int64 = 0, reservationsMax: Int64 = 0
+    public var inFlight: Int64 = 0
+    public var refusals: Int64 = 0, transientRefusals: Int64 = 0
+    public var settledSteps: Int64 = 0, estimatedSteps: Int64 = 0, lateSettles: Int64 = 0
+    public var overrunNanos: Int64 = 0
+    public var folds: Int64 = 0, foldLagNanos: Int64 = 0
+    public var events: Int64 = 0, eventsLost: Int64 = 0
+    public var timers: Int64 = 0
+    public var segmentBytes: Int64 = 0
+    public var pricesAsOfUnix: Int64 = 0
+    public var wakeUps: Int64 = 0
+    public init() {}
+}
+
+/// The header's BURSAR_TEXT_*.
+public enum TextKind: Int32 {
+    case path = 1, agent, owner, costCenter, purpose, limits, reason, labels, ladder, meter, tool
+}
+
+extension Runtime {
+    private func state(_ i: Int) -> Int32 {
+        let bits = core.node(i).state.value
+        if bits & StateBit.closed != 0 { return 4 }
+        if bits & StateBit.killed != 0 { return 3 }
+        if bits & StateBit.halted != 0 { return 2 }
+        return bits & (StateBit.paused | StateBit.held) != 0 ? 1 : 0
+    }
+
+    private func reason(_ i: Int) -> Reason {
+        let bits = core.node(i).state.value
+        if bits & StateBit.killed != 0 { return .killed }
+        if bits & StateBit.closed != 0 { return .closed }
+        if bits & StateBit.paused != 0 { return .paused }
+        return bits & (StateBit.halted | StateBit.held) != 0 ? core.node(i).stateReason : .none
+    }
+
+    private func spent(_ cell: Cell) -> Int64 {
+        cell.spent(cell.slot(at: core.batch.loadAcquiring())).value
+    }
+
+    /// The header's bursar_read().
+    public func read(_ id: Int64) throws(Failure) -> View {
+        fold()
+        return try configuring { () throws(Failure) in
+            let i = try resolve(id)
+            let node = core.node(i)
+            var view = View()
+            view.id = id
+            view.isSession = node.isSession
+            view.state = state(i)
+            view.reason = reason(i)
+            view.parent = i == 0 ? 0 : core.id(of: Int(node.parent.value))
+            var above = i
+            while true {
+                let state = state(above)
+                // Closed is a session's own affair; of the others the worst counts.
+                if state > view.effectiveState { view.effectiveState = state }
+                if above == 0 { break }
+                above = Int(core.node(above).parent.value)
+            }
+            let flags = node.flags.value
+            if flags & NodeFlag.observed != 0 || core.headerFlags.value & HeaderFlag.observed != 0 {
+                view.flags |= 1
+            }
+            if node.isSession ? !isLimitedAbove(i) : (i != 0 && flags & NodeFlag.declared == 0) {
+                view.flags |= 2
+            }
+            if i == 0 {
+                // Everything: the sum of what is directly below.
+                var child = Int(node.firstChild.value)
+                while child != 0 {
+                    if let cell = core.cell(of: MeterIndex.cost, at: child) {
+                        view.spentNanos = saturatingAdd(view.spentNanos, spent(cell))
+                        view.reservedNanos = saturatingAdd(
+                            view.reservedNanos, max(cell.committed.value &- spent(cell), 0))
+                    }
+                    child = Int(core.node(child).next.value)
+                }
+            } else if let cell = core.cell(of: MeterIndex.cost, at: i) {
+                view.spentNanos = spent(cell)
+                view.reservedNanos = max(cell.committed.value &- view.spentNanos, 0)
+                let ceiling = cell.ceiling.value
+                if ceiling < Bound.ceiling {
+                    view.remainingNanos = max(ceiling &- cell.committed.value, 0)
+                }
+            }
+            view.steps = node.steps.value
+            view.toolCalls = Int64(node.toolCalls.value)
+            view.inputTokens = node.input.value
+            view.outputTokens = node.output.value
+            view.refusals = Int64(node.refusals.value)
+            view.openedUnixNanos = clock.unix - (clock.steady - node.opened.value)
+            view.children = node.childCount.value
+            eachLimit(i) { _, _ in view.limits += 1 }
+            return view
+        }
+    }
+
+    private func isLimitedAbove(_ i: Int) -> Bool {
+        var i = i
+        while i != 0 {
+            let flags = core.node(i).flags.value
+            if flags & NodeFlag.session == 0, flags & NodeFlag.limited != 0 { return true }
+            i = Int(core.node(i).parent.value)
+        }
+        return false
+    }
+
+    /// The header's bursar_meter_read().
+    public func meterRead(_ id: Int64, _ meter: Int32) throws(Failure) -> MeterView {
+        fold()
+        return try configuring { () throws(Failure) in
+            let i = try resolve(id)
+            guard meter >= 0, meter < 32, let cell = core.cell(of: Int(meter), at: i) else {
+                throw Failure(.notFound, "it does not count that meter: it has no limit on it")
+            }
+            var view = MeterView()
+            view.spent = spent(cell)
+            view.committed = cell.committed.value
+            view.reserved = max(view.committed &- view.spent, 0)
+            let ceiling = cell.ceiling.value
+            if ceiling < Bound.ceiling { view.remaining = max(ceiling &- view.committed, 0) }
+            return view
+        }
+    }
+
+    /// The header's bursar_limit_read().
+    public func limitRead(_ id: Int64, _ position: UInt32) throws(Failure) -> LimitView {
+        fold()
+        return try configuring { () throws(Failure) in
+            let i = try resolve(id)
+            var k: UInt32 = 0
+            var found: LimitSlot?
+            eachLimit(i) { _, limit in
+                if k == position { found = limit }
+                k += 1
+            }
+            guard let limit = found else { throw Failure(.notFound, "it has no more limits") }
+            var view = LimitView()
+            view.meter = Int32(limit.meter)
+            view.end = Int32(limit.end)
+            view.amount = limit.amount.value
+            view.text = self.limit(of: limit).print()
+            let steady = clock.steady
+            let unixOf = clock.unix - steady
+            if limit.isTime {
+                view.extra = limit.extra.value
+                view.spent = elapsed(limit, i, at: steady)
+                view.committed = view.spent
+                view.startUnixNanos = limit.window.value + unixOf
+                view.endUnixNanos = view.startUnixNanos + view.amount + view.extra
+            } else if limit.isRate {
+                let ahead = max(limit.window.value &- steady, 0)
+                view.committed = limit.units(worth: ahead)
+                view.spent = view.committed
+                view.remaining = max(limit.burst.value - view.committed, 0)
+                return view
+            } else if let cell = core.cell(of: limit.meter, at: i), !isDefault(limit, at: i) {
+                view.extra = limit.extra.value
+                view.spent = max(spent(cell) &- limit.floor, 0)
+                view.committed = max(cell.committed.value &- limit.floor, 0)
+                if limit.windowKind == WindowCode.calendar {
+                    let (start, end) = windows.bounds(
+                        limit.spec.value, unix: limit.window.value >> 1)
+                    view.startUnixNanos = start * 1_000_000_000
+                    view.endUnixNanos = end * 1_000_000_000
+                } else if limit.windowKind == WindowCode.rolling {
+                    let span = windows.window(limit.spec.value).spanNanos
+                    view.startUnixNanos = clock.unix - span
+                    view.endUnixNanos = clock.unix
+                }
+            }
+            view.remaining = max(saturatingAdd(view.amount, view.extra) &- view.committed, 0)
+            return view
+        }
+    }
+
+    /// The header's bursar_text_read().
+    public func textRead(_ id: Int64, _ kind: TextKind) throws(Failure) -> [UInt8] {
+        try configuring { () throws(Failure) in
+            if kind == .meter {
+                guard id >= 8, id - 8 < meterNames.count else {
+                    throw Failure(.notFound, "no such named meter")
+                }
+                return meterNames[Int(id - 8)]
+            }
+            if kind == .tool {
+                guard id > 0, id <= Int64(toolCount) else {
+                    throw Failure(.notFound, "no such tool")
+                }
+                return slab.text(core.tool(Int(id)).name.value)
+            }
+            let i = try resolve(id)
+            let node = core.node(i)
+            switch kind {
+            case .path: return path(of: i)
+            case .agent: return slab.text(node.agent.value)
+            case .owner: return inherited(i) { $0.owner.value }
+            case .costCenter: return inherited(i) { $0.costCenter.value }
+            case .purpose:
+                let meta = node.meta.value
+                return meta == 0 ? [] : slab.text(Meta(p: slab.address(meta)).purpose.value)
+            case .limits: return limits(of: i).limits.isEmpty ? [] : limits(of: i).print()
+            case .reason: return slab.text(node.reasonText.value)
+            case .labels:
+                var text: [UInt8] = []
+                eachLabel(node.labels.value) { key, value in
+                    text += slab.text(key) + [UInt8(ascii: "=")] + slab.text(value)
+                    text.append(UInt8(ascii: "\n"))
+                }
+                return text
+            case .ladder:
+                guard node.flags.value & NodeFlag.laddered != 0 else { return [] }
+                let ladder = Ladder(p: slab.address(node.extras.value))
+                var text: [UInt8] = []
+                for rung in 0..<ladder.count {
+                    if rung > 0 { text.append(UInt8(ascii: ",")) }
+                    text += book.name(ladder.model(rung)) ?? []
+                }
+                return text
+            case .meter, .tool: return []
+            }
+        }
+    }
+
+    private func inherited(_ i: Int, _ field: (Meta) -> UInt32) -> [UInt8] {
+        var i = i
+        while i != 0 {
+            let meta = core.node(i).meta.value
+            if meta != 0 {
+                let block = field(Meta(p: slab.address(meta)))
+                if block != 0 { return slab.text(block) }
+            }
+            i = Int(core.node(i).parent.value)
+        }
+        return []
+    }
+
+    /// The header's bursar_children(): calls `body` with each id; how many there are.
+    public func children(_ id: Int64, _ body: (Int64) -> Void) throws(Failure) -> Int {
+        try configuring { () throws(Failure) in
+            let i = try resolve(id)
+            var child = Int(core.node(i).firstChild.value)
+            while child != 0 {
+                body(core.id(of: child))
+                child = Int(core.node(child).next.value)
+            }
+            return Int(core.node(i).childCount.value)
+        }
+    }
+
+    /// The header's bursar_spend_read(): nil past the last row.
+    public func spendRead(_ position: Int) -> SpendRow? {
+        folding.lock()
+        defer { folding.unlock() }
+        if position == 0 { foldLocked() }
+        return position < ledger.rows.count ? ledger.rows[position] : nil
+    }
+
+    /// The header's bursar_health().
+    public func health() -> Health {
+        var health = Health()
+        folding.lock()
+        health.settledSteps = settledSteps
+        health.folds = folds
+        health.foldLagNanos = oldestSettled > 0 ? max(clock.steady - oldestSettled, 0) : 0
+        folding.unlock()
+        config.lock()
+        health.nodes = Int64(segment.freeNodes.inUse) - 1
+        health.nodesMax = Int64(segment.nodesMax) - 1
+        health.timers = Int64(timers.count + calendarTimers.count + rollingTimers.count)
+        health.segmentBytes = Int64(segment.bytes)
+        config.unlock()
+        core.eachRecord { _, record in
+            let state = RecordWord.state(record.word.value)
+            if state != RecordState.free { health.reservations += 1 }
+            if state == RecordState.inFlight || state == RecordState.held { health.inFlight += 1 }
+            return true
+        }
+        health.reservationsMax = Int64(segment.recordsMax)
+        health.refusals = core.refusals.value
+        health.transientRefusals = core.transientRefusals.value
+        health.estimatedSteps = core.statistic(Header.estimated).value
+        health.lateSettles = core.statistic(Header.late).value
+        health.overrunNanos = core.statistic(Header.overrun).value
+        health.events = events.count
+        health.eventsLost = events.lost
+        health.pricesAsOfUnix = PriceBook.asOfUnix
+        health.wakeUps = loop.wakeUps
+        return health
+    }
+
+    /// The header's bursar_verify(): committed = spent + held + settled and not
+    /// folded, for every cell. Only right when no other call is running.
+    public func verify() -> Failure? {
+        folding.lock()
+        config.lock()
+        defer {
+            config.unlock()
+            folding.unlock()
+        }
+        if core.life.value != 0 { return Failure(.closed, "the runtime was closed") }
+        // What the journal counts, by cell.
+        var counted: [UInt32: Int64] = [:]
+        core.eachRecord { _, record in
+            let state = RecordWord.state(record.word.loadAcquiring())
+            let isHeld =
+                state == RecordState.held || state == RecordState.inFlight
+                || state == RecordState.settling
+            guard isHeld || state == RecordState.adjusting || state == RecordState.settled
+            else { return true }
+            var i = Int(record.node.value & 0xFFFF_FFFF)
+            while true {
+                var c = core.node(i).firstCell.value
+                while c != 0 {
+                    let cell = core.cell(Int(c))
+                    if cell.kind.value >> 5 <= record.epoch.value {
+                        let amount = isHeld ? record.held(cell.meter) : record.spent(cell.meter)
+                        counted[c, default: 0] &+= amount
+                    }
+                    c = cell.next.value
+                }
+                if i == 0 { break }
+                i = Int(core.node(i).parent.value)
+            }
+            return true
+        }
+        var i = 1
+        while i < Int(segment.freeNodes.highWater) {
+            defer { i += 1 }
+            let node = core.node(i)
+            if node.state.value & StateBit.free != 0 || node.generation == 0 { continue }
+            var c = node.firstCell.value
+            while c != 0 {
+                let cell = core.cell(Int(c))
+                let expected = spent(cell) &+ (counted[c] ?? 0)
+                if cell.committed.value != expected {
+                    var failure = Failure(
+                        .corrupt,
+                        "a meter's committed amount is not spent + held + settled: a bug, please report it"
+                    )
+                    failure.id = core.id(of: i)
+                    failure.values = (cell.committed.value, expected)
+                    return failure
+                }
+                c = cell.next.value
+            }
+        }
+        return nil
+    }
+}
+
+// MARK: - Events and limit text, for the boundary
+
+extension Runtime {
+    public func setCallback(_ callback: ((borrowing Event) -> Void)?) {
+        events.setCallback(callback)
+        loop.ring()
+    }
+
+    public func eventsDescriptor() throws(Failure) -> Int32 {
+        let fd = events.descriptor()
+        if fd < 0 { throw Failure(.loop, "the system has no more file descriptors") }
+        return fd
+    }
+
+    public func takeEvent() -> Event? { events.take() }
+
+    /// The header's bursar_limits_parse(): canonical text; `runtime` knows named meters.
+    public static func canonicalLimits(
+        _ text: [UInt8], onSession: Bool, of runtime: Runtime?
+    ) throws(Failure) -> [UInt8] {
+        if let runtime {
+            return try runtime.configuring { () throws(Failure) in
+                try runtime.parse(text, onSession: onSession).print()
+            }
+        }
+        do throws(LimitError) {
+            return try text.withUnsafeBufferPointer { (bytes) throws(LimitError) in
+                try LimitParser.parse(
+                    bytes, onSession: onSession, meterKnown: { _ in false }, zone: zoneAnswer)
+            }.print()
+        } catch {
+            throw failure(error)
+        }
+    }
+}

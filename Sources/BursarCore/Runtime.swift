@@ -1,0 +1,177 @@
+// A runtime: everything behind a handle that the hot path does not need. Its
+// parts live in extensions beside their subjects: Budgets, Sessions, Loop, Ledger.
+
+internal import CPlatform
+
+/// What a runtime is opened with.
+public struct OpenOptions {
+    public var isObserved = false
+    public var policy = Policy()
+    public var loop: UnsafeMutableRawPointer?
+    public var sessionsMax: UInt32 = 0
+    public var reservationsMax: UInt32 = 0
+    public var textBytesMax: UInt32 = 0
+    public var eventsMax: UInt32 = 0
+    public var timeToLive: Int64 = 0
+    public init() {}
+}
+
+/// Sendable because every stored property is immutable, or guarded by the lock
+/// that its comment names.
+public final class Runtime: @unchecked Sendable {
+    let core: Core
+    let segment: Segment
+    /// Guards the tree, limits, ceilings, texts and all that says "config".
+    let config = Lock()
+    /// Held by whoever folds. Taken before `config`.
+    let folding = Lock()
+    let book: PriceBook
+    let events: Events
+    let loop: Loop
+
+    // Guarded by config.
+    let slab: Slab
+    /// Budgets by parent and interned name.
+    var byName: [UInt64: UInt32] = [:]
+    var windows = WindowTable()
+    var timers = TimerHeap()  // steady
+    var calendarTimers = TimerHeap()  // unix
+    var rollingTimers = TimerHeap()  // steady
+    var rings: [UInt32: Ring] = [:]  // by limit
+    var pauses: [UInt32: Pause] = [:]  // by node
+    var topUps: [UInt32: TopUpExpiry] = [:]
+    var topUpsMade: UInt32 = 0
+    var meterNames: [[UInt8]] = []  // of meters 8...
+    var toolsByName: [UInt32: Int32] = [:]  // by interned name
+    var toolCount: Int32 = 0
+    /// Closed nodes that wait until no record names them.
+    var closing: [UInt32] = []
+
+    // Guarded by folding.
+    let ledger = MemoryLedger()
+    var batchWork = BatchWork()
+    var batchRecords: [UInt32] = []
+    var folds: Int64 = 0
+    var settledSteps: Int64 = 0
+    /// Steady ns of the oldest settled record seen and not folded; 0 = none.
+    var oldestSettled: Int64 = 0
+
+    /// Idempotency keys of charges. Guarded by `keys`.
+    let keys = Lock()
+    var charges = ChargeKeys()
+
+    /// Opens a private runtime; the page is its handle.
+    public static func open(_ options: OpenOptions) throws(Failure) -> UnsafeMutableRawPointer {
+        bursar__fork_watch()
+        let capacity = try Capacity(
+            nodes: options.sessionsMax, records: options.reservationsMax,
+            textBytes: options.textBytesMax)
+        if options.timeToLive < 0 {
+            throw Failure(.invalid, "reservation_ttl_ns is negative; 0 is the default")
+        }
+        let segment = try Segment(capacity)
+        guard let page = bursar__map(Core.pageBytes) else {
+            throw Failure(.memory, "no memory for a handle of 4096 bytes")
+        }
+        let book: PriceBook
+        do throws(Failure) {
+            book = try PriceBook(unixNow: bursar__clock(BURSAR__CLOCK_UNIX) / 1_000_000_000)
+        } catch {
+            bursar__unmap(page, Core.pageBytes)
+            throw error
+        }
+        let base = segment.base
+        let core = Core(page: page)
+        core.engine.initialize(
+            to: Engine(
+                header: base, nodes: base + segment.nodesAt, cells: base + segment.cellsAt,
+                limits: base + segment.limitsAt, records: base + segment.recordsAt,
+                slab: base + segment.slabAt, tools: base + segment.toolsAt,
+                nodesMax: segment.nodesMax, cellsMax: segment.cellsMax,
+                limitsMax: segment.limitsMax, recordsMax: segment.recordsMax,
+                forcedFrom: segment.recordsMax - max(segment.recordsMax / 16, 8),
+                toolsMax: Segment.toolsMax,
+                timeToLive: options.timeToLive > 0 ? options.timeToLive : 900_000_000_000,
+                policy: options.policy, clock: Clock(shifts: page + Core.shiftsOffset),
+                forks: bursar__forks(), runtime: page, prices: book.index))
+        Word(base + Header.magic).value = Header.magicValue
+        Word(base + Header.segmentID).value = core.engine.pointee.clock.unix
+        core.headerFlags.value = options.isObserved ? HeaderFlag.observed : 0
+        core.rollAt.value = .max
+        core.rollingAt.value = .max
+        core.signal.value = Signal.empty | Signal.resting
+        let runtime: Runtime
+        do throws(Failure) {
+            runtime = try Runtime(core, segment, book, options)
+        } catch {
+            bursar__unmap(page, Core.pageBytes)
+            throw error
+        }
+        core.engine.pointee.runtime = Unmanaged.passRetained(runtime).toOpaque()
+        return page
+    }
+
+    private init(_ core: Core, _ segment: Segment, _ book: PriceBook, _ options: OpenOptions)
+        throws(Failure)
+    {
+        self.core = core
+        self.segment = segment
+        self.book = book
+        slab = Slab(base: segment.base + segment.slabAt, units: segment.slabUnits)
+        events = Events(capacity: Int(options.eventsMax == 0 ? 1024 : min(options.eventsMax, 1 << 24)))
+        loop = try Loop(core: core, external: options.loop)
+        // The root of everything: open, no parent, no cells, no time limits.
+        let root = core.node(0)
+        root.dueAt.value = .max
+        root.opened.value = core.engine.pointee.clock.steady
+    }
+
+    /// Closes: late calls find a closed page, then cleared memory, until 64
+    /// others were closed.
+    public static func close(_ page: UnsafeMutableRawPointer) -> Status {
+        let core = Core(page: page)
+        if core.engine.pointee.forks != bursar__forks() { return .forked }
+        guard core.life.exchange(0, for: 1) else { return .closed }
+        let runtime = core.runtime
+        runtime.loop.stop()
+        // Whoever holds a lock finishes first; whoever comes after finds `life`.
+        runtime.folding.lock()
+        runtime.config.lock()
+        runtime.segment.clear()
+        runtime.byName = [:]
+        runtime.timers = TimerHeap()
+        runtime.config.unlock()
+        runtime.folding.unlock()
+        Quarantine.shared.keep(page)
+        return .ok
+    }
+
+    var clock: Clock { core.engine.pointee.clock }
+
+    /// Runs `body` under the configuration lock.
+    func configuring<T>(_ body: () throws(Failure) -> T) throws(Failure) -> T {
+        config.lock()
+        defer { config.unlock() }
+        if core.life.value != 0 { throw Failure(.closed, "the runtime was closed") }
+        return try body()
+    }
+}
+
+/// Handles that were closed: their pages stay, so that a late call is answered.
+final class Quarantine: @unchecked Sendable {  // Sendable because of its lock.
+    static let shared = Quarantine()
+    private let lock = Lock()
+    private var pages: [UnsafeMutableRawPointer] = []  // guarded by lock
+    private static let most = 64
+
+    func keep(_ page: UnsafeMutableRawPointer) {
+        lock.lock()
+        pages.append(page)
+        let oldest = pages.count > Quarantine.most ? pages.removeFirst() : nil
+        lock.unlock()
+        guard let oldest else { return }
+        let core = Core(page: oldest)
+        Unmanaged<Runtime>.fromOpaque(core.engine.pointee.runtime).release()
+        bursar__unmap(oldest, Core.pageBytes)
+    }
+}

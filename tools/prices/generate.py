@@ -1,0 +1,422 @@
+#!/usr/bin/env python3
+"""Writes the built-in price table from LiteLLM's published price file.
+
+    pip download litellm --no-deps -d /tmp/wheel
+    tools/prices/generate.py /tmp/wheel/litellm-*.whl --as-of 2026-11-20
+
+Writes Sources/CPrices/table.c and Tests/prices/rates.json (the entries that the
+table was made from, as published). Prices are exact decimals; what is not a
+whole pico-dollar is rounded up and listed. The rules by which open classes are
+closed and names are resolved are those of docs/prices.md.
+"""
+
+import argparse
+import datetime
+import hashlib
+import json
+import math
+import pathlib
+import re
+import sys
+import zipfile
+from decimal import Decimal
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SOURCE = "model_prices_and_context_window_backup.json"
+CHAT = {"chat", "completion", "responses"}
+MODES = CHAT | {"embedding", "realtime"}
+PROVIDERS = {
+    "openai", "anthropic", "gemini", "vertex_ai-language-models", "vertex_ai-anthropic_models", "mistral",
+    "deepseek", "xai", "groq", "together_ai", "fireworks_ai", "cerebras", "bedrock", "bedrock_converse",
+    "cohere", "cohere_chat", "dashscope", "moonshot", "zai",
+}
+MAKERS = {"gemini", "mistral", "xai", "deepseek", "dashscope", "moonshot", "zai", "cohere"}
+BEDROCK = re.compile(r"(?:(?:global|us|eu)\.)?(?:amazon|anthropic|meta|deepseek)\.")
+SKIP = re.compile(r"llama2|titan-|prompt-guard|claude-v|claude-instant|^together-ai-|^fireworks_ai/[^/]*$|-vision-|-exp$|-beta|experimental|-exp-|learnlm|/routers/|-tts|robotics|deep-research|daybreak|rosalind|cyber")
+GRACE = datetime.timedelta(days=130)  # a model is still called for a while after its end was announced
+KIB_MAX = 120
+
+CLASSES = ["input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning", "audio_input",
+           "cache_read_audio_input", "audio_output", "image_input", "image_output", "request"]
+FIELDS = {
+    "input_cost_per_token": "input",
+    "output_cost_per_token": "output",
+    "cache_read_input_token_cost": "cache_read",
+    "cache_creation_input_token_cost": "cache_write",
+    "output_cost_per_reasoning_token": "reasoning",
+    "input_cost_per_audio_token": "audio_input",
+    "cache_read_input_audio_token_cost": "cache_read_audio_input",
+    "output_cost_per_audio_token": "audio_output",
+    "input_cost_per_image_token": "image_input",
+    "output_cost_per_image_token": "image_output",
+    "input_cost_per_request": "request",
+}
+VARIANTS = {"": 0, "batches": 1, "flex": 2, "priority": 3}
+FIELD = re.compile(
+    r"(%s)(_above_1hr)?(?:_above_(\d+)k_tokens)?(?:_(batches|flex|priority))?$" % "|".join(FIELDS))
+OPEN = -1
+CAP = 10**15
+
+rounded = []
+
+
+def picos(name, field, value, scale=12):
+    exact = Decimal(value).scaleb(scale)
+    whole = math.ceil(exact)
+    if whole != exact:
+        rounded.append(f"{name}: {field} {value} is {exact.normalize():f}, taken as {whole}")
+    if not 0 <= whole <= CAP:
+        raise SystemExit(f"{name}: {field} {value} is out of range")
+    return whole
+
+
+def classify(field):
+    """(class, variant, tier) of a field, or None."""
+    if field == "input_cost_per_token_cache_hit":
+        return "cache_hit", 0, 0
+    match = FIELD.match(field)
+    if not match:
+        return None
+    base, hour, tier, variant = match.groups()
+    kind = FIELDS[base]
+    if hour:
+        if kind != "cache_write":
+            return None
+        kind = "cache_write_1h"
+    return kind, VARIANTS[variant or ""], int(tier or 0) * 1000
+
+
+def is_price(field):
+    return "cost" in field or "pric" in field
+
+
+def draft(name, entry):
+    """{(variant, above): {class: rate}} as named, and the number of prices that no class expresses."""
+    rows, others = {}, 0
+
+    def put(field, value, above):
+        nonlocal others
+        found = classify(field)
+        if found is None:
+            others += bool(value)
+            return
+        kind, variant, tier = found
+        rows.setdefault((variant, max(tier, above)), {})[kind] = picos(
+            name, field, value, 9 if kind == "request" else 12)
+
+    for field, value in entry.items():
+        if field == "tiered_pricing":
+            for tier in value:
+                if "range" not in tier:
+                    others += 1
+                    continue
+                above = tier["range"][0]
+                for inner, rate in tier.items():
+                    if is_price(inner):
+                        put(inner, rate, int(above))
+        elif is_price(field) and value is not None:
+            if isinstance(value, (int, Decimal)):
+                put(field, value, 0)
+            else:
+                others += 1
+    base = rows.setdefault((0, 0), {})
+    hit = base.pop("cache_hit", None)
+    if hit is not None:
+        base.setdefault("cache_read", hit)
+    # A write price of 0 beside a price of input means that writing is not charged extra.
+    for key, row in rows.items():
+        for kind in ("cache_write", "cache_write_1h"):
+            if row.get(kind) == 0 and base.get("input"):
+                del row[kind]
+    if "output" not in base:
+        if "image_output" in base or "audio_output" in base:
+            base["output"] = max(base.get("image_output", 0), base.get("audio_output", 0))
+        elif entry.get("mode") in ("embedding", "rerank", "moderation"):
+            base["output"] = 0
+    return rows, others
+
+
+def close(rows):
+    """Rows with every class, by the three rules of docs/prices.md."""
+    standard = sorted(above for variant, above in rows if variant == 0)
+    table = []
+    done = {}
+    for variant in sorted({variant for variant, _ in rows}):
+        tiers = sorted({above for v, above in rows if v == variant} | set(standard))
+        below = None
+        for above in tiers:
+            row = rows.get((variant, above), {})
+            beside = None
+            if variant:
+                beside = done[(0, max(a for a in standard if a <= above))]
+            named = {}
+            for kind in CLASSES:
+                named[kind] = row.get(kind, OPEN)
+                if named[kind] == OPEN:
+                    named[kind] = max((below or {}).get(kind, OPEN), (beside or {}).get(kind, OPEN))
+            done[(variant, above)] = below = named
+            full = dict(named)
+
+            def fill(kind, rate):
+                if full[kind] == OPEN:
+                    full[kind] = rate
+
+            fill("cache_read", full["input"])
+            fill("cache_write", full["input"])
+            fill("cache_write_1h", full["cache_write"])
+            fill("reasoning", full["output"])
+            fill("cache_read_audio_input",
+                 full["cache_read"] if full["audio_input"] == OPEN else full["audio_input"])
+            fill("audio_input", full["input"])
+            fill("image_input", full["input"])
+            fill("audio_output", full["output"])
+            fill("image_output", full["output"])
+            fill("request", 0)
+            table.append((variant, above, tuple(full[kind] for kind in CLASSES)))
+    return table
+
+
+def price(name, entry):
+    """The closed rows of an entry, or None when its tokens have no price."""
+    rows, others = draft(name, entry)
+    base = rows[(0, 0)]
+    if "input" not in base or "output" not in base:
+        return None
+    table = close(rows)
+    if others and not any(any(row[2]) for row in table):
+        return None
+    return table
+
+
+PREFIXES = ["openai/", "azure/", "anthropic/", "gemini/", "google/", "models/", "vertex_ai/", "bedrock/",
+            "converse/", "mistral/", "deepseek/", "xai/", "cohere/", "cohere_chat/", "dashscope/",
+            "litellm_proxy/", "global.", "us.", "eu."]
+DATE = r"20\d\d%s(?:0[1-9]|1[0-2])%s(?:0[1-9]|[12]\d|3[01])$"
+VERSIONS = [re.compile(r"(?:-latest|@latest|@default)$"), re.compile(r"(?:-v\d)?:\d$"),
+            re.compile("-" + DATE % ("-", "-")), re.compile("[-@]" + DATE % ("", ""))]
+
+
+def forms(name):
+    """The name and its shorter forms, in the order in which they are tried."""
+    while True:
+        form = name
+        while form:
+            yield form
+            prefix = next((p for p in PREFIXES if form.startswith(p)), None)
+            if prefix is None:
+                break
+            form = form[len(prefix):]
+        shorter = name
+        if name.startswith("ft:") and ":" in name[3:]:
+            shorter = name[:name.index(":", 3)]
+        else:
+            for version in VERSIONS:
+                if version.search(name):
+                    shorter = version.sub("", name)
+                    break
+        if shorter == name or not shorter:
+            return
+        name = shorter
+
+
+def resolve(name, known):
+    return next((form for form in forms(name) if form in known), None)
+
+
+def wanted(name, entry, as_of):
+    provider, mode, ends = (entry.get(k) for k in ("litellm_provider", "mode", "deprecation_date"))
+    if provider not in PROVIDERS or mode not in MODES or SKIP.search(name):
+        return False
+    if provider.startswith("bedrock") and not BEDROCK.match(name):
+        return False
+    # Fireworks lists every small model it can host; those served to all have a cache price.
+    if provider == "fireworks_ai" and "cache_read_input_token_cost" not in entry:
+        return False
+    return not ends or datetime.date.fromisoformat(ends) + GRACE >= as_of
+
+
+def choose(prices, book, as_of):
+    """The names to carry, and the aliases beside them: what is wanted, without what resolves to the same price,
+    and with whatever would otherwise resolve to another price than its own."""
+    names = {n for n in prices if wanted(n, book[n], as_of)}
+    for name in sorted(names, key=len, reverse=True):
+        shorter = resolve(name, names - {name})
+        if shorter and prices[shorter] == prices[name]:
+            names.discard(name)
+    while True:
+        aliases = bare(names, book)
+        known = names | aliases.keys()
+        wrong = [n for n in prices if n not in names and (found := resolve(n, known))
+                 and prices[aliases.get(found, found)] != prices[n]]
+        if not wrong:
+            return sorted(names), aliases
+        names.update(wrong)
+
+
+def bare(names, book):
+    """Names that mean a model without being in the file: without the maker's prefix,
+    and without the date of the newest version."""
+    known, aliases = set(names), {}
+
+    def add(alias, name):
+        # Never a name that the file, or a shorter form of it, prices already.
+        if alias not in book and alias not in known and resolve(alias, known) is None:
+            aliases[alias] = name
+
+    for name in sorted(names):
+        maker, slash, rest = name.partition("/")
+        if slash and "/" not in rest and maker in MAKERS:
+            add(rest, name)
+    for name in [*sorted(names), *sorted(aliases)]:
+        for version in VERSIONS[2:]:
+            if version.search(name):
+                add(version.sub("", name), aliases.get(name, name))  # sorted: the newest is the last
+    return aliases
+
+
+def fnv(data):
+    value = 2166136261
+    for byte in data:
+        value = (value ^ byte) * 16777619 & 0xFFFFFFFF
+    return value
+
+
+def columns(values, per_line):
+    lines = []
+    for i in range(0, len(values), per_line):
+        lines.append("    " + ", ".join(str(v) for v in values[i:i + per_line]) + ",")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("wheel", type=pathlib.Path)
+    parser.add_argument("--as-of", required=True, type=datetime.date.fromisoformat,
+                        help="the day on which the wheel was the published one")
+    options = parser.parse_args()
+
+    with zipfile.ZipFile(options.wheel) as wheel:
+        raw = wheel.read("litellm/" + SOURCE)
+    version = options.wheel.name.split("-")[1]
+    digest = hashlib.sha256(raw).hexdigest()
+    book = json.loads(raw, parse_float=Decimal)
+    book.pop("sample_spec", None)
+    prices = {}
+    for name, entry in book.items():
+        if table := price(name, entry):
+            prices[name] = table
+    names, aliases = choose(prices, book, options.as_of)
+
+    rows, first, shared = [], [], {}
+    dearest = [0] * len(CLASSES)
+    for name in names:
+        table = prices[name]
+        chat = int(book[name].get("mode") in CHAT)
+        if (chat, *table) in shared:  # the same price under another name
+            first.append(shared[(chat, *table)])
+            continue
+        first.append(shared.setdefault((chat, *table), len(rows)))
+        starts = {}
+        for i, (variant, _, _) in enumerate(table):
+            starts.setdefault(variant, i)
+        for i, (variant, above, rates) in enumerate(table):
+            more = int(i + 1 < len(table) and table[i + 1][0] == variant)
+            head = [starts.get(v, 0) for v in (1, 2, 3)] + [len(table)] if i == 0 else [0, 0, 0, 0]
+            rows.append("{%s}" % ", ".join(str(v) for v in [*rates, above, 0, variant, more, *head, chat, 0]))
+            if chat and variant == 0:
+                dearest = [max(pair) for pair in zip(dearest, rates)]
+    listed = [*names, *aliases]
+    slots = 1
+    while slots < 2 * len(listed):
+        slots *= 2
+    table = [0] * slots
+    for number, name in enumerate(listed, 1):
+        slot = fnv(name.encode()) % slots
+        while table[slot]:
+            slot = (slot + 1) % slots
+        table[slot] = number
+    offsets = [0]
+    for name in listed:
+        offsets.append(offsets[-1] + len(name.encode()))
+    mine = [line for line in rounded if line.split(": ")[0] in set(names)]
+    as_of = int(datetime.datetime.combine(options.as_of, datetime.time(), datetime.timezone.utc).timestamp())
+    notes = "".join(f"\n *     {line}" for line in mine) or " none."
+
+    text = f"""/* The built-in price table. Generated by tools/prices/generate.py: do not edit.
+ *
+ * As of {options.as_of}. {len(names)} models, {len(aliases)} aliases, {len(rows)} rows.
+ * Source: litellm/{SOURCE}
+ *     of the wheel litellm {version} on PyPI, sha256 of the file
+ *     {digest}
+ * Licence: MIT, Copyright (c) 2023 Berri AI.
+ * Rounded up to whole pico-dollars:{notes}
+ */
+#include "table.h"
+
+const int64_t price_as_of = {as_of};
+const uint32_t price_models = {len(names)};
+const uint32_t price_names = {len(listed)};
+const uint32_t price_slot_mask = {slots - 1};
+
+_Alignas(128) const struct bursar__price_row price_rows[] = {{
+{chr(10).join("    " + row + "," for row in rows)}
+}};
+
+_Alignas(128) const struct bursar__price_row price_dearest = {{
+    {", ".join(str(v) for v in dearest)}, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0}};
+
+const uint16_t price_first[] = {{
+{columns(first, 16)}
+}};
+
+const uint16_t price_target[] = {{
+{columns([names.index(aliases[a]) + 1 for a in aliases] or [0], 16)}
+}};
+
+const uint16_t price_offset[] = {{
+{columns(offsets, 14)}
+}};
+
+const char price_text[] =
+{chr(10).join('    "%s"' % name for name in listed)};
+
+const uint16_t price_slots[] = {{
+{columns(table, 16)}
+}};
+"""
+    (ROOT / "Sources/CPrices/table.c").write_text(text)
+
+    def plain(entry):
+        return {k: v for k, v in entry.items() if k in ("litellm_provider", "mode") or is_price(k)}
+
+
+    # Decimals are written as they were published: through a placeholder, as json knows floats only.
+    marks = []
+
+    def mark(value):
+        if isinstance(value, Decimal):
+            marks.append(str(value))
+            return f"@{len(marks) - 1}@"
+        if isinstance(value, dict):
+            return {k: mark(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [mark(v) for v in value]
+        return value
+
+    lines = [json.dumps(name) + ": " + json.dumps(mark(plain(book[name]))) for name in names]
+    body = re.sub(r'"@(\d+)@"', lambda m: marks[int(m.group(1))], ",\n".join(lines))
+    (ROOT / "Tests/prices/rates.json").write_text("{\n" + body + "\n}\n")
+
+    size = len(rows) * 128 + sum(map(len, listed)) + slots * 2 + len(listed) * 2 + len(names) * 2
+    print(f"{len(names)} models, {len(aliases)} aliases, {len(rows)} rows, about {size // 1024} KiB")
+    for provider in sorted({book[n]["litellm_provider"] for n in names}):
+        print(f"  {provider}: {sum(book[n]['litellm_provider'] == provider for n in names)}")
+    print(f"rounded up: {len(mine)}")
+    for line in mine:
+        print("  " + line)
+    if size > KIB_MAX * 1024:
+        sys.exit(f"more than {KIB_MAX} KiB: narrow the choice")
+
+
+if __name__ == "__main__":
+    main()
