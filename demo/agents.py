@@ -37,8 +37,8 @@ BUDGETS = {  # path: limits; three levels, and the agents' sessions below
     "acme/engineering": "$10/day alert 50% 80%",
     "acme/engineering/fix": "$5/day",
     "acme/engineering/review": "$2/day, 20M tokens/day",
-    "acme/engineering/nightly": "$1/day alert 80%",
-    "acme/research": "$3/day alert 40%",
+    "acme/engineering/nightly": "$0.80/day alert 80%",
+    "acme/research": "$3/day alert 50%",
     "acme/research/survey": "$2/day",
     "acme/research/sweep": "$2/day",
 }
@@ -82,6 +82,7 @@ class Agent:
         self.state = "waiting"  # then running; then finished, stopped or failed
         self.sentence = ""  # why it was stopped, or how it failed
         self.session = None
+        self.refusals = 0  # those waited out included
         self.view = None  # of its session, when it had ended
         self.cut = 0  # streams that were told to stop in the middle
 
@@ -108,12 +109,14 @@ class Agent:
 
     def __exit__(self, kind, error, traceback):
         self.view = self.session.read()
-        self.session.__exit__(kind, error, traceback)
+        self.refusals = self.view.refusals
         if error is None:
             self.state = "finished"
-        elif isinstance(error, Exception):
-            self.state = "stopped" if isinstance(error, bursar.Refused) else "failed"
-            self.sentence = str(error) or repr(error)
+        elif isinstance(error, bursar.Refused):
+            self.state, self.sentence = "stopped", str(error)
+        else:
+            self.state, self.sentence = "failed", repr(error)
+        self.session.__exit__(kind, error, traceback)
         return isinstance(error, Exception)
 
 
@@ -167,9 +170,7 @@ def by_hand(agent, session, client):
             # Told to stop in the middle: settled at an estimate for now, and corrected as soon
             # as the provider knows what it was.
             agent.cut += 1
-            step.settle(
-                input_tokens=bursar.estimate_tokens(messages), output_tokens=number,
-                incomplete=True)
+            step.settle(input_tokens=0, output_tokens=0, incomplete=True)
             answer = client.chat.completions.retrieve(piece.id)
             session.runtime.settle(step.reservation, answer.usage)
 
@@ -183,7 +184,7 @@ def operator(runtime, screen):
     def on_event(event):
         screen.tell(event)
         if event.type == bursar.EventType.THRESHOLD and event.path == "acme/research":
-            runtime.kill(event.path, reason=f"on call: {event.percent}% spent before noon")
+            runtime.kill(event.path, reason=f"on call: {event.percent}% of the day's money is gone")
 
     return on_event
 

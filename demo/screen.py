@@ -3,19 +3,20 @@
 import sys
 import threading
 import time
+from collections import Counter
 from decimal import Decimal
 
 import bursar
 
-TOLD = 6  # events shown
+TOLD = 8  # events shown
 EVENTS = {
-    bursar.EventType.THRESHOLD: "{path} has spent {percent}% of its limit",
-    bursar.EventType.KILL: "{path} was killed ({text})",
-    bursar.EventType.HALT: "{path} refuses: a limit is reached",
-    bursar.EventType.THROTTLE: "{path} throttles",
-    bursar.EventType.DOWNGRADE: "{path} walks down its ladder",
-    bursar.EventType.LATE: "{path}: an estimate was corrected",
-    bursar.EventType.OVERRUN: "{path}: more was billed than reserved",
+    bursar.EventType.THRESHOLD: "{who} has spent {percent}% of its limit",
+    bursar.EventType.KILL: "{who} was killed ({text})",
+    bursar.EventType.HALT: "{who} refuses: a limit is reached",
+    bursar.EventType.THROTTLE: "{who} throttles",
+    bursar.EventType.DOWNGRADE: "{who} walks down its ladder",
+    bursar.EventType.LATE: "{who}: an estimate was corrected",
+    bursar.EventType.OVERRUN: "{who}: more was billed than reserved",
 }
 
 
@@ -56,9 +57,10 @@ class Screen:
     def tell(self, event):
         """Notes an event, from any thread."""
         if event.type in EVENTS:
-            text = EVENTS[event.type].format(path=event.path, percent=event.percent, text=event.text)
-            line = f"{self.seconds:5.1f} s  {text}"
-            self._told = [*self._told, line][-TOLD:]
+            sessions = {a.session.id: a.name for a in self.agents if a.session is not None}
+            who = sessions.get(event.id, event.path)
+            text = EVENTS[event.type].format(who=who, percent=event.percent, text=event.text)
+            self._told = [*self._told, f"{self.seconds:5.1f} s  {text}"][-TOLD:]
 
     def __enter__(self):
         self._thread.start()
@@ -88,37 +90,40 @@ class Screen:
     def _table(self):
         views = {path: self.runtime.read(path) for path in self.paths}
         self._watch(views.values())
-        count = {}
+        count = Counter()
         for agent in self.agents:
             parts = agent.path.split("/")
             for depth in range(1, len(parts) + 1):
-                key = "/".join(parts[:depth]), agent.state
-                count[key] = count.get(key, 0) + 1
+                path = "/".join(parts[:depth])
+                count[path, agent.state] += 1
+                count[path, "refusals"] += agent.refusals
         head = f"{'budget':<26}{'run':>4}{'done':>5}{'stop':>5}{'steps':>7}{'refused':>8}"
         lines = [f"{head}{'spent':>11}{'held':>10}{'limit':>9}  {self.seconds:.1f} s"]
         for path, view in views.items():
             name = "  " * path.count("/") + path.rpartition("/")[2]
-            run, done, stop = (
-                count.get((path, state), 0) for state in ("running", "finished", "stopped"))
+            run, done, stop, refused = (
+                count[path, state] for state in ("running", "finished", "stopped", "refusals"))
             limit = view.limits[0]
             full = round(20 * limit.committed / limit.amount)
             bar = "#" * full + "." * (20 - full)
             state = "" if view.state == bursar.State.OPEN else f" {view.state.name.lower()}"
             lines.append(
-                f"{name:<26}{run:>4}{done:>5}{stop:>5}{view.steps:>7}{view.refusals:>8}"
+                f"{name:<26}{run:>4}{done:>5}{stop:>5}{view.steps:>7}{refused:>8}"
                 f"{usd(view.spent_nanos):>11}{usd(view.reserved_nanos):>10}"
                 f"{usd(limit.amount, 2):>9}  {bar}{state}")
         return [*lines, *self._told]
 
     def _watch(self, views):
-        live = [agent.session for agent in self.agents if agent.state == "running"]
         for view in views:
             self._compare(view)
-        for session in live:
-            try:
-                self._compare(session.read())
-            except bursar.NotFoundError:
-                pass  # closed meanwhile
+        for agent in self.agents:
+            if agent.state == "running":
+                try:
+                    view = agent.session.read()
+                except bursar.NotFoundError:
+                    continue  # closed meanwhile
+                agent.refusals = view.refusals
+                self._compare(view)
 
     def _compare(self, view):
         self.looks += len(view.limits)
