@@ -93,6 +93,7 @@ public func bursar_reserve(
     _ request_: UnsafePointer<bursar_request_t>,
     _ out_decision: UnsafeMutablePointer<bursar_decision_t>
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(request_) || isNull(out_decision) { return nullArgument() }
     let size = sizeField(out_decision)
     guard let r = take(request_, request_.pointee.size), isSizeGood(out_decision) else {
         return BURSAR_E_SIZE
@@ -108,7 +109,8 @@ public func bursar_reserve(
 public func bursar_begin(
     _ runtime: OpaquePointer, _ reservation: bursar_reservation_t
 ) -> bursar_status_t {
-    core(runtime).begin(reservation).rawValue
+    if isNull(runtime) { return nullArgument() }
+    return core(runtime).begin(reservation).rawValue
 }
 
 @c @implementation
@@ -117,6 +119,7 @@ public func bursar_settle(
     _ usage_: UnsafePointer<bursar_usage_t>,
     _ out_receipt: UnsafeMutablePointer<bursar_receipt_t>?
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(usage_) { return nullArgument() }
     guard let u = take(usage_, usage_.pointee.size) else { return BURSAR_E_SIZE }
     if let out_receipt, !isSizeGood(out_receipt) { return BURSAR_E_SIZE }
     var r = Receipt()
@@ -129,7 +132,8 @@ public func bursar_settle(
 public func bursar_release(
     _ runtime: OpaquePointer, _ reservation: bursar_reservation_t
 ) -> bursar_status_t {
-    core(runtime).release(reservation).rawValue
+    if isNull(runtime) { return nullArgument() }
+    return core(runtime).release(reservation).rawValue
 }
 
 @c @implementation
@@ -137,6 +141,7 @@ public func bursar_stream(
     _ runtime: OpaquePointer, _ reservation: bursar_reservation_t, _ output_tokens: Int64,
     _ out_reason: UnsafeMutablePointer<Int32>?
 ) -> bursar_status_t {
+    if isNull(runtime) { return nullArgument() }
     var reason = Reason.none
     let status = core(runtime).stream(reservation, output_tokens, &reason)
     out_reason?.pointee = reason.rawValue
@@ -150,6 +155,7 @@ public func bursar_charge(
     _ out_decision: UnsafeMutablePointer<bursar_decision_t>?,
     _ out_receipt: UnsafeMutablePointer<bursar_receipt_t>?
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(charge_) { return nullArgument() }
     guard let given = take(charge_, charge_.pointee.size) else { return BURSAR_E_SIZE }
     if let out_decision, !isSizeGood(out_decision) { return BURSAR_E_SIZE }
     if let out_receipt, !isSizeGood(out_receipt) { return BURSAR_E_SIZE }
@@ -177,6 +183,12 @@ public func bursar_settle_and_reserve(
     _ session: bursar_id_t, _ request_: UnsafePointer<bursar_request_t>,
     _ out_decision: UnsafeMutablePointer<bursar_decision_t>
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(usage_)
+        || isNull(request_)
+        || isNull(out_decision)
+    {
+        return nullArgument()
+    }
     guard take(request_, request_.pointee.size) != nil, isSizeGood(out_decision) else {
         out_settled?.pointee = BURSAR_E_SIZE
         return BURSAR_E_SIZE
@@ -196,6 +208,7 @@ public func bursar_decision_explain(
     _ out_text: UnsafeMutablePointer<CChar>?, _ capacity: Int,
     _ out_len: UnsafeMutablePointer<Int>
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(decision_) || isNull(out_len) { return nullArgument() }
     guard let c = take(decision_, decision_.pointee.size) else { return BURSAR_E_SIZE }
     var d = Decision()
     guard let verdict = Verdict(rawValue: c.verdict), let reason = Reason(rawValue: c.reason),

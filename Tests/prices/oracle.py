@@ -192,12 +192,19 @@ def main():
     models = {name: Model(entry) for name, entry in book.items()}
     names = sorted(models)
 
+    # Only prices that are not whole nano-dollars per token can end in half of one.
+    uneven = [(n, v) for n in names for v in models[n].variants
+              if any(models[n].rate(k, v, 0) * 10**12 % 1000 for k in ("input", "output"))]
     cases, ties, seen = [], 0, set()
     while len(cases) < count:
         name = names[len(cases) % len(names)]
         variant = rng.choice(models[name].variants + ["standard"] + rng.sample(list(SUFFIX), 1))
-        usage = tie(rng, models[name], variant) if rng.random() < 0.2 else None
-        ties += usage is not None
+        usage = None
+        if rng.random() < 0.2:
+            uneven_name, uneven_variant = rng.choice(uneven)
+            if usage := tie(rng, models[uneven_name], uneven_variant):
+                name, variant = uneven_name, uneven_variant
+                ties += 1
         usage = usage or step(rng, models[name], variant)
         seen.add((name, variant, max(t for t in models[name].tiers(variant) if t == 0 or t < usage["input"])))
         cases.append((name, variant, usage))

@@ -32,7 +32,12 @@ PROVIDERS = {
 }
 MAKERS = {"gemini", "mistral", "xai", "deepseek", "dashscope", "moonshot", "zai", "cohere"}
 BEDROCK = re.compile(r"(?:(?:global|us|eu)\.)?(?:amazon|anthropic|meta|deepseek)\.")
-SKIP = re.compile(r"llama2|titan-|prompt-guard|claude-v|claude-instant|^together-ai-|^fireworks_ai/[^/]*$|-vision-|-exp$|-beta|experimental|-exp-|learnlm|/routers/|-tts|robotics|deep-research|daybreak|rosalind|cyber")
+SKIP = re.compile("|".join([
+    "-beta", "experimental", "-exp-", "-exp$", "learnlm", "-vision-",  # trials
+    "llama2", "titan-", "claude-v", "claude-instant",  # of the past
+    "^together-ai-", "^fireworks_ai/[^/]*$", "/routers/",  # classes of sizes, second names
+    "-tts", "robotics", "deep-research", "prompt-guard", "cyber", "daybreak", "rosalind",  # for one purpose
+]))
 GRACE = datetime.timedelta(days=130)  # a model is still called for a while after its end was announced
 KIB_MAX = 120
 

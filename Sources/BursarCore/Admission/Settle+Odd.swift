@@ -82,6 +82,10 @@ extension Core {
             free(i, gen: gen)
             return .invalid
         }
+        if !row.isEstimated {
+            free(i, gen: gen)
+            return replay(row, bill, &receipt)
+        }
         record.original.value = handle
         writeUsed(record, bill, key: report.key)
         // What it used is what it holds: nothing is adjusted.
@@ -100,6 +104,23 @@ extension Core {
         receipt.askedCostNanos = bill.askedCost
         receipt.model = Int32(bitPattern: record.granted.value)
         return .ok
+    }
+
+    /// The estimate was corrected before: the first correction again, if the
+    /// amounts are the same.
+    private func replay(_ row: EstimatedRow, _ bill: Bill, _ receipt: inout Receipt) -> Status {
+        let cost = row.used[MeterIndex.cost]
+        receipt.flags = Receipt.late | Receipt.replay
+        receipt.costNanos = cost
+        receipt.reservedNanos = row.reserved
+        receipt.overrunNanos = max(cost &- row.reserved, 0)
+        receipt.askedCostNanos = row.askedCost
+        receipt.model = Int32(bitPattern: row.granted)
+        let same =
+            bill.cost == cost && bill.usage.inputTokens == row.used[MeterIndex.inputTokens]
+            && bill.usage.outputTokens == row.used[MeterIndex.outputTokens]
+            && bill.units == row.usedUnits
+        return same ? .ok : .conflict
     }
 
     /// Settles a step whose time is over, or nobody's, at its estimate. True if

@@ -36,7 +36,8 @@ public struct Usage: Equatable, Sendable {
     @inline(__always)
     public var isValid: Bool {
         // A negative term shows in the sign of the bitwise or.
-        let signs = inputTokens | cacheReadInputTokens | cacheWriteInputTokens
+        let signs =
+            inputTokens | cacheReadInputTokens | cacheWriteInputTokens
             | cacheWrite1hInputTokens | outputTokens | reasoningOutputTokens
             | audioInputTokens | cacheReadAudioInputTokens | audioOutputTokens
             | imageInputTokens | imageOutputTokens | extraNanos

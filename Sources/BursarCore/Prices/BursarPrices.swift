@@ -78,7 +78,9 @@ struct BursarPrices {
                 draft.chat = try scanner.word() == UInt8(ascii: "t")
             } else if key.raw.equals("aliases") {
                 try scanner.enterArray()
-                while try scanner.nextElement() { aliases.append(try newName(try scanner.string())) }
+                while try scanner.nextElement() {
+                    aliases.append(try newName(try scanner.string()))
+                }
             } else if let variant = BursarPrices.variant(key.raw) {
                 try scanner.enterObject()
                 while let inner = try scanner.nextMember() {

@@ -88,7 +88,9 @@ struct LiteLLMPrices {
             draft[.standard, 0, .output] = isMeasure ? max(made, 0) : made
         }
         guard input != PriceRow.open, draft[.standard, 0, .output] != PriceRow.open else {
-            if hasOther || !draft.isBlank { note("not loaded: no price per token of input and output") }
+            if hasOther || !draft.isBlank {
+                note("not loaded: no price per token of input and output")
+            }
             return
         }
         let rows = draft.finished()
@@ -154,7 +156,9 @@ struct LiteLLMPrices {
         let number = try scanner.number()
         let isHit = field.equals("input_cost_per_token_cache_hit")
         guard let found = isHit ? Field(rate: .cacheRead) : LiteLLMPrices.field(field) else {
-            if Decimal.scaled(number.first == UInt8(ascii: "-") ? number.dropping(1) : number, by: 0)?.value != 0 {
+            if Decimal.scaled(
+                number.first == UInt8(ascii: "-") ? number.dropping(1) : number, by: 0)?.value != 0
+            {
                 hasOther = true
                 note(field, "is not a price per token")
             }

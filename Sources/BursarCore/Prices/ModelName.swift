@@ -14,7 +14,8 @@ enum ModelName {
     /// Providers, and where an inference profile of Amazon's serves from. Only those
     /// whose prices the built-in table has where they are not the maker's own.
     private static let prefixes: [StaticString] = [
-        "openai/", "azure/", "anthropic/", "gemini/", "google/", "models/", "vertex_ai/", "bedrock/",
+        "openai/", "azure/", "anthropic/", "gemini/", "google/", "models/", "vertex_ai/",
+        "bedrock/",
         "converse/", "mistral/", "deepseek/", "xai/", "cohere/", "cohere_chat/", "dashscope/",
         "litellm_proxy/", "global.", "us.", "eu.",
     ]

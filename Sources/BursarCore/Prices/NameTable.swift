@@ -12,8 +12,9 @@ struct NameTable {
     /// The bytes of a name; valid during `body`.
     func withName<R>(_ number: Int, _ body: (UnsafeBufferPointer<UInt8>) -> R) -> R {
         text.withUnsafeBufferPointer { all in
-            body(UnsafeBufferPointer(
-                rebasing: all[Int(starts[number - 1])..<Int(starts[number])]))
+            body(
+                UnsafeBufferPointer(
+                    rebasing: all[Int(starts[number - 1])..<Int(starts[number])]))
         }
     }
 

@@ -100,7 +100,8 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         }
         var length = 0
         let text = UnsafeRawPointer(bursar__price_name(UInt32(model), &length))
-        return body(UnsafeBufferPointer(start: text?.assumingMemoryBound(to: UInt8.self), count: length))
+        return body(
+            UnsafeBufferPointer(start: text?.assumingMemoryBound(to: UInt8.self), count: length))
     }
 
     /// A name's number if it was mentioned before, or 0.
@@ -119,7 +120,8 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         let model = known(name)
         if model != 0 { return model }
         guard models.count < PriceIndex.capacity else {
-            throw Failure(.capacity, "the price book has 1,048,575 model names, and no room for more")
+            throw Failure(
+                .capacity, "the price book has 1,048,575 model names, and no room for more")
         }
         _ = names.insert(name)
         models.append(Model())
@@ -134,7 +136,9 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         models[Int(model)].target = withName(model) { name in
             ModelName.resolve(name) { form in
                 let found = known(form)
-                if found != 0, found != model, models[Int(found)].last != 0 || models[Int(found)].alias != 0 {
+                if found != 0, found != model,
+                    models[Int(found)].last != 0 || models[Int(found)].alias != 0
+                {
                     return found
                 }
                 var isAlias: Int32 = 0
@@ -275,7 +279,8 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
     /// Publishes a set; its number.
     private func add(_ rows: [PriceRow], after: Int32) throws(Failure) -> Int32 {
         guard previous.count < PriceIndex.capacity else {
-            throw Failure(.capacity, "prices were changed 1,048,575 times, and there is no room for more")
+            throw Failure(
+                .capacity, "prices were changed 1,048,575 times, and there is no room for more")
         }
         let block = UnsafeMutablePointer<PriceRow>.allocate(capacity: rows.count)
         block.initialize(from: rows, count: rows.count)
@@ -331,7 +336,8 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         var model = model
         // An alias of an alias is followed, a circle of them is not.
         for _ in 0..<8 where models[Int(model)].last == 0 {
-            let next = models[Int(model)].alias != 0 ? models[Int(model)].alias : models[Int(model)].target
+            let next =
+                models[Int(model)].alias != 0 ? models[Int(model)].alias : models[Int(model)].target
             if next == 0 { return 0 }
             model = next
         }

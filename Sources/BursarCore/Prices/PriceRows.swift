@@ -66,7 +66,8 @@ public struct PriceRows {
             let audio = min(usage.audioInputTokens &- readAudio, fresh)
             let image = min(usage.imageInputTokens, fresh &- audio)
             fresh = fresh &- audio &- image
-            sum = sum &+ amount(audio, row.pointee.audio_input)
+            sum =
+                sum &+ amount(audio, row.pointee.audio_input)
                 &+ amount(image, row.pointee.image_input)
                 &+ amount(readAudio, row.pointee.cache_read_audio_input)
                 &+ amount(read &- readAudio, row.pointee.cache_read)
@@ -75,11 +76,13 @@ public struct PriceRows {
         }
         if written != 0 {
             let hour = usage.cacheWrite1hInputTokens
-            sum = sum &+ amount(written &- hour, row.pointee.cache_write)
+            sum =
+                sum &+ amount(written &- hour, row.pointee.cache_write)
                 &+ amount(hour, row.pointee.cache_write_1h)
         }
         if usage.audioOutputTokens | usage.imageOutputTokens != 0 {
-            sum = sum &+ amount(usage.audioOutputTokens, row.pointee.audio_output)
+            sum =
+                sum &+ amount(usage.audioOutputTokens, row.pointee.audio_output)
                 &+ amount(usage.imageOutputTokens, row.pointee.image_output)
             output = output &- usage.audioOutputTokens &- usage.imageOutputTokens
         }
@@ -142,7 +145,8 @@ public struct PriceRows {
         let (perToken, overflow) = output.multipliedReportingOverflow(
             by: Int64(estimate.choices))
         guard !overflow else { return nil }
-        let fixed = PriceRows.amount(upper, input) &+ PriceRows.amount(request, 1000)
+        let fixed =
+            PriceRows.amount(upper, input) &+ PriceRows.amount(request, 1000)
             &+ PriceRows.amount(estimate.extraNanos, 1000)
         return WorstCase(fixed: fixed, perToken: perToken)
     }

@@ -10,7 +10,8 @@ import Testing
         for name in [
             "gpt-4o", "gpt-4o-mini", "gpt-5", "o3", "claude-opus-4-5", "claude-haiku-4-5",
             "claude-sonnet-4-5", "gemini/gemini-2.5-pro", "gemini-2.5-flash", "deepseek-chat",
-            "mistral-large-latest", "mistral/mistral-small-latest", "grok-4.7", "o1", "gpt-4-turbo", "command-a-03-2025", "dashscope/qwen3-max",
+            "mistral-large-latest", "mistral/mistral-small-latest", "grok-4.7", "o1", "gpt-4-turbo",
+            "command-a-03-2025", "dashscope/qwen3-max",
             "groq/openai/gpt-oss-120b", "us.amazon.nova-pro-v1:0", "text-embedding-3-small",
         ] {
             #expect(try book.set(of: name) != 0, "\(name)")

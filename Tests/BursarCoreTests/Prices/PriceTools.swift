@@ -5,6 +5,18 @@ import Glibc
 @testable import BursarCore
 
 extension String {
+    /// Where `text` first stands.
+    func range(of text: String) -> Range<Index>? {
+        var rest = self[...]
+        while !rest.isEmpty {
+            if rest.hasPrefix(text) {
+                return rest.startIndex..<rest.index(rest.startIndex, offsetBy: text.count)
+            }
+            rest = rest.dropFirst()
+        }
+        return nil
+    }
+
     /// The text as the bytes that the core takes.
     func withBytes<R, E: Error>(
         _ body: (UnsafeBufferPointer<UInt8>) throws(E) -> R
@@ -24,8 +36,10 @@ extension PriceBook {
         try name.withBytes { bytes throws(Failure) in try set(bytes, rates: rates) }
     }
 
+    /// `unixNow` in seconds.
     @discardableResult
-    func load(text: String, at unixNow: Int64 = 0) throws(Failure) -> (report: String, models: Int) {
+    func load(text: String, at unixNow: Int64 = 0) throws(Failure) -> (report: String, models: Int)
+    {
         let result = try text.withBytes { bytes throws(Failure) in
             try load(bytes, unixNow: unixNow)
         }
@@ -59,7 +73,9 @@ struct Dice: RandomNumberGenerator {
         return z ^ (z >> 31)
     }
     mutating func upTo(_ most: Int64) -> Int64 { Int64.random(in: 0...most, using: &self) }
-    mutating func happens(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &self) < percent }
+    mutating func happens(_ percent: Int) -> Bool {
+        Int.random(in: 0..<100, using: &self) < percent
+    }
 }
 
 /// A file of the project's Tests folder.

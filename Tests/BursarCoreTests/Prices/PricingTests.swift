@@ -5,13 +5,21 @@ import Testing
 
 @testable import BursarCore
 
-/// A set from a draft, kept for the life of the test process.
+/// Sets made by tests, kept as long as the process as a book would keep them.
+private enum Kept {
+    static let lock = Lock()
+    nonisolated(unsafe) static var blocks: [UnsafeMutablePointer<PriceRow>] = []  // guarded by lock
+}
+
 private func rows(_ fill: (inout PriceDraft) -> Void) -> PriceRows {
     var draft = PriceDraft()
     fill(&draft)
     let rows = draft.finished()
     let block = UnsafeMutablePointer<PriceRow>.allocate(capacity: rows.count)
     block.initialize(from: rows, count: rows.count)
+    Kept.lock.lock()
+    Kept.blocks.append(block)
+    Kept.lock.unlock()
     return PriceRows(block)
 }
 
@@ -23,7 +31,8 @@ private func randomRows(_ dice: inout Dice) -> PriceRows {
             for above in [Int64(0), 1000, 200_000]
             where above == 0 || dice.happens(40) {
                 RateClass.each { c in
-                    let isNeeded = variant == .standard && above == 0
+                    let isNeeded =
+                        variant == .standard && above == 0
                         && (c == .input || c == .output)
                     if isNeeded || dice.happens(40) {
                         draft[variant, above, c] = dice.upTo(large ? Rate.max : 50_000_000)
@@ -36,7 +45,10 @@ private func randomRows(_ dice: inout Dice) -> PriceRows {
 
 @Suite struct PricingTests {
     @Test func roundsTiesToEvenOncePerStep() {
-        let prices = rows { $0[.standard, 0, .input] = 500; $0[.standard, 0, .output] = 250 }
+        let prices = rows {
+            $0[.standard, 0, .input] = 500
+            $0[.standard, 0, .output] = 250
+        }
         func cost(_ input: Int64, _ output: Int64, extra: Int64 = 0) -> Int64? {
             var u = Usage()
             u.inputTokens = input

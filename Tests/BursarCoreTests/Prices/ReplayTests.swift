@@ -28,7 +28,8 @@ import Testing
         var total: Int64 = 0
         var charged: Int64 = 0
         for line in lines.dropFirst() {
-            let fields = line.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+            let fields = line.split(separator: ",", omittingEmptySubsequences: false).map(
+                String.init)
             let id = try book.override(fields[model], rates)
             var usage = Usage()
             usage.inputTokens = try #require(Int64(fields[input]))
@@ -36,7 +37,9 @@ import Testing
             usage.outputTokens = try #require(Int64(fields[output]))
             usage.reasoningOutputTokens = try #require(Int64(fields[reasoning]))
             let nanos = try book.quote(id, variant: .standard, usage: usage)
-            let bill = try fields[cost].withBytes { bytes throws(LimitError) in try MoneyText.parse(bytes) }
+            let bill = try fields[cost].withBytes { bytes throws(LimitError) in
+                try MoneyText.parse(bytes)
+            }
             if nanos != bill { Issue.record("\(line): \(nanos)") }
             steps += 1
             total += nanos
