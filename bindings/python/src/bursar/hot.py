@@ -27,32 +27,37 @@ if TYPE_CHECKING:
     from .options import UsageOptions
 
 
+class _ReserveCall(C.Structure):
+    _fields_ = [("request", _abi.Request), ("decision", _abi.Decision)]
+
+
 class _SettleCall(C.Structure):
-    _fields_ = [("reservation", C.c_int64), ("usage", _abi.Usage)]
+    _fields_ = [("reservation", C.c_int64), ("usage", _abi.Usage), ("receipt", _abi.Receipt)]
 
 
-# reservation, size and flags of the usage, its first six counts: a _SettleCall's beginning
-write_settle = struct.Struct("qIIqqqqqq").pack_into
-# model, tool, input, upper input, output, least output: from byte 8 of a bursar_request_t
+# model, tool, input, upper input, output, least output: from byte 8 of a _ReserveCall
 write_request = struct.Struct("iiqqqq").pack_into
+# reservation, size and flags of the usage, its first six counts: from byte 0 of a _SettleCall
+write_settle = struct.Struct("qIIqqqqqq").pack_into
 USAGE_SIZE = C.sizeof(_abi.Usage)
+DECISION_AT = _ReserveCall.decision.offset
+RECEIPT_AT = _SettleCall.receipt.offset
 
-settle_frames: List[Tuple[Any, Any, Any, Any, Any]] = []
-reserve_frames: List[Tuple[Any, Any, Any, Any]] = []
+reserve_frames: List[Tuple[Any, Any, Any]] = []
+settle_frames: List[Tuple[Any, Any, Any, Any]] = []
 
 
-def settle_frame() -> Tuple[Any, Any, Any, Any, Any]:
-    """A call struct, its reservation and usage as arguments; a receipt, and it as argument."""
-    call, receipt = _SettleCall(), _abi.Receipt()
-    reservation = C.c_int64.from_buffer(call)
+def reserve_frame() -> Tuple[Any, Any, Any]:
+    """A call, and its request and decision as arguments."""
+    call = _ReserveCall(_abi.Request(), _abi.Decision())
+    return call, C.byref(call), C.byref(call, DECISION_AT)
+
+
+def settle_frame() -> Tuple[Any, Any, Any, Any]:
+    """A call, and its reservation, usage and receipt as arguments."""
+    call = _SettleCall(0, _abi.Usage(), _abi.Receipt())
     usage = C.byref(call, _SettleCall.usage.offset)
-    return call, reservation, usage, receipt, C.byref(receipt)
-
-
-def reserve_frame() -> Tuple[Any, Any, Any, Any]:
-    """A request and a decision, each with itself as argument."""
-    request, decision = _abi.Request(), _abi.Decision()
-    return request, C.byref(request), decision, C.byref(decision)
+    return call, C.c_int64.from_buffer(call), usage, C.byref(call, RECEIPT_AT)
 
 
 # A value of a tuple's class without its slower constructor.
@@ -98,7 +103,7 @@ class Steps:
             frame = settle_frames.pop()
         except IndexError:
             frame = settle_frame()
-        call, number_arg, usage_arg, receipt, receipt_arg = frame
+        call, number_arg, usage_arg, receipt_arg = frame
         try:
             write_settle(
                 call, 0, reservation, USAGE_SIZE, 0, input_tokens, cache_read_input_tokens,
@@ -109,7 +114,7 @@ class Steps:
         status = function(link.arg, number_arg, usage_arg, receipt_arg)
         if status:
             settle_failed(link, status, reservation, input_tokens, output_tokens)
-        result: Receipt = tuple_as(Receipt, read_receipt(receipt))
+        result: Receipt = tuple_as(Receipt, read_receipt(call, RECEIPT_AT))
         settle_frames.append(frame)
         return result
 

@@ -38,7 +38,8 @@ class Link:
     def close(self) -> Optional[int]:
         """Takes the handle out: every later call raises ClosedError. None when it was out."""
         handle, self.handle = self.handle, None
-        self.arg = C.c_void_p(None)
+        self.call = _Closed()
+        self.reserve = self.settle = self.stream = self.settle_and_reserve = _closed
         return handle
 
     # ---- Names, resolved once ----
@@ -96,7 +97,15 @@ class Link:
 
     def failed(self, status: int, what: str, detail: Optional[_abi.Error] = None) -> NoReturn:
         """Raises the error for the status of a call."""
-        if self.handle is None:
-            raise ClosedError(f"{what}: the runtime was closed")
-        said = self.call.bursar_status_string(status).decode()
+        said = _abi.library().call.bursar_status_string(status).decode()
         raise failure(status, f"{what}: {said}", detail)
+
+
+def _closed(*arguments: Any) -> NoReturn:
+    """What a closed link has in place of every function: the handle never reaches the library."""
+    raise ClosedError("the runtime was closed")
+
+
+class _Closed:
+    def __getattr__(self, name: str) -> Any:
+        return _closed

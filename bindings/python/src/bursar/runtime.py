@@ -395,7 +395,7 @@ class Runtime(Steps):
         handle = self._link.close()
         if handle is not None:
             self._dispatcher.close()
-            self._link.call.bursar_close(handle)
+            _abi.library().call.bursar_close(handle)
 
     def __enter__(self) -> Self:
         return self

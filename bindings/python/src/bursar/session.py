@@ -12,7 +12,7 @@ from . import _abi
 from .decision import Decision, Receipt, read_decision, read_grant, read_receipt
 from .errors import BursarWarning, InvalidArgumentError, refusal
 from .estimate import Input, estimate_tokens
-from .hot import USAGE_SIZE, Steps, reserve_frame, reserve_frames, settle_failed
+from .hot import DECISION_AT, RECEIPT_AT, USAGE_SIZE, Steps, reserve_frame, reserve_frames, settle_failed
 from .hot import settle_frame, settle_frames, tuple_as, write_request, write_settle
 from .limits import Limits
 from .money import Money, Span, nanos
@@ -74,7 +74,7 @@ class Session(Steps):
             frame = reserve_frames.pop()
         except IndexError:
             frame = reserve_frame()
-        request, request_arg, decision, decision_arg = frame
+        call, request_arg, decision_arg = frame
         link = self._link
         try:
             model_number = link.models[model]
@@ -82,17 +82,20 @@ class Session(Steps):
             model_number = link.model(model)
         try:
             write_request(
-                request, 8, model_number, 0, input_tokens, 0, max_output_tokens,
+                call, 8, model_number, 0, input_tokens, 0, max_output_tokens,
                 min_output_tokens)  # fmt: skip
         except struct.error as error:
             raise InvalidArgumentError(f"reserve: {error}") from None
-        call = link.reserve
-        status = call(link.arg, self._arg, request_arg, decision_arg)
-        if status and status != Status.E_REFUSED:
-            link.failed(status, f"reserve in session {self.id}")
-        values = read_grant(decision)
-        if status or values[7]:  # refused, or flagged: it may name a limit
-            values = read_decision(decision)
+        function = link.reserve
+        status = function(link.arg, self._arg, request_arg, decision_arg)
+        if status:
+            if status != Status.E_REFUSED:
+                link.failed(status, f"reserve in session {self.id}")
+            values = read_decision(call, DECISION_AT)
+        else:
+            values = read_grant(call, DECISION_AT)
+            if values[7]:  # flagged: it may name a limit
+                values = read_decision(call, DECISION_AT)
         answer: Decision = tuple_as(link.decision, values)
         reserve_frames.append(frame)
         return answer
@@ -139,21 +142,17 @@ class Session(Steps):
         Raises what settle raises, and then nothing is reserved.
         """
         link = self._link
-        call, number_arg, usage_arg, receipt, receipt_arg = (
+        settling, number_arg, usage_arg, receipt_arg = before = (
             settle_frames.pop() if settle_frames else settle_frame())
-        request, request_arg, decision, decision_arg = (
+        reserving, request_arg, decision_arg = after = (
             reserve_frames.pop() if reserve_frames else reserve_frame())
         settled = C.c_int32()
-        try:
-            model_number = link.models[model]
-        except KeyError:
-            model_number = link.model(model)
         if any(usage[6:]):
             raise InvalidArgumentError("audio and image tokens: use settle() and reserve()")
         try:
-            write_settle(call, 0, reservation, USAGE_SIZE, 0, *usage[:6])
+            write_settle(settling, 0, reservation, USAGE_SIZE, 0, *usage[:6])
             write_request(
-                request, 8, model_number, 0, input_tokens, 0, max_output_tokens,
+                reserving, 8, link.model(model), 0, input_tokens, 0, max_output_tokens,
                 min_output_tokens)  # fmt: skip
         except struct.error as error:
             raise InvalidArgumentError(f"settle_and_reserve: {error}") from None
@@ -164,11 +163,11 @@ class Session(Steps):
             settle_failed(link, settled.value, reservation, usage[0], usage[4])
         if status and status != Status.E_REFUSED:
             link.failed(status, f"reserve in session {self.id}")
-        done = Receipt(*read_receipt(receipt))
-        answer: Decision = tuple_as(link.decision, read_decision(decision))
-        settle_frames.append((call, number_arg, usage_arg, receipt, receipt_arg))
-        reserve_frames.append((request, request_arg, decision, decision_arg))
-        return done, answer
+        receipt: Receipt = tuple_as(Receipt, read_receipt(settling, RECEIPT_AT))
+        answer: Decision = tuple_as(link.decision, read_decision(reserving, DECISION_AT))
+        settle_frames.append(before)
+        reserve_frames.append(after)
+        return receipt, answer
 
     def step(
         self,

@@ -28,7 +28,7 @@ class Step:
         self.decision = decision
         self.receipt: Optional[Receipt] = None  # set by settle
         self.stop_reason: Optional[Reason] = None  # set when stream() said stop
-        self._seen = -1
+        self._streamed = False
         self._open = True
 
     def __repr__(self) -> str:
@@ -80,7 +80,7 @@ class Step:
 
     def stream(self, output_tokens: int) -> bool:
         """Reports the output so far. False: stop reading and settle; `stop_reason` says why."""
-        self._seen = output_tokens
+        self._streamed = True
         self.stop_reason = self.session.stream(self.reservation, output_tokens)
         return self.stop_reason is None
 
@@ -89,9 +89,9 @@ class Step:
         if not self._open:
             return
         self._open = False
-        if self._seen >= 0:
+        if self._streamed:
             self.receipt = self.session.settle(
-                self.reservation, input_tokens=0, output_tokens=self._seen, incomplete=True)
+                self.reservation, input_tokens=0, output_tokens=0, incomplete=True)
         else:
             self.receipt = self.session.settle(self.reservation, worst=True)
         warnings.warn(
@@ -128,4 +128,4 @@ class Tool(Step):
 
     def _finish(self) -> None:
         if self._open:
-            self.settle(cost=self.decision.reserved_nanos)
+            self.settle(input_tokens=0, output_tokens=0)

@@ -6,7 +6,7 @@ import warnings
 from typing import Any, List, Optional
 
 from .decision import Decision
-from .errors import BursarError, BursarWarning, refusal
+from .errors import BursarError, BursarWarning, ExpiredError, refusal
 from .estimate import text_tokens
 from .hot import tuple_as
 from .step import Step
@@ -32,9 +32,8 @@ class StreamAccount:
     keep to the limit they were given, so this count only has to notice when somebody says stop.
     """
 
-    def __init__(self, step: Step, input_tokens: int, choices: int, usage_wanted: bool) -> None:
+    def __init__(self, step: Step, choices: int, usage_wanted: bool) -> None:
         self.step = step
-        self._input_tokens = input_tokens
         self._granted = step.max_output_tokens * choices
         self._usage_wanted = usage_wanted
         self._usage: Any = None
@@ -53,11 +52,17 @@ class StreamAccount:
         if size:
             self._pieces += 1
             self._bytes += size
-            if not self.step.stream(self._pieces) and self._stop():
+            if not self._go_on(self._pieces) and self._stop():
                 raise refusal(self._decision())
         # OpenAI's last chunk has usage and no choices: code that did not ask for it trips on it
         bare = usage is not None and getattr(piece, "choices", None) == []
         return self._usage_wanted or not bare
+
+    def _go_on(self, tokens: int) -> bool:
+        try:
+            return self.step.stream(tokens)
+        except ExpiredError:  # settled at an estimate, which the settle at the end corrects
+            return True
 
     def _stop(self) -> bool:
         """A stream that only used up its output is ending by itself."""
@@ -80,8 +85,8 @@ class StreamAccount:
         if self._usage is not None:
             settle_answer(self.step, self._usage)
             return
-        seen = min(max(self._pieces, text_tokens(self._bytes)), self._granted)
-        self.step.settle(input_tokens=self._input_tokens, output_tokens=seen, incomplete=True)
+        self._go_on(min(max(self._pieces, text_tokens(self._bytes)), self._granted))
+        self.step.settle(input_tokens=0, output_tokens=0, incomplete=True)  # at what was seen
 
 
 def _size(piece: Any) -> int:

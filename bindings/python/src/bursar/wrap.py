@@ -232,7 +232,7 @@ class _Call:
             settle_answer(step, answer)
             return answer
         asked = (self.options.get("stream_options") or {}).get("include_usage", False)
-        account = StreamAccount(step, self.input_tokens, self.choices, bool(asked))
+        account = StreamAccount(step, self.choices, bool(asked))
         return (AsyncStream if self.guard.is_async else SyncStream)(answer, account)
 
     def failed(self, step: Step, error: BaseException) -> bool:
