@@ -89,3 +89,7 @@ $(DEMO_ENV)/.ready: demo/requirements.txt | build/.bootstrap
 	python3 -m venv $(DEMO_ENV)
 	$(DEMO_ENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+# README.md's samples, as they stand there.
+test-readme: lib $(DEMO_ENV)/.ready
+	$(DEMO_ENV)/bin/python tools/readme-samples.py $(LIB)
