@@ -11,13 +11,14 @@ NANOS = 10**9
 def report(runtime, paths, agents, screen, bill):
     """Prints it all. Returns the exit status: 0 if the books are equal and nothing exceeded."""
     rows = runtime.spend()
-    spend(rows, agents)
+    spend(rows)
+    throttled(agents)
     stopped(agents)
     savings(rows)
     return verdict(runtime, paths, agents, screen, rows, bill)
 
 
-def spend(rows, agents):
+def spend(rows):
     print("\nSpend by workflow and agent")
     by_path = defaultdict(lambda: defaultdict(int))
     for row in rows:
@@ -28,6 +29,16 @@ def spend(rows, agents):
         items = [f"{name.rpartition('-')[2]} {usd(cost)}" for name, cost in sorted(costs.items())]
         for start in range(0, len(items), 6):
             print("      " + "   ".join(items[start : start + 6]))
+
+
+def throttled(agents):
+    print("\nThrottled, and went on")
+    by_path = defaultdict(list)
+    for agent in agents:
+        if agent.state == "finished" and agent.refusals:
+            by_path[agent.path].append(agent.refusals)
+    for path, waits in sorted(by_path.items()):
+        print(f"  {path}: {len(waits)} agents waited {sum(waits)} times")
 
 
 def stopped(agents):

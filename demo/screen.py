@@ -1,5 +1,6 @@
 """The table that is shown while the agents run, and the watch over every limit meanwhile."""
 
+import shutil
 import sys
 import threading
 import time
@@ -83,6 +84,8 @@ class Screen:
         if self.plain:
             print(*lines, "", sep="\n", flush=True)
             return
+        size = shutil.get_terminal_size()
+        lines = [line[: size.columns - 1] for line in lines][: size.lines - 1]
         up = f"\x1b[{self._drawn}A" if self._drawn else ""
         print(up + "".join(f"\r{line}\x1b[K\n" for line in lines) + "\x1b[J", end="", flush=True)
         self._drawn = len(lines)
