@@ -13,11 +13,14 @@ EMBEDDED  := build/embedded/$(TRIPLE)/release/libbursar.so
 FULL      := build/static/$(TRIPLE)/release/libbursar.so
 LIB       := build/lib/libbursar.so
 FULL_LIB  := build/lib-full/libbursar.so
+# SwiftPM hands the trait's Embedded feature to the linking compiler in full mode too, which
+# then leaves out the object that registers type metadata: name it.
+SWIFTRT   = $(shell dirname $$(dirname $$(readlink -f $$(command -v $(SWIFT)))))/lib/swift_static/linux/$(shell uname -m)/swiftrt.o
 SOURCES   := $(shell find Sources/BursarCore Sources/BursarABI Sources/CPlatform Sources/CPrices Sources/CLibuv include -type f) Package.swift Makefile tools/exports.map
 LINK      := -Xswiftc -use-ld=lld -Xlinker --icf=all -Xlinker --version-script=$(CURDIR)/tools/exports.map -Xlinker -soname=libbursar.so.0 \
              -Xlinker --gc-sections -Xlinker -s -Xlinker -z -Xlinker now -Xlinker -lm
 
-.PHONY: all bootstrap lib full test demo bench install clean
+.PHONY: all bootstrap lib full test test-c test-go demo bench install clean
 
 all: lib
 
@@ -41,7 +44,8 @@ $(LIB): $(SOURCES) | build/.bootstrap
 # The same sources in full mode, self-contained.
 full: $(FULL_LIB)
 $(FULL_LIB): $(SOURCES) | build/.bootstrap
-	$(SWIFT) build -c release --product bursar --scratch-path build/static -Xswiftc -static-stdlib $(LINK)
+	$(SWIFT) build -c release --product bursar --scratch-path build/static -Xswiftc -static-stdlib $(LINK) \
+		-Xlinker $(SWIFTRT)
 	@mkdir -p build/lib-full
 	cp $(FULL) $(FULL_LIB)
 	ln -sf libbursar.so build/lib-full/libbursar.so.0
@@ -49,6 +53,20 @@ $(FULL_LIB): $(SOURCES) | build/.bootstrap
 build/lib/bursar.pc: tools/bursar.pc.in
 	@mkdir -p build/lib
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
+
+# The C tests against both builds, and the example on its own loop.
+test-c: lib full
+	Tests/c/run.sh $(LIB)
+	Tests/c/run.sh --full $(FULL_LIB)
+	$(CC) -O1 -Wall -Wextra -Werror -Iinclude examples/agents.c -o build/agents $(LIB) $$(pkg-config --cflags --libs libuv)
+	LD_LIBRARY_PATH=build/lib build/agents
+
+# -count=1: results depend on the library, which Go does not see change.
+GO = cd bindings/go && export PATH="$$(../../tools/go.sh):$$PATH" && \
+	export CGO_LDFLAGS="-L$(CURDIR)/build/lib -Wl,-rpath,$(CURDIR)/build/lib" &&
+test-go: lib
+	$(GO) go vet . && CGO_ENABLED=0 go vet . && test -z "$$(gofmt -l .)"
+	$(GO) go test -count=1 . && go test -count=1 -race .
 
 install: lib
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig

@@ -5,8 +5,8 @@
  *     cc examples/agents.c -o agents $(pkg-config --cflags --libs bursar libuv)
  *
  * Each agent takes up to forty steps: it reserves, a timer stands for the model's
- * latency, and the timer's callback settles. Three teams have budgets of $3, $4 and
- * $2.50 under a company of $9; every tenth agent never stops by itself. Halfway a
+ * latency, and the timer's callback settles. Three teams have budgets of $5, $6 and
+ * $2.50 under a company of $12; every tenth agent never stops by itself. Halfway a
  * timer kills one team, whose agents learn it at their next reserve. At the end:
  * spend by group, and a check that no budget was exceeded.
  */
@@ -35,8 +35,8 @@ enum outcome { FINISHED, EXCEEDED, KILLED, OTHER, OUTCOMES };
 static const struct team {
     const char *path, *agent, *limits;
 } teams[] = {
-    {"acme/support/triage", "triage", "$3 alert 80%"},
-    {"acme/sales/research", "researcher", "$4 alert 80%"},
+    {"acme/support/triage", "triage", "$5 alert 80%"},
+    {"acme/sales/research", "researcher", "$6 alert 80%"},
     {"acme/ops/cleanup", "cleaner", "$2.50 alert 80%, 40 in_flight"},
 };
 enum { TEAMS = sizeof teams / sizeof *teams };
@@ -146,7 +146,7 @@ static void open_everything(uv_loop_t *loop) {
         need(bursar_model_find(runtime, names[i], strlen(names[i]), &models[i]), "model", NULL);
     }
     bursar_budget_options_t budget = BURSAR_BUDGET_OPTIONS_INIT;
-    budget.limits = BURSAR_TEXT("$9 downgrade 60%");
+    budget.limits = BURSAR_TEXT("$12 downgrade 40%");
     need(bursar_budget_declare(runtime, "acme", 4, &budget, &company, &error), "budget", &error);
     for (int i = 0; i < TEAMS; i++) {
         budget.limits = text(teams[i].limits);

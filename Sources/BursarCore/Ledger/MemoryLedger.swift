@@ -27,7 +27,7 @@ struct EstimatedRow {
     var asked: UInt32, granted: UInt32
     var flags: UInt32
     var epoch: UInt32
-    var price: Int64
+    var price: UInt32
     var meter: UInt32
     var tool: UInt32
     var units: Int64
@@ -35,7 +35,6 @@ struct EstimatedRow {
     var askedCost: Int64
     var cacheRead: Int64
     var settledAt: Int64
-    var steps: Int64, toolCalls: Int64
     var used: [Int64]
     var usedUnits: Int64
     var isEstimated = true
@@ -43,18 +42,18 @@ struct EstimatedRow {
     /// Writes into a correction's record what the step's own had said.
     func restore(_ record: Record) {
         record.node.value = node
-        record.expiresAt.value = 0
-        record.streamed.value = 0
+        record.flags.value = flags & ~RecordFlag.more
         record.asked.value = asked
         record.granted.value = granted
-        record.flags.value = flags
         record.price.value = price
-        for m in 0..<MeterIndex.named { record.amt(m).value = 0 }
-        record.amt(MeterIndex.steps).value = steps
-        record.amt(MeterIndex.toolCalls).value = toolCalls
-        record.meter.value = meter
         record.tool.value = tool
-        record.units.value = units
+        record.heldCost.value = 0
+        record.heldInput.value = 0
+        record.heldOutput.value = 0
+        record.streamed.value = 0
+        record.addMore()
+        record.meterWord.value = meter
+        record.unitsWord.value = units
     }
 }
 
