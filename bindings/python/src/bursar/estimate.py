@@ -68,6 +68,9 @@ def _part(part: Mapping[str, Any]) -> Tuple[int, int]:
 
 def _plain(value: Any) -> Any:
     """A message object of an SDK as a mapping, anything else that holds items as it is."""
+    if isinstance(value, type):  # an answer's format, which is sent as its schema
+        schema = getattr(value, "model_json_schema", None)
+        return schema() if callable(schema) else value.__name__
     for name in ("model_dump", "dict", "_asdict"):
         dump = getattr(value, name, None)
         if callable(dump):

@@ -17,7 +17,7 @@ import weakref
 from typing import Callable, Optional
 
 from . import _abi
-from .errors import failure
+from .errors import ClosedError, failure
 from .views import Event, values
 
 _BATCH = 64
@@ -49,7 +49,9 @@ class Dispatcher:
             self._start()
 
     def _start(self) -> None:
-        if self._thread is not None or self._closed:
+        if self._closed:
+            raise ClosedError("the runtime was closed")
+        if self._thread is not None:
             return
         fd = C.c_int32()
         status = _abi.library().call.bursar_events_fd(self._handle, C.byref(fd))

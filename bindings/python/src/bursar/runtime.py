@@ -411,5 +411,5 @@ class Runtime(Steps):
 
     def __del__(self) -> None:
         if "_dispatcher" in self.__dict__ and not self.closed:
-            warnings.warn("a runtime was never closed", BursarWarning, source=self)
+            warnings.warn("a runtime was never closed", BursarWarning)
             self.close()

@@ -301,5 +301,5 @@ class Session(Steps):
 
     def __del__(self) -> None:
         if not getattr(self, "_closed", True) and self._link.handle is not None:
-            warnings.warn(f"session {self.id} was never closed", BursarWarning, source=self)
+            warnings.warn(f"session {self.id} was never closed", BursarWarning)
             self.close()

@@ -96,7 +96,7 @@ class Step:
             self.receipt = self.session.settle(self.reservation, worst=True)
         warnings.warn(
             f"step {self.reservation} was not settled: recorded at {self.receipt.cost_nanos} "
-            "nano-dollars, flagged estimated", BursarWarning, stacklevel=3, source=self)
+            "nano-dollars, flagged estimated", BursarWarning, stacklevel=3)
 
     def __enter__(self) -> Self:
         return self
