@@ -172,7 +172,10 @@ class Session(Steps):
             if status != Status.E_REFUSED:
                 link.failed(status, f"reserve in session {self.id}")
         receipt: Receipt = tuple_as(Receipt, read_receipt(settling, RECEIPT_AT))
-        answer: Decision = tuple_as(link.decision, read_decision(reserving, DECISION_AT))
+        values = read_grant(reserving, DECISION_AT)
+        if status or values[7]:
+            values = read_decision(reserving, DECISION_AT)
+        answer: Decision = tuple_as(link.decision, values)
         settle_frames.append(before)
         reserve_frames.append(after)
         return receipt, answer
