@@ -60,10 +60,10 @@ class Prices:
 
     def rates(self, model: str) -> Rates:
         """The rates in force for a model; PriceError when unknown."""
-        out = _abi.Rates()
-        status = self._link.call.bursar_price_get(self._link.handle, self._link.model(model), C.byref(out))
+        link, out = self._link, _abi.Rates()
+        status = link.call.bursar_price_get(link.handle, link.model(model), C.byref(out))
         if status:
-            self._link.failed(status, f"price of {model!r}")
+            link.failed(status, f"price of {model!r}")
         return values(Rates, out)
 
     def quote(
@@ -75,11 +75,11 @@ class Prices:
         **more: Unpack[UsageOptions],
     ) -> int:
         """What a usage costs on a model, in nano-dollars."""
-        value, out = usage_struct(usage, more), C.c_int64()
-        status = self._link.call.bursar_price_quote(
-            self._link.handle, self._link.model(model), word(Variant, variant), C.byref(value), C.byref(out))
+        link, value, out = self._link, usage_struct(usage, more), C.c_int64()
+        status = link.call.bursar_price_quote(
+            link.handle, link.model(model), word(Variant, variant), C.byref(value), C.byref(out))
         if status:
-            self._link.failed(status, f"quote for {model!r}")
+            link.failed(status, f"quote for {model!r}")
         return out.value
 
     def prices_load(self, book: Union[str, "os.PathLike[str]", bytes]) -> PriceReport:

@@ -159,9 +159,9 @@ class Runtime(Steps, Prices):
     ) -> Session:
         """Opens a session under a budget's path or id, or as a child of a session.
 
-        Limits are text or Limit objects, in place or as `limits=[…]`; `deadline` and `idle` are the
-        limits `wall` and `idle`. `ladder`: models, best first. `holdback`: money kept back for
-        a step with `final=True`.
+        Limits are text or Limit objects, in place or as `limits=[…]`; `deadline` and `idle` are
+        the limits `wall` and `idle`. `ladder`: models, best first. `holdback`: money kept back
+        for a step with `final=True`.
         """
         options = filled(_abi.SessionOptions, {
             "parent": 0 if isinstance(path, str) else self._id(path),
@@ -216,10 +216,10 @@ class Runtime(Steps, Prices):
         if isinstance(target, Session):
             return target.id
         if isinstance(target, str):
-            data, out = target.encode(), C.c_int64()
-            status = self._link.call.bursar_budget_find(self._link.handle, data, len(data), C.byref(out))
+            link, data, out = self._link, target.encode(), C.c_int64()
+            status = link.call.bursar_budget_find(link.handle, data, len(data), C.byref(out))
             if status:
-                self._link.failed(status, f"budget {target!r}")
+                link.failed(status, f"budget {target!r}")
             return out.value
         if isinstance(target, int) and not isinstance(target, bool) and 0 < target < 1 << 63:
             return target
@@ -280,7 +280,8 @@ class Runtime(Steps, Prices):
         rows: List[Spend] = []
         out = _abi.Spend()
         while self._link.call.bursar_spend_read(self._link.handle, len(rows), C.byref(out)) == 0:
-            asked, model = ((m and self._link.model_name(m)) or "" for m in (out.asked_model, out.model))
+            numbers = (out.asked_model, out.model)
+            asked, model = (self._link.model_name(n) if n else "" for n in numbers)
             rows.append(values(Spend, out, asked_model=asked, model=model))
         return rows
 

@@ -12,8 +12,8 @@ from . import _abi
 from .decision import Decision, Receipt, read_decision, read_grant, read_receipt
 from .errors import BursarWarning, InvalidArgumentError, refusal
 from .estimate import Input, estimate_tokens
-from .hot import DECISION_AT, RECEIPT_AT, USAGE_SIZE, Steps, reserve_frame, reserve_frames, settle_failed
-from .hot import settle_frame, settle_frames, tuple_as, write_request, write_settle
+from .hot import DECISION_AT, RECEIPT_AT, USAGE_SIZE, Steps, reserve_frame, reserve_frames
+from .hot import settle_failed, settle_frame, settle_frames, tuple_as, write_request, write_settle
 from .limits import Limits
 from .money import Money, Span, nanos
 from .options import Key, filled, key_words, request_struct
