@@ -140,3 +140,41 @@ test("a mix of steps from eight threads adds up to the nano-dollar and never pas
     check(v.spent_nanos > DOLLAR / 4);
     close_runtime(rt);
 }
+
+struct busy {
+    bursar_runtime_t *rt;
+    bursar_id_t session;
+    int stop;
+};
+
+static void *settle_without_pause(void *raw) {
+    struct busy *busy = (struct busy *)raw;
+    bursar_model_t m = model(busy->rt, "plain");
+    bursar_decision_t d;
+    while (!__atomic_load_n(&busy->stop, __ATOMIC_RELAXED)) {
+        if (!equal(reserve(busy->rt, busy->session, request_of(m, 1, 1), &d), BURSAR_OK)) break;
+        equal(settle(busy->rt, d.reservation, usage_of(1, 1), NULL), BURSAR_OK);
+    }
+    return NULL;
+}
+
+test("a thread that settles without a pause keeps neither readers nor deadlines waiting") {
+    struct busy busy = {open_runtime(NULL), 0, 0};
+    int32_t fd;
+    need(bursar_events_fd(busy.rt, &fd), BURSAR_OK);
+    busy.session = session(busy.rt, "acme", 0, "$1000000");
+    bursar_id_t timed = session(busy.rt, "acme", 0, "1s wall");
+    pthread_t thread;
+    if (!equal(pthread_create(&thread, NULL, settle_without_pause, &busy), 0)) abort();
+    int64_t last = 0;
+    for (int i = 0; i < 200; i++) {
+        int64_t steps = view_of(busy.rt, busy.session).steps;
+        check(steps >= last);
+        last = steps;
+    }
+    bursar_event_t event;
+    if (wait_event(busy.rt, BURSAR_EVENT_DEADLINE, &event)) equal(event.id, timed);
+    __atomic_store_n(&busy.stop, 1, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    close_runtime(busy.rt);
+}

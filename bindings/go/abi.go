@@ -41,12 +41,13 @@ func space(b []byte) (*C.char, C.size_t) {
 	return (*C.char)(unsafe.Pointer(unsafe.SliceData(b))), C.size_t(len(b))
 }
 
-// text borrows s inside a struct, for as long as pins holds it.
+// text lends a copy of s inside a struct, for as long as pins holds it: Go 1.21
+// cannot pin the text of a constant.
 func text(pins *runtime.Pinner, s string) C.bursar_text_t {
 	if s == "" {
 		return C.bursar_text_t{}
 	}
-	data := unsafe.StringData(s)
+	data := &[]byte(s)[0]
 	pins.Pin(data)
 	return C.bursar_text_t{data: (*C.char)(unsafe.Pointer(data)), len: C.size_t(len(s))}
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What a step costs from Go, beside an empty cgo call. BURSAR_BENCH=1 style
-// switches are not needed: `go test -bench .`.
+// What a step costs from Go, beside an empty cgo call: `go test -bench .`.
 
 package bursar
 
@@ -60,7 +59,7 @@ func reserveSettle(ctx context.Context, s *Session, model Model) error {
 func BenchmarkReserveSettle(b *testing.B) {
 	for _, levels := range []int{1, 2, 3, 4, 5, 6, 7, 8} {
 		b.Run("levels="+string(rune('0'+levels)), func(b *testing.B) {
-			ctx, s, model := benchSession(b, levels-1+1)
+			ctx, s, model := benchSession(b, levels)
 			b.ReportAllocs()
 			b.ResetTimer()
 			for i := 0; i < b.N; i++ {

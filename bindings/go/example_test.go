@@ -11,7 +11,7 @@ import (
 	bursar "github.com/bursar-dev/bursar/bindings/go"
 )
 
-// An agent that would call its model for ever, under a budget of three cents.
+// An agent that would call its model for ever, under a limit of its own.
 func Example() {
 	rt, err := bursar.Open(bursar.Private())
 	if err != nil {
@@ -22,7 +22,7 @@ func Example() {
 	model, _ := rt.Model("my-model")
 	rt.Budget("acme/support", bursar.Limits("$500/month"), bursar.Owner("support-platform"))
 
-	ctx, s, err := rt.Session(context.Background(), "acme/support/triage", bursar.Limits("$0.03", "200 steps"))
+	ctx, s, err := rt.Session(context.Background(), "acme/support/triage", bursar.Limits("$0.0125", "200 steps"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -44,4 +44,9 @@ func Example() {
 		}
 		fmt.Println("a step of at most", step.MaxOutput(), "tokens for", receipt.Cost)
 	}
+	// Output:
+	// a step of at most 1000 tokens for $0.004
+	// a step of at most 1000 tokens for $0.004
+	// a step of at most 625 tokens for $0.003248
+	// stopped with $0.001252 left of $0.0125
 }

@@ -38,7 +38,7 @@ struct Passage {
 extension Core {
     /// Charges `record` from its session up. On a stop, what was charged has
     /// been taken back.
-    @inline(__always)
+    @inline(never)
     func charge(
         _ amounts: borrowing Amounts, _ record: Record, leaf: Int, gen: Int64, now: Int64,
         final: Bool
@@ -133,7 +133,7 @@ extension Core {
 
     /// The compare-and-swap form: the new sum, or -1 when it would pass the ceiling.
     @inline(never)
-    private func chargeNear(_ cell: Cell, _ amount: Int64, _ ceiling: Int64) -> Int64 {
+    func chargeNear(_ cell: Cell, _ amount: Int64, _ ceiling: Int64) -> Int64 {
         var seen = cell.committed.value
         while true {
             let sum = seen &+ amount

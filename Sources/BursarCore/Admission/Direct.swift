@@ -81,7 +81,7 @@ extension Core {
             record.meterWord.value = meters
             record.unitsWord.value = c.units
         }
-        var bill = Bill()
+        var bill = Bill(record)
         bill.cost = cost
         bill.askedCost = cost
         bill.units = c.units

@@ -118,62 +118,90 @@ extension Core {
         if t.flags & RecordFlag.refusable != 0, isMoneyLimited(leaf) {
             return Stop(cause: .price, node: Int32(truncatingIfNeeded: leaf))
         }
-        guard let (i, gen) = claim() else { return Stop(cause: .journal) }
-        let record = self.record(i)
         let isModel = t.model != 0 || q.pointee.tool == 0
         let calls = q.pointee.tool != 0 ? tool(Int(q.pointee.tool)).meter.value << 8 : 0
         let meters = (q.pointee.units > 0 ? UInt32(truncatingIfNeeded: q.pointee.meter) : 0) | calls
-        let hasMore = q.pointee.units | q.pointee.parent | q.pointee.timeToLive != 0 || meters != 0
-        record.node.value = session
-        record.expiresAt.value = now &+ (q.pointee.timeToLive > 0 ? q.pointee.timeToLive : engine.pointee.timeToLive)
-        record.flags.value =
-            (t.flags & RecordFlag.kept) | (q.pointee.flags & Request.stream != 0 ? RecordFlag.stream : 0)
-            | (isModel ? 0 : RecordFlag.charge) | (hasMore ? RecordFlag.more : 0)
-            | (UInt32(truncatingIfNeeded: q.pointee.attempt) << 16)
-            | (UInt32(truncatingIfNeeded: q.pointee.variant) << 24)
-        record.epoch.value = epoch.loadAcquiring()
-        record.asked.value = UInt32(bitPattern: asked)
-        record.granted.value = UInt32(bitPattern: t.model)
-        record.price.value = UInt32(bitPattern: t.set)
-        record.tool.value = UInt32(bitPattern: q.pointee.tool)
-        record.heldCost.value = cost
-        record.heldInput.value = input
-        record.heldOutput.value = output
-        record.streamed.value = 0
-        if hasMore {
-            record.meterWord.value = meters
-            record.unitsWord.value = q.pointee.units
-            record.usedUnitsWord.value = 0
-            record.originalWord.value = q.pointee.parent
-            record.ownTimeWord.value = q.pointee.timeToLive
-            record.cacheWriteWord.value = 0
-        }
-        let amounts = Amounts(
-            cost: cost, input: input, output: output, cached: 0, steps: isModel ? 1 : 0,
-            calls: q.pointee.tool != 0 ? 1 : 0, inFlight: 1, meters: meters, units: q.pointee.units)
-        let passage = charge(
-            amounts, record, leaf: leaf, gen: session >> 32, now: now,
-            final: q.pointee.flags & Request.final != 0)
-        if passage.stop.cause != .none {
-            free(i, gen: gen)
-            return passage.stop
-        }
-        let state = q.pointee.flags & Request.hold != 0 ? RecordState.held : RecordState.inFlight
-        record.word.storeReleasing(RecordWord.make(state, actor: 0, gen: gen))
-        wake(from: q.pointee.timeToLive != 0 ? Signal.empty | Signal.resting : Signal.empty)
+        // The epoch, then the cells: every cell that counts the step is there.
+        let born = epoch.loadAcquiring()
+        return withUnsafeTemporaryAllocation(byteCount: Route.bytes, alignment: 16) { room in
+            guard let room = room.baseAddress else { return Stop(cause: .journal) }
+            var route = Route(room)
+            route.put(
+                cost: cost, input: input, output: output, cached: 0, steps: isModel ? 1 : 0,
+                calls: q.pointee.tool != 0 ? 1 : 0, inFlight: 1)
+            let isPlain = route.gather(self, leaf: leaf, epoch: born, named: meters != 0)
+            guard let (i, gen) = claim() else { return Stop(cause: .journal) }
+            let record = self.record(i)
+            let hasMore = q.pointee.units | q.pointee.parent | q.pointee.timeToLive != 0 || meters != 0
+            record.node.value = session
+            record.expiresAt.value = now &+ (q.pointee.timeToLive > 0 ? q.pointee.timeToLive : engine.pointee.timeToLive)
+            record.flags.value =
+                (t.flags & RecordFlag.kept) | (q.pointee.flags & Request.stream != 0 ? RecordFlag.stream : 0)
+                | (isModel ? 0 : RecordFlag.charge) | (hasMore ? RecordFlag.more : 0)
+                | (UInt32(truncatingIfNeeded: q.pointee.attempt) << 16)
+                | (UInt32(truncatingIfNeeded: q.pointee.variant) << 24)
+            record.epoch.value = born
+            record.asked.value = UInt32(bitPattern: asked)
+            record.granted.value = UInt32(bitPattern: t.model)
+            record.price.value = UInt32(bitPattern: t.set)
+            record.tool.value = UInt32(bitPattern: q.pointee.tool)
+            record.heldCost.value = cost
+            record.heldInput.value = input
+            record.heldOutput.value = output
+            record.streamed.value = 0
+            if hasMore {
+                record.meterWord.value = meters
+                record.unitsWord.value = q.pointee.units
+                record.usedUnitsWord.value = 0
+                record.originalWord.value = q.pointee.parent
+                record.ownTimeWord.value = q.pointee.timeToLive
+                record.cacheWriteWord.value = 0
+            }
+            let passage: Passage
+            if isPlain, route.isOpen(gen: session >> 32, now: now) {
+                passage = chargeRoute(route)
+            } else {
+                passage = charge(
+                    record.held, record, leaf: leaf, gen: session >> 32, now: now,
+                    final: q.pointee.flags & Request.final != 0)
+            }
+            if passage.stop.cause != .none {
+                free(i, gen: gen)
+                return passage.stop
+            }
+            let state = q.pointee.flags & Request.hold != 0 ? RecordState.held : RecordState.inFlight
+            record.word.storeReleasing(RecordWord.make(state, actor: 0, gen: gen))
+            wake(from: q.pointee.timeToLive != 0 ? Signal.empty | Signal.resting : Signal.empty)
 
-        d.reservation = Handle.make(index: i, gen: gen)
-        d.maxOutput = t.output
-        d.reservedNanos = cost
-        d.model = t.model
-        d.verdict = .allow
-        d.reason = .none
-        var told: UInt32 = 0
-        if passage.flags & NodeFlag.limited == 0 { told = Decision.undeclared }
-        if t.flags & RecordFlag.unpriced != 0 { told |= Decision.unpriced }
-        d.flags = told
-        if passage.observed { explainObserved(leaf, record, &d) }
-        return Stop()
+            d.reservation = Handle.make(index: i, gen: gen)
+            d.maxOutput = t.output
+            d.reservedNanos = cost
+            d.model = t.model
+            d.verdict = .allow
+            d.reason = .none
+            var told: UInt32 = 0
+            if passage.flags & NodeFlag.limited == 0 { told = Decision.undeclared }
+            if t.flags & RecordFlag.unpriced != 0 { told |= Decision.unpriced }
+            d.flags = told
+            if passage.observed { explainObserved(leaf, record, &d) }
+            return Stop()
+        }
+    }
+
+    @inline(__always)
+    private func chargeRoute(_ route: Route) -> Passage {
+        var passage = Passage()
+        passage.flags = route.flags
+        let refused = route.charge(self)
+        if refused >= 0 {
+            passage.stop = route.stop(self, at: refused)
+        } else if route.flags & NodeFlag.limited == 0,
+            engine.pointee.policy.undeclared == .refuse
+        {
+            route.takeBack(route.cells)
+            passage.stop = Stop(cause: .undeclared)
+        }
+        return passage
     }
 
     /// Whether a money limit that stops anybody holds for a session.

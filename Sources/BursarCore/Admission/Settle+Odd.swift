@@ -130,7 +130,7 @@ extension Core {
         let record = self.record(i)
         let gen = RecordWord.gen(word)
         let wasSent = RecordWord.state(word) == RecordState.inFlight
-        var bill = Bill()
+        var bill = Bill(record)
         if wasSent {
             var report = Report()
             let isStream = record.flags.value & RecordFlag.stream != 0

@@ -19,11 +19,23 @@ struct Bill {
     var isEstimated = false
     /// False for a step that was never sent.
     var happened = true
-
-    init() {}
+    // Of the record, as it was when the bill was made.
+    let session: Int64
+    let reserved: Int64
+    let model: Int32
+    let isUnpriced: Bool
 
     @inline(__always)
-    init(_ usage: borrowing Usage, units: Int64) {
+    init(_ record: Record) {
+        session = record.node.value
+        reserved = record.heldCost.value
+        model = Int32(bitPattern: record.granted.value)
+        isUnpriced = record.flags.value & RecordFlag.unpriced != 0
+    }
+
+    @inline(__always)
+    init(_ record: Record, _ usage: borrowing Usage, units: Int64) {
+        self.init(record)
         input = usage.inputTokens
         output = usage.outputTokens
         cacheRead = usage.cacheReadInputTokens
@@ -54,44 +66,74 @@ extension Core {
             state == RecordState.inFlight || state == RecordState.held
         else { return settleOddly(handle, report.pointee, &receipt) }
         guard let bill = bill(record, report) else { return .invalid }
-        // From here on the record is ours. Pairs with every other exit from IN_FLIGHT.
-        guard
-            record.word.exchange(
-                word, for: RecordWord.make(RecordState.settling, actor: 0, gen: gen)
-            ).exchanged
-        else { return settleOddly(handle, report.pointee, &receipt) }
-        finish(record, gen: gen, bill, key: mixed(report.pointee.key), &receipt)
-        return .ok
+        return withUnsafeTemporaryAllocation(byteCount: Route.bytes, alignment: 16) { room in
+            guard let room = room.baseAddress else { return .busy }
+            var route = Route(room)
+            let cost = bill.cost &- bill.reserved
+            let input = bill.input &- record.heldInput.value
+            let output = bill.output &- record.heldOutput.value
+            route.put(
+                cost: cost, input: input, output: output, cached: bill.cacheRead, steps: 0,
+                calls: 0, inFlight: -1)
+            let isPlain = route.gather(
+                self, leaf: Int(truncatingIfNeeded: bill.session & 0xFFFF_FFFF),
+                epoch: record.epoch.value, named: record.meters != 0)
+            // From here on the record is ours. Pairs with every other exit from IN_FLIGHT.
+            guard
+                record.word.exchange(
+                    word, for: RecordWord.make(RecordState.settling, actor: 0, gen: gen)
+                ).exchanged
+            else { return settleOddly(handle, report.pointee, &receipt) }
+            let key = mixed(report.pointee.key)
+            if isPlain {
+                writeUsed(record, bill, key: key)
+                if cost > 0 || input > 0 || output > 0 { route.raise(self) }
+                record.word.storeReleasing(
+                    RecordWord.make(RecordState.adjusting, actor: 0, gen: gen))
+                route.lower()
+                record.word.storeReleasing(
+                    RecordWord.make(RecordState.settled, actor: 0, gen: gen))
+                wake(from: Signal.resting)
+                fill(&receipt, bill)
+            } else {
+                finish(record, gen: gen, bill, key: key, &receipt)
+            }
+            return .ok
+        }
     }
 
-    /// SETTLING to SETTLED: steps S2 to S6.
-    @inline(__always)
+    /// SETTLING to SETTLED, steps S2 to S6, walking.
+    @inline(never)
     func finish(
         _ record: Record, gen: Int64, _ bill: Bill, key: UInt64, _ receipt: inout Receipt
     ) {
         let held = record.held
         writeUsed(record, bill, key: key)
-        let reserved = record.heldCost.value
-        let overrun = bill.cost > reserved ? bill.cost &- reserved : 0
         let leaf = Int(truncatingIfNeeded: record.node.value & 0xFFFF_FFFF)
         let change = record.used.minus(held)
         let signs = change.signs
         if signs.up { adjust(change, record, leaf, raising: true) }
         record.word.storeReleasing(RecordWord.make(RecordState.adjusting, actor: 0, gen: gen))
         if signs.down { adjust(change, record, leaf, raising: false) }
-        let flags = record.flags.value
         record.word.storeReleasing(RecordWord.make(RecordState.settled, actor: 0, gen: gen))
         wake(from: Signal.resting)
+        fill(&receipt, bill)
+    }
 
+    /// From the bill alone: the record may be folded and taken again by now.
+    @inline(__always)
+    private func fill(_ receipt: inout Receipt, _ bill: borrowing Bill) {
+        let reserved = bill.reserved
+        let overrun = bill.cost > reserved ? bill.cost &- reserved : 0
         receipt.costNanos = bill.cost
         receipt.reservedNanos = reserved
         receipt.overrunNanos = overrun
         receipt.askedCostNanos = bill.askedCost
-        receipt.model = Int32(bitPattern: record.granted.value)
+        receipt.model = bill.model
         receipt.flags =
             (overrun > 0 ? Receipt.overrun : 0) | (bill.isEstimated ? Receipt.estimated : 0)
-            | (flags & RecordFlag.unpriced != 0 ? Receipt.unpriced : 0)
-        if overrun > 0 { reportOverrun(leaf, record, overrun) }
+            | (bill.isUnpriced ? Receipt.unpriced : 0)
+        if overrun > 0 { reportOverrun(bill.session, overrun) }
     }
 
     @inline(__always)
@@ -152,10 +194,11 @@ extension Core {
     }
 
     @inline(never)
-    private func reportOverrun(_ leaf: Int, _ record: Record, _ overrun: Int64) {
+    private func reportOverrun(_ session: Int64, _ overrun: Int64) {
         _ = statistic(Header.overrun).add(overrun)
         runtime.report(
-            .overrun, node: leaf, session: record.node.value, amount: overrun, reason: .none)
+            .overrun, node: Int(truncatingIfNeeded: session & 0xFFFF_FFFF), session: session,
+            amount: overrun, reason: .none)
     }
 
     // MARK: - What it cost
@@ -168,7 +211,7 @@ extension Core {
         if flags & (Report.incomplete | Report.worst) != 0 {
             return estimate(record, report.pointee)
         }
-        var bill = Bill(report.pointee.usage, units: report.pointee.units)
+        var bill = Bill(record, report.pointee.usage, units: report.pointee.units)
         if flags & Report.cost != 0 {
             bill.cost = report.pointee.costNanos
             bill.askedCost = bill.cost
@@ -225,7 +268,7 @@ extension Core {
         let heldOutput = record.heldOutput.value
         var usage = report.usage
         if report.flags & Report.incomplete == 0 {
-            var bill = Bill()
+            var bill = Bill(record)
             bill.input = heldInput
             bill.output = heldOutput
             bill.cost = record.heldCost.value
@@ -245,7 +288,7 @@ extension Core {
         } else {
             usage.outputTokens = max(usage.outputTokens, seen)
         }
-        var bill = Bill(usage, units: max(report.units, record.units))
+        var bill = Bill(record, usage, units: max(report.units, record.units))
         bill.isEstimated = isEstimated
         if report.flags & Report.cost != 0 {
             bill.cost = report.costNanos

@@ -44,7 +44,10 @@ extension Runtime {
             rollDue()
             config.unlock()
         }
-        while foldBatch() {}
+        // What settles meanwhile waits for the next fold: else busy threads would
+        // keep the loop here for ever, and readers at the lock.
+        let began = clock.steady
+        while foldBatch(settledBy: began) {}
         reclaim()
         return scan()
     }
@@ -81,13 +84,14 @@ extension Runtime {
 
     private static var batchMax: Int { 4096 }
 
-    /// One batch; false when nothing was settled.
-    private func foldBatch() -> Bool {
+    /// One batch; true when it left records that were settled by then.
+    private func foldBatch(settledBy began: Int64) -> Bool {
         let h = core.batch.value
         let next = h + 1
         var records = batchRecords
         records.removeAll(keepingCapacity: true)
         var epoch: UInt32 = 0
+        var left = false
         // Claim. A correction waits for its original to be folded, and goes alone
         // with others of other originals.
         core.eachRecord { i, record in
@@ -97,16 +101,20 @@ extension Runtime {
                 epoch = record.epoch.value
                 batchWork.begin(meters: MeterIndex.named + 24, epoch: epoch)
             } else if record.epoch.value != epoch {
+                left = left || record.settledAt.value <= began
                 return true
             }
             if record.flags.value & RecordFlag.correction != 0, !mayFold(record, among: records) {
+                left = left || record.settledAt.value <= began
                 return true
             }
             let gen = RecordWord.gen(word)
             let claimed = RecordWord.make(RecordState.folding, actor: next & 0xFFF, gen: gen)
             // Only a folder takes a record out of SETTLED, and we hold the lock.
             if record.word.exchange(word, for: claimed).exchanged { records.append(UInt32(i)) }
-            return records.count < Runtime.batchMax
+            if records.count < Runtime.batchMax { return true }
+            left = left || record.settledAt.value <= began
+            return false
         }
         defer { batchRecords = records }
         if records.isEmpty { return false }
@@ -125,7 +133,7 @@ extension Runtime {
         }
         settledSteps += Int64(records.count)
         folds += 1
-        return true
+        return left
     }
 
     /// A correction may be folded when its original is, and one at a time.
