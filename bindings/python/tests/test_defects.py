@@ -88,7 +88,7 @@ class Defects(Case):
         self.assertTrue(s.reserve("local", input_tokens=1_000, max_output_tokens=1_000))
 
     def test_cached_tokens_are_not_billed_twice(self):
-        self.rt.price("m", input="$3/M", output="$15/M", cache_read="$0.30/M", cache_write="$3.75/M")
+        self.rt.price("m", input="$3/M", output="$15/M", cache_read="$0.30/M")
         s = self.session("$1")
         inside = {"prompt_tokens": 1_000, "completion_tokens": 10,
                   "prompt_tokens_details": {"cached_tokens": 900}}

@@ -146,7 +146,8 @@ class Shapes(unittest.TestCase):
 
 class Weight(unittest.TestCase):
     def test_text_is_a_token_for_every_two_and_a_half_bytes_rounded_up(self):
-        for text, tokens in (("", 0), ("a", 1), ("abcde", 2), ("é" * 5, 4), ("日本", 3), (b"12345", 2)):
+        for text, tokens in (
+                ("", 0), ("a", 1), ("abcde", 2), ("é" * 5, 4), ("日本", 3), (b"12345", 2)):
             self.assertEqual(tokens, estimate_tokens(text), text)
 
     def test_a_number_is_taken_as_it_is_and_a_float_is_not(self):
@@ -170,7 +171,8 @@ class Weight(unittest.TestCase):
         self.assertTrue(5_000 < estimate_tokens(picture) < 5_100)
         sound = [{"type": "input_audio", "input_audio": {"data": "A" * 40_000, "format": "mp3"}}]
         self.assertTrue(1_000 <= estimate_tokens(sound) < 1_100)
-        self.assertGreaterEqual(estimate_tokens([{"type": "file", "file": {"file_id": "f"}}]), 50_000)
+        file = [{"type": "file", "file": {"file_id": "f"}}]
+        self.assertGreaterEqual(estimate_tokens(file), 50_000)
 
     def test_real_steps_weigh_less_than_estimated(self):
         import csv

@@ -31,7 +31,8 @@ from .estimate import estimate_tokens
 from .limits import Limit, Limits
 from .money import Money, Span
 from .report import report
-from .runtime import PriceReport, Runtime, Target
+from .prices import PriceReport
+from .runtime import Runtime, Target
 from .session import Session, current
 from .step import Step, Tool
 from .usage import Usage, usage_of

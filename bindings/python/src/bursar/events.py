@@ -36,6 +36,7 @@ class Dispatcher:
         self._thread: Optional[threading.Thread] = None  # guarded by _lock
         self._wake = -1  # writing end of a pipe that ends the thread
         self._closed = False
+        self._pid = os.getpid()
 
     def set_callback(self, callback: Optional[Callable[[Event], object]]) -> None:
         with self._lock:
@@ -97,6 +98,8 @@ class Dispatcher:
 
     def close(self) -> None:
         """Delivers what waits, ends the thread and the streams. Safe from a callback."""
+        if os.getpid() != self._pid:
+            return  # the thread is the parent's, and may have held the lock when it forked
         with self._lock:
             thread, self._thread, self._closed = self._thread, None, True
             streams = list(self._streams)

@@ -32,7 +32,10 @@ class _ReserveCall(C.Structure):
 
 
 class _SettleCall(C.Structure):
-    _fields_ = [("reservation", C.c_int64), ("usage", _abi.Usage), ("receipt", _abi.Receipt)]
+    _fields_ = [
+        ("reservation", C.c_int64), ("usage", _abi.Usage), ("receipt", _abi.Receipt),
+        ("settled", C.c_int32),
+    ]  # fmt: skip
 
 
 # model, tool, input, upper input, output, least output: from byte 8 of a _ReserveCall
@@ -44,7 +47,7 @@ DECISION_AT = _ReserveCall.decision.offset
 RECEIPT_AT = _SettleCall.receipt.offset
 
 reserve_frames: List[Tuple[Any, Any, Any]] = []
-settle_frames: List[Tuple[Any, Any, Any, Any]] = []
+settle_frames: List[Tuple[Any, Any, Any, Any, Any]] = []
 
 
 def reserve_frame() -> Tuple[Any, Any, Any]:
@@ -53,11 +56,12 @@ def reserve_frame() -> Tuple[Any, Any, Any]:
     return call, C.byref(call), C.byref(call, DECISION_AT)
 
 
-def settle_frame() -> Tuple[Any, Any, Any, Any]:
-    """A call, and its reservation, usage and receipt as arguments."""
+def settle_frame() -> Tuple[Any, Any, Any, Any, Any]:
+    """A call, and its reservation, usage, receipt and settled as arguments."""
     call = _SettleCall(0, _abi.Usage(), _abi.Receipt())
-    usage = C.byref(call, _SettleCall.usage.offset)
-    return call, C.c_int64.from_buffer(call), usage, C.byref(call, RECEIPT_AT)
+    offsets = _SettleCall.usage.offset, RECEIPT_AT, _SettleCall.settled.offset
+    usage, receipt, settled = (C.byref(call, offset) for offset in offsets)
+    return call, C.c_int64.from_buffer(call), usage, receipt, settled
 
 
 # A value of a tuple's class without its slower constructor.
@@ -103,7 +107,7 @@ class Steps:
             frame = settle_frames.pop()
         except IndexError:
             frame = settle_frame()
-        call, number_arg, usage_arg, receipt_arg = frame
+        call, number_arg, usage_arg, receipt_arg, _ = frame
         try:
             write_settle(
                 call, 0, reservation, USAGE_SIZE, 0, input_tokens, cache_read_input_tokens,

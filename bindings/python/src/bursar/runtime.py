@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import ctypes as C
 import datetime
-import os
 import warnings
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, NamedTuple
-from typing import Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, Union
 
 from . import _abi
 from .errors import BursarWarning, InvalidArgumentError, failure
@@ -15,30 +13,21 @@ from .events import Dispatcher, EventStream
 from .hot import Steps
 from .limits import Limits, limits_text
 from .link import Link
-from .money import Money, Span, dollars, nanos, picos, span_ns
-from .options import filled, usage_struct, word
+from .money import Money, Span, dollars, nanos, span_ns
+from .options import filled, word
+from .prices import Prices
 from .session import Session
-from .views import Event, Health, LimitView, MeterView, Rates, Spend, View, values
-from .words import BudgetFlag, Complexity, LimitsFlag, Meter, OpenFlag, Status, TextKind
-from .words import Undeclared, UnknownModel, Variant, ViewFlag
+from .views import Event, Health, LimitView, MeterView, Spend, View, values
+from .words import BudgetFlag, Complexity, LimitsFlag, Meter, OpenFlag, TextKind, Undeclared
+from .words import UnknownModel, ViewFlag
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, Unpack
-
-    from .options import UsageOptions
+    from typing_extensions import Self
 
 Target = Union[str, int, Session]
 
 
-class PriceReport(NamedTuple):
-    """What loading a price book brought."""
-
-    models: int
-    unsupported: Tuple[str, ...]
-    """What the file has and a step's price cannot express, a line each."""
-
-
-class Runtime(Steps):
+class Runtime(Steps, Prices):
     """Opened by `bursar.open()`. Every method may be called from any thread."""
 
     def __init__(
@@ -170,9 +159,9 @@ class Runtime(Steps):
     ) -> Session:
         """Opens a session under a budget's path or id, or as a child of a session.
 
-        Limits are text or Limit objects, in place or as `limits=[…]`; `deadline` and `idle` are the
-        limits `wall` and `idle`. `ladder`: models, best first. `holdback`: money kept back for
-        a step with `final=True`.
+        Limits are text or Limit objects, in place or as `limits=[…]`; `deadline` and `idle` are
+        the limits `wall` and `idle`. `ladder`: models, best first. `holdback`: money kept back
+        for a step with `final=True`.
         """
         options = filled(_abi.SessionOptions, {
             "parent": 0 if isinstance(path, str) else self._id(path),
@@ -227,85 +216,14 @@ class Runtime(Steps):
         if isinstance(target, Session):
             return target.id
         if isinstance(target, str):
-            data, out = target.encode(), C.c_int64()
-            status = self._link.call.bursar_budget_find(self._link.handle, data, len(data), C.byref(out))
+            link, data, out = self._link, target.encode(), C.c_int64()
+            status = link.call.bursar_budget_find(link.handle, data, len(data), C.byref(out))
             if status:
-                self._link.failed(status, f"budget {target!r}")
+                link.failed(status, f"budget {target!r}")
             return out.value
         if isinstance(target, int) and not isinstance(target, bool) and 0 < target < 1 << 63:
             return target
         raise InvalidArgumentError(f"{target!r} is no path, session or id")
-
-    # ---- Prices ----
-
-    def price(
-        self,
-        model: str,
-        *,
-        input: Money,
-        output: Money,
-        cache_read: Optional[Money] = None,
-        cache_write: Optional[Money] = None,
-        cache_write_1h: Optional[Money] = None,
-        reasoning: Optional[Money] = None,
-        request: Money = 0,
-    ) -> None:
-        """Sets one model's prices from now on: "$0.28/M", Decimal dollars a token, int picos.
-
-        A class left out costs what its whole does. `request`: money per request.
-        """
-        parts = {"cache_read": cache_read, "cache_write": cache_write,
-                 "cache_write_1h": cache_write_1h, "reasoning": reasoning}  # fmt: skip
-        rates = filled(_abi.Rates, {
-            "input_picos": picos(input), "output_picos": picos(output),
-            "request_nanos": nanos(request),
-            **{f"{n}_picos": -1 if r is None else picos(r) for n, r in parts.items()},
-        })  # fmt: skip
-        data = model.encode()
-        self._link.ask("bursar_price_set", data, len(data), C.byref(rates))
-
-    def rates(self, model: str) -> Rates:
-        """The rates in force for a model; PriceError when unknown."""
-        out = _abi.Rates()
-        status = self._link.call.bursar_price_get(self._link.handle, self._link.model(model), C.byref(out))
-        if status:
-            self._link.failed(status, f"price of {model!r}")
-        return values(Rates, out)
-
-    def quote(
-        self,
-        model: str,
-        usage: Any,
-        *,
-        variant: Union[Variant, str] = Variant.STANDARD,
-        **more: Unpack[UsageOptions],
-    ) -> int:
-        """What a usage costs on a model, in nano-dollars."""
-        value, out = usage_struct(usage, more), C.c_int64()
-        status = self._link.call.bursar_price_quote(
-            self._link.handle, self._link.model(model), word(Variant, variant), C.byref(value), C.byref(out))
-        if status:
-            self._link.failed(status, f"quote for {model!r}")
-        return out.value
-
-    def prices_load(self, book: Union[str, "os.PathLike[str]", bytes]) -> PriceReport:
-        """Loads a price book, from a path or as bytes: LiteLLM's file or Bursar's own format."""
-        if not isinstance(book, bytes):
-            with open(book, "rb") as file:
-                book = file.read()
-        models, length, error = C.c_int32(), C.c_size_t(), _abi.Error()
-        report = C.create_string_buffer(1 << 20)
-        status = self._link.call.bursar_prices_load(
-            self._link.handle, book, len(book), report, len(report), C.byref(length),
-            C.byref(models), C.byref(error))  # fmt: skip
-        if status and status != Status.E_BUFFER:  # E_BUFFER: loaded, the report was cut
-            self._link.failed(status, "prices", error)
-        lines = report.raw[: min(length.value, len(report))].decode("utf-8", "replace")
-        return PriceReport(models.value, tuple(lines.splitlines()))
-
-    def tool_price(self, name: str, price: Money) -> None:
-        """What one call of a tool costs."""
-        self._link.do("bursar_tool_price_set", self._link.tool(name), nanos(price))
 
     # ---- Queries ----
 
@@ -362,7 +280,8 @@ class Runtime(Steps):
         rows: List[Spend] = []
         out = _abi.Spend()
         while self._link.call.bursar_spend_read(self._link.handle, len(rows), C.byref(out)) == 0:
-            asked, model = ((m and self._link.model_name(m)) or "" for m in (out.asked_model, out.model))
+            numbers = (out.asked_model, out.model)
+            asked, model = (self._link.model_name(n) if n else "" for n in numbers)
             rows.append(values(Spend, out, asked_model=asked, model=model))
         return rows
 

@@ -12,8 +12,8 @@ from . import _abi
 from .decision import Decision, Receipt, read_decision, read_grant, read_receipt
 from .errors import BursarWarning, InvalidArgumentError, refusal
 from .estimate import Input, estimate_tokens
-from .hot import DECISION_AT, RECEIPT_AT, USAGE_SIZE, Steps, reserve_frame, reserve_frames, settle_failed
-from .hot import settle_frame, settle_frames, tuple_as, write_request, write_settle
+from .hot import DECISION_AT, RECEIPT_AT, USAGE_SIZE, Steps, reserve_frame, reserve_frames
+from .hot import settle_failed, settle_frame, settle_frames, tuple_as, write_request, write_settle
 from .limits import Limits
 from .money import Money, Span, nanos
 from .options import Key, filled, key_words, request_struct
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .runtime import Runtime
     from .views import View
 
+_NO_MEDIA = Usage()[6:]
 _current: contextvars.ContextVar[Optional[Session]]
 _current = contextvars.ContextVar("bursar.session", default=None)
 
@@ -142,13 +143,18 @@ class Session(Steps):
         Raises what settle raises, and then nothing is reserved.
         """
         link = self._link
-        settling, number_arg, usage_arg, receipt_arg = before = (
-            settle_frames.pop() if settle_frames else settle_frame())
-        reserving, request_arg, decision_arg = after = (
-            reserve_frames.pop() if reserve_frames else reserve_frame())
-        settled = C.c_int32()
-        if any(usage[6:]):
+        if usage[6:] != _NO_MEDIA:
             raise InvalidArgumentError("audio and image tokens: use settle() and reserve()")
+        try:
+            before = settle_frames.pop()
+        except IndexError:
+            before = settle_frame()
+        try:
+            after = reserve_frames.pop()
+        except IndexError:
+            after = reserve_frame()
+        settling, number_arg, usage_arg, receipt_arg, settled_arg = before
+        reserving, request_arg, decision_arg = after
         try:
             write_settle(settling, 0, reservation, USAGE_SIZE, 0, *usage[:6])
             write_request(
@@ -156,15 +162,20 @@ class Session(Steps):
                 min_output_tokens)  # fmt: skip
         except struct.error as error:
             raise InvalidArgumentError(f"settle_and_reserve: {error}") from None
-        status = link.settle_and_reserve(
-            link.arg, number_arg, usage_arg, receipt_arg, C.byref(settled), self._arg,
-            request_arg, decision_arg)  # fmt: skip
-        if settled.value:
-            settle_failed(link, settled.value, reservation, usage[0], usage[4])
-        if status and status != Status.E_REFUSED:
-            link.failed(status, f"reserve in session {self.id}")
+        function = link.settle_and_reserve
+        status = function(
+            link.arg, number_arg, usage_arg, receipt_arg, settled_arg, self._arg, request_arg,
+            decision_arg)  # fmt: skip
+        if status:
+            if settling.settled:
+                settle_failed(link, settling.settled, reservation, usage[0], usage[4])
+            if status != Status.E_REFUSED:
+                link.failed(status, f"reserve in session {self.id}")
         receipt: Receipt = tuple_as(Receipt, read_receipt(settling, RECEIPT_AT))
-        answer: Decision = tuple_as(link.decision, read_decision(reserving, DECISION_AT))
+        values = read_grant(reserving, DECISION_AT)
+        if status or values[7]:
+            values = read_decision(reserving, DECISION_AT)
+        answer: Decision = tuple_as(link.decision, values)
         settle_frames.append(before)
         reserve_frames.append(after)
         return receipt, answer
