@@ -92,3 +92,18 @@ tsan:
 
 asan:
 	ASAN_OPTIONS=detect_leaks=1 $(SWIFT) test --sanitize=address --scratch-path build/asan
+
+# ---- The main job: sixty agents, written with OpenAI's SDK, under budgets. ----
+DEMO_ENV := build/demo-venv
+
+demo: lib $(DEMO_ENV)/.ready
+	BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONPATH=bindings/python/src $(DEMO_ENV)/bin/python demo/agents.py $(DEMO)
+
+$(DEMO_ENV)/.ready: demo/requirements.txt | build/.bootstrap
+	python3 -m venv $(DEMO_ENV)
+	$(DEMO_ENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# README.md's samples, as they stand there.
+test-readme: lib $(DEMO_ENV)/.ready
+	$(DEMO_ENV)/bin/python tools/readme-samples.py $(LIB)

@@ -118,7 +118,7 @@ extension Core {
     {
         let meter = cell.meter
         let wanted = amount(of: meter, plan, t)
-        runtime.foldIfFree()
+        runtime.fold()
         let node = self.node(i)
         let committed = cell.committed.value
         let settled = cell.spent(cell.slot(at: batch.loadAcquiring())).value

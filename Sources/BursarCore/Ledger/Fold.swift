@@ -18,13 +18,6 @@ extension Runtime {
         foldLocked()
     }
 
-    /// Folds unless somebody is at it.
-    func foldIfFree() {
-        guard folding.tryLock() else { return }
-        defer { folding.unlock() }
-        foldLocked()
-    }
-
     /// Opens what is due and makes room: for a step that was just refused.
     func catchUp() { fold() }
 
