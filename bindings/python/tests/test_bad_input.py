@@ -1,10 +1,12 @@
 """What bad input gets: each row of the design's table, through Python."""
 
+import datetime
 import gc
 import os
 import subprocess
 import sys
 import textwrap
+import threading
 import unittest
 import warnings
 from decimal import Decimal
@@ -169,6 +171,26 @@ class Settling(Case):
             self.s.settle(d, input_tokens=1, output_tokens=0)
         self.assertEqual(bursar.Status.E_RELEASED, caught.exception.code)
         self.assertEqual(0, self.s.read().spent_nanos)
+
+    def test_after_expiry_is_accepted_and_corrects_the_estimate(self):
+        expired = threading.Event()
+        with bursar.open(ttl=datetime.timedelta(milliseconds=50)) as rt:
+            rt.on_event(lambda event: event.type == bursar.EventType.ORPHAN and expired.set())
+            rt.price("dime", input="$100000/M", output="$0/M")
+            with rt.session("acme", "$5") as s:
+                d = s.reserve("dime", input_tokens=10)
+                self.assertTrue(expired.wait(20))
+                self.assertEqual(1_000_000_000, s.read().spent_nanos)
+                r = s.settle(d, input_tokens=3, output_tokens=0)
+                self.assertEqual((300_000_000, True), (r.cost_nanos, r.late))
+                self.assertEqual(300_000_000, s.read().spent_nanos)
+            rt.verify()
+
+    def test_a_key_makes_a_settle_safe_to_repeat(self):
+        d = self.s.reserve("dime", input_tokens=1)
+        first = self.s.settle(d, Usage(1), key="request-1")
+        self.assertTrue(self.s.settle(d, Usage(1), key="request-1").replay)
+        self.assertEqual(first.cost_nanos, self.s.read().spent_nanos)
 
     def test_release_after_settle(self):
         d = self.s.reserve("dime", input_tokens=1)
