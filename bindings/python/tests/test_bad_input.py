@@ -244,6 +244,15 @@ class Lifecycle(unittest.TestCase):
         s.close()
         self.assertTrue(rt.closed)
 
+    def test_what_was_raised_and_answered_can_be_printed_after_close(self):
+        with bursar.open() as rt, rt.session("acme", "$0.01") as s:
+            d = s.reserve("gpt-4o", input_tokens=1)
+            with self.assertRaises(bursar.BudgetExceeded) as caught:
+                s.charge("$1")
+        self.assertIn("$0.01", str(caught.exception))
+        for value in (d, s, caught.exception, caught.exception.decision):
+            self.assertTrue(repr(value))
+
     def test_a_closed_session_admits_nothing_more_but_settles(self):
         with bursar.open() as rt:
             s = rt.session("acme", "$1")
