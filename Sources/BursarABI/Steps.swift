@@ -64,7 +64,7 @@ func usage(_ u: bursar_usage_t) -> Usage {
     withUnsafePointer(to: u) { twin($0, as: Report.self).pointee.usage }
 }
 
-@c @implementation
+@c @implementation @_optimize(speed)
 public func bursar_reserve(
     _ runtime: OpaquePointer, _ session: bursar_id_t,
     _ request_: UnsafePointer<bursar_request_t>,
@@ -86,7 +86,7 @@ public func bursar_begin(
     return core(runtime).begin(reservation).rawValue
 }
 
-@c @implementation
+@c @implementation @_optimize(speed)
 public func bursar_settle(
     _ runtime: OpaquePointer, _ reservation: bursar_reservation_t,
     _ usage_: UnsafePointer<bursar_usage_t>,

@@ -26,6 +26,7 @@ extension Core {
     }
 
     /// The same, reading the caller's own struct; `d` is fresh.
+    @_optimize(speed)
     public func reserve(
         _ session: Int64, _ request: UnsafePointer<Request>, _ d: inout Decision
     ) -> Status {

@@ -51,6 +51,7 @@ extension Core {
     }
 
     /// The same, reading the caller's own struct; `receipt` is fresh.
+    @_optimize(speed)
     public func settle(
         _ handle: Int64, _ report: UnsafePointer<Report>, _ receipt: inout Receipt
     ) -> Status {
