@@ -1,10 +1,12 @@
 """What bad input gets: each row of the design's table, through Python."""
 
+import datetime
 import gc
 import os
 import subprocess
 import sys
 import textwrap
+import threading
 import unittest
 import warnings
 from decimal import Decimal
@@ -170,6 +172,26 @@ class Settling(Case):
         self.assertEqual(bursar.Status.E_RELEASED, caught.exception.code)
         self.assertEqual(0, self.s.read().spent_nanos)
 
+    def test_after_expiry_is_accepted_and_corrects_the_estimate(self):
+        expired = threading.Event()
+        with bursar.open(ttl=datetime.timedelta(milliseconds=50)) as rt:
+            rt.on_event(lambda event: event.type == bursar.EventType.ORPHAN and expired.set())
+            rt.price("dime", input="$100000/M", output="$0/M")
+            with rt.session("acme", "$5") as s:
+                d = s.reserve("dime", input_tokens=10)
+                self.assertTrue(expired.wait(20))
+                self.assertEqual(1_000_000_000, s.read().spent_nanos)
+                r = s.settle(d, input_tokens=3, output_tokens=0)
+                self.assertEqual((300_000_000, True), (r.cost_nanos, r.late))
+                self.assertEqual(300_000_000, s.read().spent_nanos)
+            rt.verify()
+
+    def test_a_key_makes_a_settle_safe_to_repeat(self):
+        d = self.s.reserve("dime", input_tokens=1)
+        first = self.s.settle(d, Usage(1), key="request-1")
+        self.assertTrue(self.s.settle(d, Usage(1), key="request-1").replay)
+        self.assertEqual(first.cost_nanos, self.s.read().spent_nanos)
+
     def test_release_after_settle(self):
         d = self.s.reserve("dime", input_tokens=1)
         self.s.settle(d, input_tokens=1, output_tokens=0)
@@ -221,6 +243,15 @@ class Lifecycle(unittest.TestCase):
                 call()
         s.close()
         self.assertTrue(rt.closed)
+
+    def test_what_was_raised_and_answered_can_be_printed_after_close(self):
+        with bursar.open() as rt, rt.session("acme", "$0.01") as s:
+            d = s.reserve("gpt-4o", input_tokens=1)
+            with self.assertRaises(bursar.BudgetExceeded) as caught:
+                s.charge("$1")
+        self.assertIn("$0.01", str(caught.exception))
+        for value in (d, s, caught.exception, caught.exception.decision):
+            self.assertTrue(repr(value))
 
     def test_a_closed_session_admits_nothing_more_but_settles(self):
         with bursar.open() as rt:

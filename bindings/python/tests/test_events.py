@@ -5,7 +5,6 @@ import threading
 import time
 import unittest
 
-import bursar
 from bursar import EventType
 from support import Case
 

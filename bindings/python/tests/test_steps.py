@@ -1,6 +1,10 @@
 """Reserve, settle, release, charge, tools, children, ladders: what a session does."""
 
 import asyncio
+import json
+import os
+import tempfile
+import time
 import unittest
 from decimal import Decimal
 
@@ -250,6 +254,41 @@ class Tools(Case):
         self.assertEqual(60, s.read().meters["gpu_seconds"].spent)
 
 
+class Prices(Case):
+    BOOK = {
+        "sample_spec": {},
+        "acme-1": {"litellm_provider": "acme", "mode": "chat", "input_cost_per_token": 3e-07,
+                   "output_cost_per_token": 1.2e-06, "cache_read_input_token_cost": 3e-08},
+        "acme-sees": {"litellm_provider": "acme", "mode": "chat", "input_cost_per_token": 1e-06,
+                      "output_cost_per_token": 1e-06, "input_cost_per_video_per_second": 0.01},
+    }
+
+    def test_a_book_is_loaded_from_bytes_or_a_path_and_says_what_it_left_out(self):
+        data = json.dumps(self.BOOK).encode()
+        report = self.rt.prices_load(data)
+        self.assertEqual(2, report.models)
+        self.assertTrue(any("acme-sees" in line for line in report.unsupported), report)
+        self.assertEqual((300_000, 1_200_000, 30_000), self.rt.rates("acme-1")[:3])
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "prices.json")
+            with open(path, "wb") as file:
+                file.write(data)
+            self.assertEqual(2, self.rt.prices_load(path).models)
+        with self.assertRaises(OSError):
+            self.rt.prices_load("/no/such/file")
+
+    def test_one_model_is_overridden_in_one_call(self):
+        before = self.rt.quote("gpt-4o", Usage(1_000))
+        self.rt.price("gpt-4o", input="$1/M", output="$2/M", request="$0.001")
+        self.assertEqual(1_000_000 + 1_000_000, self.rt.quote("gpt-4o", Usage(1_000)))
+        self.assertNotEqual(before, self.rt.quote("gpt-4o", Usage(1_000)))
+
+    def test_variants_have_their_own_price(self):
+        used = Usage(1_000, output_tokens=1_000)
+        full, half = (self.rt.quote("gpt-4o", used, variant=v) for v in ("standard", "batch"))
+        self.assertEqual(full, 2 * half)
+
+
 class Control(Case):
     def test_kill_revive_pause_and_resume_reach_every_session_below(self):
         self.dime()
@@ -285,10 +324,18 @@ class Control(Case):
     def test_a_deadline_ends_a_session(self):
         self.dime()
         s = self.session("1s wall", "$1")
-        import time
         time.sleep(1.05)
         with self.assertRaises(bursar.DeadlineExceeded):
             s.step("dime", input=1, max_output_tokens=0)
+
+    def test_nobody_attending_pauses_until_somebody_does(self):
+        self.dime()
+        s = self.session("1s unattended", "$1")
+        time.sleep(1.05)
+        with self.assertRaises(bursar.Paused):
+            s.step("dime", input=1, max_output_tokens=0)
+        s.attend("ada")
+        self.assertTrue(s.reserve("dime", input_tokens=1))
 
     def test_observing_stops_nobody(self):
         self.dime()

@@ -3,7 +3,6 @@
 import types
 import unittest
 
-import bursar
 from bursar import AmbiguousUsage, InvalidArgumentError, Usage, estimate_tokens, usage_of
 
 

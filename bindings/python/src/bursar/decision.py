@@ -53,7 +53,7 @@ class Decision(_Grant):
     def __repr__(self) -> str:
         said = f"<Decision {self.verdict.name.lower()}: "
         if self:
-            return f"{said}{self.model or 'no model'}, {self.max_output_tokens} output tokens>"
+            return f"{said}reservation {self.reservation}, {self.max_output_tokens} output tokens>"
         return f"{said}{self.reason.name.lower()}>"
 
     @property

@@ -99,11 +99,8 @@ class Refused(BursarError):
     decision: Decision
 
     def __init__(self, decision: Decision) -> None:
-        super().__init__(decision)
+        super().__init__(decision.explain())  # now: it is printed when the runtime is closed
         self.decision = decision
-
-    def __str__(self) -> str:
-        return self.decision.explain()
 
 
 class Throttled(Refused):

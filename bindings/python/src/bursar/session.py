@@ -50,7 +50,7 @@ class Session(Steps):
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Session {self.id} {self.path}>"
+        return f"<Session {self.id}>"
 
     # ---- Steps ----
 

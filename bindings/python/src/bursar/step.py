@@ -32,7 +32,7 @@ class Step:
         self._open = True
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.decision.reservation} {self.decision!r}>"
+        return f"<{type(self).__name__} {self.reservation}>"
 
     @property
     def reservation(self) -> int:

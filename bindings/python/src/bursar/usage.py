@@ -206,7 +206,7 @@ def _tokens(value: Any, provider: Optional[str]) -> Optional[Usage]:
     told = ("input_tokens_details", "input_token_details", "cache_read_tokens",
             "cache_write_tokens", "cache_write_input_tokens")  # fmt: skip
     if read or write:
-        if provider == "anthropic" or _has(value, "cache_creation"):
+        if _has(value, "cache_creation"):
             total += read + write
         elif not _has(value, *told) and not _inside(value, provider, total):
             total += read + write
