@@ -54,6 +54,31 @@ build/lib/bursar.pc: tools/bursar.pc.in
 	@mkdir -p build/lib
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
 
+# Everything, in the order in which it fails soonest.
+test: test-swift test-c test-oracles test-python test-go test-readme
+	@echo "make test: everything passed"
+
+# The core, in full mode.
+test-swift: | build/.bootstrap
+	$(SWIFT) test --scratch-path build/full
+
+# Windows beside zoneinfo, prices beside decimal: small here, whole with `make oracles`.
+WINDOW_DUMP := build/full/$(TRIPLE)/debug/window-dump
+PRICE_EVAL  := build/full/$(TRIPLE)/debug/price-eval
+test-oracles: test-swift
+	QUICK=1 WINDOW_DUMP=$(WINDOW_DUMP) Tests/windows/run.sh
+	QUICK=1 Tests/prices/oracle.py $(PRICE_EVAL)
+oracles: | build/.bootstrap
+	$(SWIFT) build -c release --product window-dump --scratch-path build/tools
+	$(SWIFT) build -c release --product price-eval --scratch-path build/tools
+	WINDOW_DUMP=build/tools/$(TRIPLE)/release/window-dump Tests/windows/run.sh
+	Tests/prices/oracle.py build/tools/$(TRIPLE)/release/price-eval
+
+# The oldest and the newest Python that are here; wrap() with the real SDK on the newest.
+test-python: lib
+	BURSAR_LIBRARY=$(CURDIR)/$(LIB) bindings/python/tests/run.sh $$(tools/pythons.sh)
+	BURSAR_LIBRARY=$(CURDIR)/$(LIB) OPENAI_TESTS=1 bindings/python/tests/run.sh $$(tools/pythons.sh | tail -1)
+
 # The C tests against both builds, and the example on its own loop.
 test-c: lib full
 	Tests/c/run.sh $(LIB)
@@ -75,6 +100,17 @@ install: lib
 	ln -sf libbursar.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libbursar.so.0
 	ln -sf libbursar.so.0 $(DESTDIR)$(PREFIX)/lib/libbursar.so
 	install -m 644 build/lib/bursar.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+
+# Beside bare atomics and empty calls, in one run.
+BENCH := build/bursar-bench
+bench: lib $(BENCH)
+	@echo "$$(uname -m), $$(nproc) cores, $$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $$(gcc --version | head -1)"
+	@ls -l $(LIB) | awk '{ print "libbursar.so: " $$5 " bytes stripped" }'
+	LD_LIBRARY_PATH=build/lib $(BENCH)
+	BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONPATH=bindings/python/src python3 bindings/python/bench.py
+	$(GO) go test -run '^$$' -bench . -benchtime 200000x .
+$(BENCH): Sources/bursar-bench/bench.c include/bursar.h $(LIB)
+	$(CC) -O2 -Wall -Wextra -Iinclude $< -o $@ $(LIB) -pthread
 
 clean:
 	rm -rf build
