@@ -156,6 +156,9 @@ extension Runtime {
         for offset in [40, 44, 48, 52, 56, 60, 64, 68, 72, 76, 80, 84, 88, 92] {
             Half(core.engine.pointee.nodes + Int(i) * Node.size + offset).value = 0
         }
+        node.steps.value = 0
+        node.input.value = 0
+        node.output.value = 0
         node.firstLimit.value = 0
         let cell = core.cell(Int(c))
         clear(cell, meter: MeterIndex.cost, born: 0)
