@@ -67,12 +67,12 @@ WINDOW_DUMP := build/full/$(TRIPLE)/debug/window-dump
 PRICE_EVAL  := build/full/$(TRIPLE)/debug/price-eval
 test-oracles: test-swift
 	QUICK=1 WINDOW_DUMP=$(WINDOW_DUMP) Tests/windows/run.sh
-	QUICK=1 Tests/prices/oracle.py $(PRICE_EVAL)
+	QUICK=1 python3 Tests/prices/oracle.py $(PRICE_EVAL)
 oracles: | build/.bootstrap
 	$(SWIFT) build -c release --product window-dump --scratch-path build/tools
 	$(SWIFT) build -c release --product price-eval --scratch-path build/tools
 	WINDOW_DUMP=build/tools/$(TRIPLE)/release/window-dump Tests/windows/run.sh
-	Tests/prices/oracle.py build/tools/$(TRIPLE)/release/price-eval
+	python3 Tests/prices/oracle.py build/tools/$(TRIPLE)/release/price-eval
 
 # The oldest and the newest Python that are here; wrap() with the real SDK on the newest.
 test-python: lib
