@@ -106,6 +106,9 @@ BENCH := build/bursar-bench
 bench: lib $(BENCH)
 	@echo "$$(uname -m), $$(nproc) cores, $$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $$(gcc --version | head -1)"
 	@ls -l $(LIB) | awk '{ print "libbursar.so: " $$5 " bytes stripped" }'
+	$(CC) -O2 -Wall -Wextra -Iinclude Sources/bursar-bench/load.c -o build/bursar-load -ldl
+	@for i in $$(seq 30); do build/bursar-load $(LIB); done | sort -n -k1 | \
+		awk 'NR == 1 { print "load: " $$1 / 1000 " ms, first open: " $$2 / 1000 " ms (best of 30 processes)" }'
 	LD_LIBRARY_PATH=build/lib $(BENCH)
 	BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONPATH=bindings/python/src python3 bindings/python/bench.py
 	$(GO) go test -run '^$$' -bench . -benchtime 200000x .
