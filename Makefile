@@ -13,11 +13,14 @@ EMBEDDED  := build/embedded/$(TRIPLE)/release/libbursar.so
 FULL      := build/static/$(TRIPLE)/release/libbursar.so
 LIB       := build/lib/libbursar.so
 FULL_LIB  := build/lib-full/libbursar.so
+# SwiftPM hands the trait's Embedded feature to the linking compiler in full mode too, which
+# then leaves out the object that registers type metadata: name it.
+SWIFTRT   = $(shell dirname $$(dirname $$(readlink -f $$(command -v $(SWIFT)))))/lib/swift_static/linux/$(shell uname -m)/swiftrt.o
 SOURCES   := $(shell find Sources/BursarCore Sources/BursarABI Sources/CPlatform Sources/CPrices Sources/CLibuv include -type f) Package.swift Makefile tools/exports.map
 LINK      := -Xswiftc -use-ld=lld -Xlinker --icf=all -Xlinker --version-script=$(CURDIR)/tools/exports.map -Xlinker -soname=libbursar.so.0 \
-             -Xlinker --gc-sections -Xlinker -s -Xlinker -z -Xlinker now -Xlinker -lm
+             -Xlinker --gc-sections -Xlinker -s -Xlinker -z -Xlinker now -Xlinker -z -Xlinker pack-relative-relocs -Xlinker -lm
 
-.PHONY: all bootstrap lib full test demo bench install clean
+.PHONY: all bootstrap lib full test test-c test-go demo bench install clean
 
 all: lib
 
@@ -41,7 +44,8 @@ $(LIB): $(SOURCES) | build/.bootstrap
 # The same sources in full mode, self-contained.
 full: $(FULL_LIB)
 $(FULL_LIB): $(SOURCES) | build/.bootstrap
-	$(SWIFT) build -c release --product bursar --scratch-path build/static -Xswiftc -static-stdlib $(LINK)
+	$(SWIFT) build -c release --product bursar --scratch-path build/static -Xswiftc -static-stdlib $(LINK) \
+		-Xlinker $(SWIFTRT)
 	@mkdir -p build/lib-full
 	cp $(FULL) $(FULL_LIB)
 	ln -sf libbursar.so build/lib-full/libbursar.so.0
@@ -50,6 +54,45 @@ build/lib/bursar.pc: tools/bursar.pc.in
 	@mkdir -p build/lib
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
 
+# Everything, in the order in which it fails soonest.
+test: test-swift test-c test-oracles test-python test-go test-readme
+	@echo "make test: everything passed"
+
+# The core, in full mode.
+test-swift: | build/.bootstrap
+	$(SWIFT) test --scratch-path build/full
+
+# Windows beside zoneinfo, prices beside decimal: small here, whole with `make oracles`.
+WINDOW_DUMP := build/full/$(TRIPLE)/debug/window-dump
+PRICE_EVAL  := build/full/$(TRIPLE)/debug/price-eval
+test-oracles: test-swift
+	QUICK=1 WINDOW_DUMP=$(WINDOW_DUMP) Tests/windows/run.sh
+	QUICK=1 python3 Tests/prices/oracle.py $(PRICE_EVAL)
+oracles: | build/.bootstrap
+	$(SWIFT) build -c release --product window-dump --scratch-path build/tools
+	$(SWIFT) build -c release --product price-eval --scratch-path build/tools
+	WINDOW_DUMP=build/tools/$(TRIPLE)/release/window-dump Tests/windows/run.sh
+	python3 Tests/prices/oracle.py build/tools/$(TRIPLE)/release/price-eval
+
+# The oldest and the newest Python that are here; wrap() with the real SDK on the newest.
+test-python: lib
+	BURSAR_LIBRARY=$(CURDIR)/$(LIB) bindings/python/tests/run.sh $$(tools/pythons.sh)
+	BURSAR_LIBRARY=$(CURDIR)/$(LIB) OPENAI_TESTS=1 bindings/python/tests/run.sh $$(tools/pythons.sh | tail -1)
+
+# The C tests against both builds, and the example on its own loop.
+test-c: lib full
+	Tests/c/run.sh $(LIB)
+	Tests/c/run.sh --full $(FULL_LIB)
+	$(CC) -O1 -Wall -Wextra -Werror -Iinclude examples/agents.c -o build/agents $(LIB) $$(pkg-config --cflags --libs libuv)
+	LD_LIBRARY_PATH=build/lib build/agents
+
+# -count=1: results depend on the library, which Go does not see change.
+GO = cd bindings/go && export PATH="$$(../../tools/go.sh):$$PATH" && \
+	export CGO_LDFLAGS="-L$(CURDIR)/build/lib -Wl,-rpath,$(CURDIR)/build/lib" &&
+test-go: lib
+	$(GO) go vet . && CGO_ENABLED=0 go vet . && test -z "$$(gofmt -l .)"
+	$(GO) go test -count=1 . && go test -count=1 -race .
+
 install: lib
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install -m 644 include/bursar.h $(DESTDIR)$(PREFIX)/include/
@@ -57,6 +100,17 @@ install: lib
 	ln -sf libbursar.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libbursar.so.0
 	ln -sf libbursar.so.0 $(DESTDIR)$(PREFIX)/lib/libbursar.so
 	install -m 644 build/lib/bursar.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+
+# Beside bare atomics and empty calls, in one run.
+BENCH := build/bursar-bench
+bench: lib $(BENCH)
+	@echo "$$(uname -m), $$(nproc) cores, $$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $$(gcc --version | head -1)"
+	@ls -l $(LIB) | awk '{ print "libbursar.so: " $$5 " bytes stripped" }'
+	LD_LIBRARY_PATH=build/lib $(BENCH)
+	BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONPATH=bindings/python/src python3 bindings/python/bench.py
+	$(GO) go test -run '^$$' -bench . -benchtime 200000x .
+$(BENCH): Sources/bursar-bench/bench.c include/bursar.h $(LIB)
+	$(CC) -O2 -Wall -Wextra -Iinclude $< -o $@ $(LIB) -pthread
 
 clean:
 	rm -rf build
@@ -74,3 +128,18 @@ tsan:
 
 asan:
 	ASAN_OPTIONS=detect_leaks=1 $(SWIFT) test --sanitize=address --scratch-path build/asan
+
+# ---- The main job: sixty agents, written with OpenAI's SDK, under budgets. ----
+DEMO_ENV := build/demo-venv
+
+demo: lib $(DEMO_ENV)/.ready
+	BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONPATH=bindings/python/src $(DEMO_ENV)/bin/python demo/agents.py $(DEMO)
+
+$(DEMO_ENV)/.ready: demo/requirements.txt | build/.bootstrap
+	python3 -m venv $(DEMO_ENV)
+	$(DEMO_ENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# README.md's samples, as they stand there.
+test-readme: lib $(DEMO_ENV)/.ready
+	$(DEMO_ENV)/bin/python tools/readme-samples.py $(LIB)

@@ -63,6 +63,23 @@ private func giveOther<T>(
     return BURSAR_OK
 }
 
+// The header says which pointers are never NULL, and Swift believes it; C does
+// not check it. So every function looks first.
+
+@inline(__always)
+func isNull(_ p: OpaquePointer) -> Bool { UInt(bitPattern: p) == 0 }
+
+@inline(__always)
+func isNull<T>(_ p: UnsafePointer<T>) -> Bool { UInt(bitPattern: p) == 0 }
+
+@inline(__always)
+func isNull<T>(_ p: UnsafeMutablePointer<T>) -> Bool { UInt(bitPattern: p) == 0 }
+
+@inline(never)
+func nullArgument(_ out: UnsafeMutablePointer<bursar_error_t>? = nil) -> bursar_status_t {
+    fill(out, with: Failure(.invalid, "a runtime, text or out parameter that is needed is NULL"))
+}
+
 /// The first field of every struct.
 @inline(__always)
 func sizeField<T>(_ p: UnsafePointer<T>) -> UInt32 {

@@ -9,6 +9,7 @@ public func bursar_limits_parse(
     _ out_text: UnsafeMutablePointer<CChar>?, _ capacity: Int,
     _ out_len: UnsafeMutablePointer<Int>, _ out_error: UnsafeMutablePointer<bursar_error_t>?
 ) -> bursar_status_t {
+    if isNull(out_len) { return nullArgument(out_error) }
     var canonical: [UInt8] = []
     let status = answer(out_error) { () throws(Failure) in
         if flags & ~BURSAR_LIMITS_SESSION != 0 { throw Failure(.invalid, "unknown flags") }
@@ -28,7 +29,8 @@ public func bursar_budget_declare(
     _ out_budget: UnsafeMutablePointer<bursar_id_t>?,
     _ out_error: UnsafeMutablePointer<bursar_error_t>?
 ) -> bursar_status_t {
-    answer(out_error) { () throws(Failure) in
+    if isNull(runtime) || isNull(path) { return nullArgument(out_error) }
+    return answer(out_error) { () throws(Failure) in
         let runtime = try open(runtime)
         var o = BudgetOptions()
         if let options {
@@ -55,6 +57,7 @@ public func bursar_budget_find(
     _ runtime: OpaquePointer, _ path: UnsafePointer<CChar>, _ path_len: Int,
     _ out_budget: UnsafeMutablePointer<bursar_id_t>
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(path) || isNull(out_budget) { return nullArgument() }
     out_budget.pointee = 0
     return answer { () throws(Failure) in
         out_budget.pointee = try open(runtime).budgetFind(try bytes(path, path_len))
@@ -66,7 +69,8 @@ public func bursar_budget_remove(
     _ runtime: OpaquePointer, _ budget: bursar_id_t,
     _ out_error: UnsafeMutablePointer<bursar_error_t>?
 ) -> bursar_status_t {
-    answer(out_error) { () throws(Failure) in try open(runtime).budgetRemove(budget) }
+    if isNull(runtime) { return nullArgument(out_error) }
+    return answer(out_error) { () throws(Failure) in try open(runtime).budgetRemove(budget) }
 }
 
 @c @implementation
@@ -74,7 +78,8 @@ public func bursar_limits_set(
     _ runtime: OpaquePointer, _ id: bursar_id_t, _ text: UnsafePointer<CChar>, _ text_len: Int,
     _ out_error: UnsafeMutablePointer<bursar_error_t>?
 ) -> bursar_status_t {
-    answer(out_error) { () throws(Failure) in
+    if isNull(runtime) || isNull(text) { return nullArgument(out_error) }
+    return answer(out_error) { () throws(Failure) in
         try open(runtime).limitsSet(id, try bytes(text, text_len))
     }
 }
@@ -85,7 +90,8 @@ public func bursar_top_up(
     _ amount_len: Int, _ for_ns: Int64, _ reason: UnsafePointer<CChar>?, _ reason_len: Int,
     _ out_error: UnsafeMutablePointer<bursar_error_t>?
 ) -> bursar_status_t {
-    answer(out_error) { () throws(Failure) in
+    if isNull(runtime) || isNull(amount) { return nullArgument(out_error) }
+    return answer(out_error) { () throws(Failure) in
         try open(runtime).topUp(
             id, try bytes(amount, amount_len), for: for_ns, reason: try bytes(reason, reason_len))
     }
@@ -95,7 +101,8 @@ public func bursar_top_up(
 public func bursar_observe(
     _ runtime: OpaquePointer, _ id: bursar_id_t, _ on: Int32
 ) -> bursar_status_t {
-    answer { () throws(Failure) in try open(runtime).observe(id, on != 0) }
+    if isNull(runtime) { return nullArgument() }
+    return answer { () throws(Failure) in try open(runtime).observe(id, on != 0) }
 }
 
 @c @implementation
@@ -104,7 +111,8 @@ public func bursar_meter_define(
     _ out_meter: UnsafeMutablePointer<bursar_meter_t>,
     _ out_error: UnsafeMutablePointer<bursar_error_t>?
 ) -> bursar_status_t {
-    answer(out_error) { () throws(Failure) in
+    if isNull(runtime) || isNull(name) || isNull(out_meter) { return nullArgument(out_error) }
+    return answer(out_error) { () throws(Failure) in
         out_meter.pointee = try open(runtime).meterDefine(try bytes(name, name_len))
     }
 }

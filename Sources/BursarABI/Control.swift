@@ -16,26 +16,30 @@ private func control(
 public func bursar_kill(
     _ runtime: OpaquePointer, _ id: bursar_id_t, _ reason: UnsafePointer<CChar>?, _ reason_len: Int
 ) -> bursar_status_t {
-    control(.kill, runtime, id, reason, reason_len)
+    if isNull(runtime) { return nullArgument() }
+    return control(.kill, runtime, id, reason, reason_len)
 }
 
 @c @implementation
 public func bursar_revive(
     _ runtime: OpaquePointer, _ id: bursar_id_t, _ reason: UnsafePointer<CChar>?, _ reason_len: Int
 ) -> bursar_status_t {
-    control(.revive, runtime, id, reason, reason_len)
+    if isNull(runtime) { return nullArgument() }
+    return control(.revive, runtime, id, reason, reason_len)
 }
 
 @c @implementation
 public func bursar_pause(
     _ runtime: OpaquePointer, _ id: bursar_id_t, _ reason: UnsafePointer<CChar>?, _ reason_len: Int
 ) -> bursar_status_t {
-    control(.pause, runtime, id, reason, reason_len)
+    if isNull(runtime) { return nullArgument() }
+    return control(.pause, runtime, id, reason, reason_len)
 }
 
 @c @implementation
 public func bursar_resume(
     _ runtime: OpaquePointer, _ id: bursar_id_t, _ reason: UnsafePointer<CChar>?, _ reason_len: Int
 ) -> bursar_status_t {
-    control(.resume, runtime, id, reason, reason_len)
+    if isNull(runtime) { return nullArgument() }
+    return control(.resume, runtime, id, reason, reason_len)
 }

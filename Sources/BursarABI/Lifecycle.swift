@@ -48,6 +48,7 @@ public func bursar_open(
     _ out_runtime: UnsafeMutablePointer<OpaquePointer?>,
     _ out_error: UnsafeMutablePointer<bursar_error_t>?
 ) -> bursar_status_t {
+    if isNull(out_runtime) { return nullArgument(out_error) }
     out_runtime.pointee = nil
     return answer(out_error) { () throws(Failure) in
         var o = OpenOptions()

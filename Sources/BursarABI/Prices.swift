@@ -8,6 +8,7 @@ public func bursar_model_find(
     _ runtime: OpaquePointer, _ name: UnsafePointer<CChar>, _ name_len: Int,
     _ out_model: UnsafeMutablePointer<bursar_model_t>
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(name) || isNull(out_model) { return nullArgument() }
     out_model.pointee = 0
     return answer { () throws(Failure) in
         out_model.pointee = try open(runtime).modelFind(buffer(name, name_len))
@@ -19,6 +20,7 @@ public func bursar_model_name(
     _ runtime: OpaquePointer, _ model: bursar_model_t, _ out_text: UnsafeMutablePointer<CChar>?,
     _ capacity: Int, _ out_len: UnsafeMutablePointer<Int>
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(out_len) { return nullArgument() }
     var text: [UInt8] = []
     let status = answer { () throws(Failure) in
         guard let name = try open(runtime).modelName(model) else {
@@ -34,7 +36,8 @@ public func bursar_price_set(
     _ runtime: OpaquePointer, _ name: UnsafePointer<CChar>, _ name_len: Int,
     _ rates: UnsafePointer<bursar_rates_t>, _ out_error: UnsafeMutablePointer<bursar_error_t>?
 ) -> bursar_status_t {
-    answer(out_error) { () throws(Failure) in
+    if isNull(runtime) || isNull(name) || isNull(rates) { return nullArgument(out_error) }
+    return answer(out_error) { () throws(Failure) in
         let runtime = try open(runtime)
         guard let c = take(rates, rates.pointee.size) else { throw sizeFailure }
         var r = Rates()
@@ -54,6 +57,7 @@ public func bursar_price_get(
     _ runtime: OpaquePointer, _ model: bursar_model_t,
     _ out_rates: UnsafeMutablePointer<bursar_rates_t>
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(out_rates) { return nullArgument() }
     var rates = Rates()
     let status = answer { () throws(Failure) in
         guard let found = try open(runtime).priceGet(model) else {
@@ -76,6 +80,7 @@ public func bursar_price_quote(
     _ runtime: OpaquePointer, _ model: bursar_model_t, _ variant: Int32,
     _ usage_: UnsafePointer<bursar_usage_t>, _ out_nanos: UnsafeMutablePointer<Int64>
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(usage_) || isNull(out_nanos) { return nullArgument() }
     guard let u = take(usage_, usage_.pointee.size) else { return BURSAR_E_SIZE }
     return answer { () throws(Failure) in
         out_nanos.pointee = try open(runtime).priceQuote(model, variant, usage(u))
@@ -89,6 +94,7 @@ public func bursar_prices_load(
     _ out_len: UnsafeMutablePointer<Int>?, _ out_models: UnsafeMutablePointer<Int32>?,
     _ out_error: UnsafeMutablePointer<bursar_error_t>?
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(json) { return nullArgument(out_error) }
     var text: [UInt8] = []
     let status = answer(out_error) { () throws(Failure) in
         let loaded = try open(runtime).pricesLoad(buffer(json, json_len))
@@ -109,6 +115,7 @@ public func bursar_tool_find(
     _ out_tool: UnsafeMutablePointer<bursar_tool_t>,
     _ out_error: UnsafeMutablePointer<bursar_error_t>?
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(name) || isNull(out_tool) { return nullArgument(out_error) }
     out_tool.pointee = 0
     return answer(out_error) { () throws(Failure) in
         out_tool.pointee = try open(runtime).toolFind(try bytes(name, name_len))
@@ -119,7 +126,8 @@ public func bursar_tool_find(
 public func bursar_tool_price_set(
     _ runtime: OpaquePointer, _ tool: bursar_tool_t, _ nanos: Int64
 ) -> bursar_status_t {
-    answer { () throws(Failure) in try open(runtime).toolPriceSet(tool, nanos: nanos) }
+    if isNull(runtime) { return nullArgument() }
+    return answer { () throws(Failure) in try open(runtime).toolPriceSet(tool, nanos: nanos) }
 }
 
 private func parse(
@@ -142,7 +150,8 @@ public func bursar_money_parse(
     _ text: UnsafePointer<CChar>, _ text_len: Int, _ out_nanos: UnsafeMutablePointer<Int64>,
     _ out_error: UnsafeMutablePointer<bursar_error_t>?
 ) -> bursar_status_t {
-    parse(out_nanos, out_error) { () throws(LimitError) in
+    if isNull(text) || isNull(out_nanos) { return nullArgument(out_error) }
+    return parse(out_nanos, out_error) { () throws(LimitError) in
         try MoneyText.parse(buffer(text, text_len))
     }
 }
@@ -152,7 +161,8 @@ public func bursar_rate_parse(
     _ text: UnsafePointer<CChar>, _ text_len: Int, _ out_picos: UnsafeMutablePointer<Int64>,
     _ out_error: UnsafeMutablePointer<bursar_error_t>?
 ) -> bursar_status_t {
-    parse(out_picos, out_error) { () throws(LimitError) in
+    if isNull(text) || isNull(out_picos) { return nullArgument(out_error) }
+    return parse(out_picos, out_error) { () throws(LimitError) in
         try MoneyText.parseRate(buffer(text, text_len))
     }
 }
@@ -162,5 +172,6 @@ public func bursar_money_format(
     _ nanos: Int64, _ out_text: UnsafeMutablePointer<CChar>?, _ capacity: Int,
     _ out_len: UnsafeMutablePointer<Int>
 ) -> bursar_status_t {
-    write(MoneyText.format(nanos), out_text, capacity, out_len)
+    if isNull(out_len) { return nullArgument() }
+    return write(MoneyText.format(nanos), out_text, capacity, out_len)
 }

@@ -17,6 +17,7 @@ private func put<T>(_ text: [UInt8], into field: inout T) -> UInt32 {
 public func bursar_read(
     _ runtime: OpaquePointer, _ id: bursar_id_t, _ out_view: UnsafeMutablePointer<bursar_view_t>
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(out_view) { return nullArgument() }
     var view = View()
     let status = answer { () throws(Failure) in view = try open(runtime).read(id) }
     if status != BURSAR_OK { return status }
@@ -37,6 +38,7 @@ public func bursar_meter_read(
     _ runtime: OpaquePointer, _ id: bursar_id_t, _ meter: bursar_meter_t,
     _ out_view: UnsafeMutablePointer<bursar_meter_view_t>
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(out_view) { return nullArgument() }
     var view = MeterView()
     let status = answer { () throws(Failure) in view = try open(runtime).meterRead(id, meter) }
     if status != BURSAR_OK { return status }
@@ -51,6 +53,7 @@ public func bursar_limit_read(
     _ runtime: OpaquePointer, _ id: bursar_id_t, _ position: UInt32,
     _ out_view: UnsafeMutablePointer<bursar_limit_view_t>
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(out_view) { return nullArgument() }
     var view = LimitView()
     let status = answer { () throws(Failure) in view = try open(runtime).limitRead(id, position) }
     if status != BURSAR_OK { return status }
@@ -74,6 +77,7 @@ public func bursar_text_read(
     _ out_text: UnsafeMutablePointer<CChar>?, _ capacity: Int,
     _ out_len: UnsafeMutablePointer<Int>
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(out_len) { return nullArgument() }
     var text: [UInt8] = []
     let status = answer { () throws(Failure) in
         guard let kind = TextKind(rawValue: which) else {
@@ -89,6 +93,7 @@ public func bursar_children(
     _ runtime: OpaquePointer, _ id: bursar_id_t, _ out_ids: UnsafeMutablePointer<bursar_id_t>?,
     _ capacity: Int, _ out_count: UnsafeMutablePointer<Int>
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(out_count) { return nullArgument() }
     out_count.pointee = 0
     return answer { () throws(Failure) in
         var k = 0
@@ -104,6 +109,7 @@ public func bursar_spend_read(
     _ runtime: OpaquePointer, _ position: UInt32,
     _ out_row: UnsafeMutablePointer<bursar_spend_t>
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(out_row) { return nullArgument() }
     var row = SpendRow()
     let status = answer { () throws(Failure) in
         guard let found = try open(runtime).spendRead(Int(position)) else {
@@ -155,7 +161,8 @@ public func bursar_events_callback(
     _ runtime: OpaquePointer, _ callback: bursar_event_fn?,
     _ user_data: UnsafeMutableRawPointer?
 ) -> bursar_status_t {
-    answer { () throws(Failure) in
+    if isNull(runtime) { return nullArgument() }
+    return answer { () throws(Failure) in
         let runtime = try open(runtime)
         guard let callback else { return runtime.setCallback(nil) }
         runtime.setCallback { e in
@@ -169,7 +176,8 @@ public func bursar_events_callback(
 public func bursar_events_fd(
     _ runtime: OpaquePointer, _ out_fd: UnsafeMutablePointer<Int32>
 ) -> bursar_status_t {
-    answer { () throws(Failure) in out_fd.pointee = try open(runtime).eventsDescriptor() }
+    if isNull(runtime) || isNull(out_fd) { return nullArgument() }
+    return answer { () throws(Failure) in out_fd.pointee = try open(runtime).eventsDescriptor() }
 }
 
 @c @implementation
@@ -177,6 +185,7 @@ public func bursar_events_poll(
     _ runtime: OpaquePointer, _ out_events: UnsafeMutablePointer<bursar_event_t>?,
     _ capacity: Int, _ out_count: UnsafeMutablePointer<Int>
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(out_count) { return nullArgument() }
     out_count.pointee = 0
     return answer { () throws(Failure) in
         let runtime = try open(runtime)
@@ -202,6 +211,7 @@ public func bursar_events_poll(
 public func bursar_health(
     _ runtime: OpaquePointer, _ out_health: UnsafeMutablePointer<bursar_health_t>
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(out_health) { return nullArgument() }
     var h = Health()
     let status = answer { () throws(Failure) in h = try open(runtime).health() }
     if status != BURSAR_OK { return status }
@@ -222,7 +232,8 @@ public func bursar_health(
 public func bursar_verify(
     _ runtime: OpaquePointer, _ out_error: UnsafeMutablePointer<bursar_error_t>?
 ) -> bursar_status_t {
-    answer(out_error) { () throws(Failure) in
+    if isNull(runtime) { return nullArgument(out_error) }
+    return answer(out_error) { () throws(Failure) in
         if let failure = try open(runtime).verify() { throw failure }
     }
 }

@@ -9,6 +9,7 @@ public func bursar_session_open(
     _ out_session: UnsafeMutablePointer<bursar_id_t>,
     _ out_error: UnsafeMutablePointer<bursar_error_t>?
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(options) || isNull(out_session) { return nullArgument(out_error) }
     out_session.pointee = 0
     return answer(out_error) { () throws(Failure) in
         let runtime = try open(runtime)
@@ -41,14 +42,16 @@ public func bursar_session_open(
 public func bursar_session_close(
     _ runtime: OpaquePointer, _ session: bursar_id_t
 ) -> bursar_status_t {
-    answer { () throws(Failure) in try open(runtime).sessionClose(session) }
+    if isNull(runtime) { return nullArgument() }
+    return answer { () throws(Failure) in try open(runtime).sessionClose(session) }
 }
 
 @c @implementation
 public func bursar_attend(
     _ runtime: OpaquePointer, _ id: bursar_id_t, _ who: UnsafePointer<CChar>?, _ who_len: Int
 ) -> bursar_status_t {
-    answer { () throws(Failure) in
+    if isNull(runtime) { return nullArgument() }
+    return answer { () throws(Failure) in
         try open(runtime).attend(id, who: try bytes(who, who_len))
     }
 }

@@ -3,133 +3,113 @@
 internal import BursarCore
 public import CBursar
 
+/// The caller's struct as the core's twin of it: the same fields in the same
+/// places (a test compares them), so nothing is copied.
 @inline(__always)
-private func request(_ r: bursar_request_t) -> Request {
-    var q = Request()
-    q.flags = r.flags
-    q.model = r.model
-    q.tool = r.tool
-    q.input = r.input_tokens
-    q.inputUpper = r.input_tokens_upper
-    q.maxOutput = r.max_output_tokens
-    q.minOutput = r.min_output_tokens
-    q.extraNanos = r.extra_nanos
-    q.units = r.units
-    q.meter = r.meter
-    q.choices = r.choices
-    q.variant = r.variant
-    q.complexity = r.complexity
-    q.attempt = r.attempt
-    q.parent = r.parent
-    q.timeToLive = r.ttl_ns
-    return q
+private func twin<T, U>(_ p: UnsafePointer<T>, as _: U.Type) -> UnsafePointer<U> {
+    UnsafeRawPointer(p).assumingMemoryBound(to: U.self)
 }
 
 @inline(__always)
-private func decision(_ d: Decision) -> bursar_decision_t {
-    bursar_decision_t(
-        size: UInt32(MemoryLayout<bursar_decision_t>.size), verdict: d.verdict.rawValue,
-        reason: d.reason.rawValue, remedy: d.remedy.rawValue, reservation: d.reservation,
-        max_output_tokens: d.maxOutput, reserved_nanos: d.reservedNanos, model: d.model,
-        flags: d.flags, budget: d.budget, meter: d.meter, end: d.end, limit: d.limit,
-        committed: d.committed, remaining: d.remaining, requested: d.requested,
-        retry_after_ns: d.retryAfter, unused: (0, 0, 0))
+private func twin<T, U>(_ p: UnsafeMutablePointer<T>, as _: U.Type) -> UnsafeMutablePointer<U> {
+    UnsafeMutableRawPointer(p).assumingMemoryBound(to: U.self)
+}
+
+/// Calls `body` with a struct of this version's size, made from an older or newer
+/// one where the caller has that.
+@inline(__always)
+private func with<T, U>(
+    _ p: UnsafePointer<T>, as type: U.Type, _ body: (UnsafePointer<U>) -> Status
+) -> Status {
+    if sizeField(p) == UInt32(MemoryLayout<U>.size) { return body(twin(p, as: type)) }
+    return withOther(p, as: type, body)
+}
+
+@inline(never)
+private func withOther<T, U>(
+    _ p: UnsafePointer<T>, as type: U.Type, _ body: (UnsafePointer<U>) -> Status
+) -> Status {
+    guard let copy = take(p, sizeField(p)) else { return .size }
+    return withUnsafePointer(to: copy) { body(twin($0, as: type)) }
+}
+
+/// The same for a struct that is filled: `body` gets a fresh one of this version.
+@inline(__always)
+private func filling<T, U>(
+    _ p: UnsafeMutablePointer<T>, with fresh: U, _ body: (inout U) -> Status
+) -> Status {
+    let size = sizeField(p)
+    if size == UInt32(MemoryLayout<U>.size) {
+        let out = twin(p, as: U.self)
+        out.pointee = fresh
+        return body(&out.pointee)
+    }
+    return fillingOther(p, with: fresh, body)
+}
+
+@inline(never)
+private func fillingOther<T, U>(
+    _ p: UnsafeMutablePointer<T>, with fresh: U, _ body: (inout U) -> Status
+) -> Status {
+    let size = sizeField(p)
+    if size < 8 || size > 65_536 { return .size }
+    var value = fresh
+    let status = body(&value)
+    _ = give(value, to: twin(p, as: U.self), size)
+    return status
 }
 
 @inline(__always)
 func usage(_ u: bursar_usage_t) -> Usage {
-    var usage = Usage()
-    usage.inputTokens = u.input_tokens
-    usage.cacheReadInputTokens = u.cache_read_input_tokens
-    usage.cacheWriteInputTokens = u.cache_write_input_tokens
-    usage.cacheWrite1hInputTokens = u.cache_write_1h_input_tokens
-    usage.outputTokens = u.output_tokens
-    usage.reasoningOutputTokens = u.reasoning_output_tokens
-    usage.audioInputTokens = u.audio_input_tokens
-    usage.cacheReadAudioInputTokens = u.cache_read_audio_input_tokens
-    usage.audioOutputTokens = u.audio_output_tokens
-    usage.imageInputTokens = u.image_input_tokens
-    usage.imageOutputTokens = u.image_output_tokens
-    usage.extraNanos = u.extra_nanos
-    return usage
+    withUnsafePointer(to: u) { twin($0, as: Report.self).pointee.usage }
 }
 
-/// Two words of a key into one that is not 0, or 0 for none.
-@inline(__always)
-private func mix(_ key: (UInt64, UInt64)) -> UInt64 {
-    if key.0 | key.1 == 0 { return 0 }
-    let mixed = (key.0 ^ (key.1 &* 0x9E37_79B9_7F4A_7C15)) &* 0xBF58_476D_1CE4_E5B9
-    return (mixed ^ (mixed >> 31)) | 1
-}
-
-@inline(__always)
-private func report(_ u: bursar_usage_t) -> Report {
-    var report = Report()
-    report.flags = u.flags
-    report.usage = usage(u)
-    report.costNanos = u.cost_nanos
-    report.units = u.units
-    report.key = mix(u.key)
-    return report
-}
-
-@inline(__always)
-private func receipt(_ r: Receipt) -> bursar_receipt_t {
-    bursar_receipt_t(
-        size: UInt32(MemoryLayout<bursar_receipt_t>.size), flags: r.flags,
-        cost_nanos: r.costNanos, reserved_nanos: r.reservedNanos, overrun_nanos: r.overrunNanos,
-        asked_cost_nanos: r.askedCostNanos, model: r.model, reserved: 0)
-}
-
-@inline(__always)
-private func isSizeGood<T>(_ p: UnsafeMutablePointer<T>) -> Bool {
-    let size = sizeField(p)
-    return size >= 8 && size <= 65_536
-}
-
-@c @implementation
+@c @implementation @_optimize(speed)
 public func bursar_reserve(
     _ runtime: OpaquePointer, _ session: bursar_id_t,
     _ request_: UnsafePointer<bursar_request_t>,
     _ out_decision: UnsafeMutablePointer<bursar_decision_t>
 ) -> bursar_status_t {
-    let size = sizeField(out_decision)
-    guard let r = take(request_, request_.pointee.size), isSizeGood(out_decision) else {
-        return BURSAR_E_SIZE
-    }
-    var d = Decision()
-    let status = core(runtime).reserve(session, request(r), &d)
-    if status != .ok, status != .refused { d = Decision() }
-    _ = give(decision(d), to: out_decision, size)
-    return status.rawValue
+    if isNull(runtime) || isNull(request_) || isNull(out_decision) { return nullArgument() }
+    return with(request_, as: Request.self) { request in
+        filling(out_decision, with: Decision()) { decision in
+            core(runtime).reserve(session, request, &decision)
+        }
+    }.rawValue
 }
 
 @c @implementation
 public func bursar_begin(
     _ runtime: OpaquePointer, _ reservation: bursar_reservation_t
 ) -> bursar_status_t {
-    core(runtime).begin(reservation).rawValue
+    if isNull(runtime) { return nullArgument() }
+    return core(runtime).begin(reservation).rawValue
 }
 
-@c @implementation
+@c @implementation @_optimize(speed)
 public func bursar_settle(
     _ runtime: OpaquePointer, _ reservation: bursar_reservation_t,
     _ usage_: UnsafePointer<bursar_usage_t>,
     _ out_receipt: UnsafeMutablePointer<bursar_receipt_t>?
 ) -> bursar_status_t {
-    guard let u = take(usage_, usage_.pointee.size) else { return BURSAR_E_SIZE }
-    if let out_receipt, !isSizeGood(out_receipt) { return BURSAR_E_SIZE }
-    var r = Receipt()
-    let status = core(runtime).settle(reservation, report(u), &r)
-    if let out_receipt { _ = give(receipt(r), to: out_receipt, sizeField(out_receipt)) }
-    return status.rawValue
+    if isNull(runtime) || isNull(usage_) { return nullArgument() }
+    return with(usage_, as: Report.self) { report in
+        guard let out_receipt else {
+            var receipt = Receipt()
+            return core(runtime).settle(reservation, report, &receipt)
+        }
+        return filling(out_receipt, with: Receipt()) { receipt in
+            core(runtime).settle(reservation, report, &receipt)
+        }
+    }.rawValue
 }
 
 @c @implementation
 public func bursar_release(
     _ runtime: OpaquePointer, _ reservation: bursar_reservation_t
 ) -> bursar_status_t {
-    core(runtime).release(reservation).rawValue
+    if isNull(runtime) { return nullArgument() }
+    return core(runtime).release(reservation).rawValue
 }
 
 @c @implementation
@@ -137,6 +117,7 @@ public func bursar_stream(
     _ runtime: OpaquePointer, _ reservation: bursar_reservation_t, _ output_tokens: Int64,
     _ out_reason: UnsafeMutablePointer<Int32>?
 ) -> bursar_status_t {
+    if isNull(runtime) { return nullArgument() }
     var reason = Reason.none
     let status = core(runtime).stream(reservation, output_tokens, &reason)
     out_reason?.pointee = reason.rawValue
@@ -150,22 +131,23 @@ public func bursar_charge(
     _ out_decision: UnsafeMutablePointer<bursar_decision_t>?,
     _ out_receipt: UnsafeMutablePointer<bursar_receipt_t>?
 ) -> bursar_status_t {
-    guard let given = take(charge_, charge_.pointee.size) else { return BURSAR_E_SIZE }
-    if let out_decision, !isSizeGood(out_decision) { return BURSAR_E_SIZE }
-    if let out_receipt, !isSizeGood(out_receipt) { return BURSAR_E_SIZE }
-    var c = DirectCharge()
-    c.flags = given.flags
-    c.nanos = given.nanos
-    c.tool = given.tool
-    c.meter = given.meter
-    c.units = given.units
-    c.key = mix(given.key)
-    var d = Decision()
-    var r = Receipt()
-    let status = core(runtime).charge(session, c, &d, &r)
-    if let out_decision { _ = give(decision(d), to: out_decision, sizeField(out_decision)) }
-    if let out_receipt { _ = give(receipt(r), to: out_receipt, sizeField(out_receipt)) }
-    return status.rawValue
+    if isNull(runtime) || isNull(charge_) { return nullArgument() }
+    return with(charge_, as: DirectCharge.self) { charge in
+        var d = Decision()
+        var r = Receipt()
+        if let out_decision, !isSizeGood(out_decision) { return .size }
+        if let out_receipt, !isSizeGood(out_receipt) { return .size }
+        let status = core(runtime).charge(session, charge.pointee, &d, &r)
+        if let out_decision { _ = filling(out_decision, with: d) { _ in .ok } }
+        if let out_receipt { _ = filling(out_receipt, with: r) { _ in .ok } }
+        return status
+    }.rawValue
+}
+
+@inline(__always)
+private func isSizeGood<T>(_ p: UnsafeMutablePointer<T>) -> Bool {
+    let size = sizeField(p)
+    return size >= 8 && size <= 65_536
 }
 
 @c @implementation
@@ -177,6 +159,12 @@ public func bursar_settle_and_reserve(
     _ session: bursar_id_t, _ request_: UnsafePointer<bursar_request_t>,
     _ out_decision: UnsafeMutablePointer<bursar_decision_t>
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(usage_)
+        || isNull(request_)
+        || isNull(out_decision)
+    {
+        return nullArgument()
+    }
     guard take(request_, request_.pointee.size) != nil, isSizeGood(out_decision) else {
         out_settled?.pointee = BURSAR_E_SIZE
         return BURSAR_E_SIZE
@@ -184,7 +172,7 @@ public func bursar_settle_and_reserve(
     let settled = bursar_settle(runtime, reservation, usage_, out_receipt)
     out_settled?.pointee = settled
     if settled != BURSAR_OK {
-        _ = give(decision(Decision()), to: out_decision, sizeField(out_decision))
+        _ = filling(out_decision, with: Decision()) { _ in .ok }
         return settled
     }
     return bursar_reserve(runtime, session, request_, out_decision)
@@ -196,27 +184,10 @@ public func bursar_decision_explain(
     _ out_text: UnsafeMutablePointer<CChar>?, _ capacity: Int,
     _ out_len: UnsafeMutablePointer<Int>
 ) -> bursar_status_t {
+    if isNull(runtime) || isNull(decision_) || isNull(out_len) { return nullArgument() }
     guard let c = take(decision_, decision_.pointee.size) else { return BURSAR_E_SIZE }
-    var d = Decision()
-    guard let verdict = Verdict(rawValue: c.verdict), let reason = Reason(rawValue: c.reason),
-        let remedy = Remedy(rawValue: c.remedy)
-    else { return BURSAR_E_INVALID }
-    d.verdict = verdict
-    d.reason = reason
-    d.remedy = remedy
-    d.reservation = c.reservation
-    d.maxOutput = c.max_output_tokens
-    d.reservedNanos = c.reserved_nanos
-    d.model = c.model
-    d.flags = c.flags
-    d.budget = c.budget
-    d.meter = c.meter
-    d.end = c.end
-    d.limit = c.limit
-    d.committed = c.committed
-    d.remaining = c.remaining
-    d.requested = c.requested
-    d.retryAfter = c.retry_after_ns
+    let d = withUnsafePointer(to: c) { twin($0, as: Decision.self).pointee }
+    guard d.isKnown else { return BURSAR_E_INVALID }
     var text: [UInt8] = []
     let status = answer { () throws(Failure) in text = try open(runtime).explain(d) }
     return status == BURSAR_OK ? write(text, out_text, capacity, out_len) : status

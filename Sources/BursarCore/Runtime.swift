@@ -54,6 +54,8 @@ public final class Runtime: @unchecked Sendable {
     let ledger = MemoryLedger()
     var batchWork = BatchWork()
     var batchRecords: [UInt32] = []
+    /// The batch's corrections: record, and by meter what changes.
+    var corrections: [(UInt32, [Int64])] = []
     var folds: Int64 = 0
     var settledSteps: Int64 = 0
     /// Steady ns of the oldest settled record seen and not folded; 0 = none.

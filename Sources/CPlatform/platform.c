@@ -28,7 +28,6 @@ void bursar__lock_free(void *lock) {
     free(lock);
 }
 void bursar__lock(void *lock) { pthread_mutex_lock(lock); }
-int32_t bursar__try_lock(void *lock) { return pthread_mutex_trylock(lock) == 0; }
 void bursar__unlock(void *lock) { pthread_mutex_unlock(lock); }
 
 struct start {

@@ -38,8 +38,11 @@ struct Passage {
 extension Core {
     /// Charges `record` from its session up. On a stop, what was charged has
     /// been taken back.
-    @inline(__always)
-    func charge(_ record: Record, leaf: Int, gen: Int64, now: Int64, final: Bool) -> Passage {
+    @inline(never)
+    func charge(
+        _ amounts: borrowing Amounts, _ record: Record, leaf: Int, gen: Int64, now: Int64,
+        final: Bool
+    ) -> Passage {
         var passage = Passage()
         let epoch = record.epoch.value
         let plain = engine.pointee.policy.plainCharge
@@ -65,7 +68,7 @@ extension Core {
                 let cell = self.cell(c)
                 let kind = cell.kind.value
                 let meter = Int(kind & 31)
-                let amount = record.held(meter)
+                let amount = amounts[meter]
                 if amount > 0, kind >> 5 <= epoch {
                     var ceiling = cell.ceiling.loadAcquiring()
                     if meter == MeterIndex.cost, flags & NodeFlag.holdsBack != 0,
@@ -113,11 +116,11 @@ extension Core {
         }
         passage.flags = above
         if passage.stop.cause != .none {
-            undo(record, leaf: leaf, to: passage.stop)
+            undo(amounts, record, leaf: leaf, to: passage.stop)
         } else if above & NodeFlag.limited == 0,
             engine.pointee.policy.undeclared == .refuse
         {
-            uncharge(record, leaf: leaf)
+            uncharge(amounts, record, leaf: leaf)
             passage.stop = Stop(cause: .undeclared, node: Int32(truncatingIfNeeded: leaf))
         }
         return passage
@@ -130,7 +133,7 @@ extension Core {
 
     /// The compare-and-swap form: the new sum, or -1 when it would pass the ceiling.
     @inline(never)
-    private func chargeNear(_ cell: Cell, _ amount: Int64, _ ceiling: Int64) -> Int64 {
+    func chargeNear(_ cell: Cell, _ amount: Int64, _ ceiling: Int64) -> Int64 {
         var seen = cell.committed.value
         while true {
             let sum = seen &+ amount
@@ -145,7 +148,9 @@ extension Core {
     /// Takes back what a stopped walk had charged: everything below `stop.node`,
     /// and at that node the cells before `stop.cell` (all of them for a rate).
     @inline(never)
-    private func undo(_ record: Record, leaf: Int, to stop: Stop) {
+    private func undo(
+        _ amounts: borrowing Amounts, _ record: Record, leaf: Int, to stop: Stop
+    ) {
         let epoch = record.epoch.value
         var i = leaf
         while true {
@@ -156,7 +161,7 @@ extension Core {
             while c != 0, !(last && c == Int(stop.cell)) {
                 let cell = self.cell(c)
                 let kind = cell.kind.value
-                let amount = record.held(Int(kind & 31))
+                let amount = amounts[Int(kind & 31)]
                 if amount > 0, kind >> 5 <= epoch { cell.committed.subtract(amount) }
                 c = Int(cell.next.value)
             }
@@ -167,7 +172,7 @@ extension Core {
     }
 
     /// Takes back a whole charge, at every level.
-    func uncharge(_ record: Record, leaf: Int) {
+    func uncharge(_ amounts: borrowing Amounts, _ record: Record, leaf: Int) {
         let epoch = record.epoch.value
         var i = leaf
         while true {
@@ -176,7 +181,7 @@ extension Core {
             while c != 0 {
                 let cell = self.cell(c)
                 let kind = cell.kind.value
-                let amount = record.held(Int(kind & 31))
+                let amount = amounts[Int(kind & 31)]
                 if amount > 0, kind >> 5 <= epoch { cell.committed.subtract(amount) }
                 c = Int(cell.next.value)
             }
@@ -187,7 +192,7 @@ extension Core {
     }
 
     /// Charges without asking a ceiling: what has happened already.
-    func chargeForced(_ record: Record, leaf: Int) {
+    func chargeForced(_ amounts: borrowing Amounts, _ record: Record, leaf: Int) {
         let epoch = record.epoch.value
         var i = leaf
         while true {
@@ -196,7 +201,7 @@ extension Core {
             while c != 0 {
                 let cell = self.cell(c)
                 let kind = cell.kind.value
-                let amount = record.held(Int(kind & 31))
+                let amount = amounts[Int(kind & 31)]
                 if amount > 0, kind >> 5 <= epoch {
                     if cell.committed.add(amount) >= cell.watermark.value { attend(to: i) }
                 }
@@ -248,7 +253,7 @@ extension Core {
         while l != 0 {
             let limit = self.limit(l)
             if limit.end == LimitEnd.observe, limit.countsAmounts,
-                let cell = cell(of: limit.meter, at: i), record.held(limit.meter) > 0,
+                let cell = cell(of: limit.meter, at: i), record.held[limit.meter] > 0,
                 cell.committed.value > limit.top
             {
                 attend(to: i)

@@ -38,7 +38,7 @@ extension Runtime {
     ) -> Status {
         keys.lock()
         defer { keys.unlock() }
-        let key = c.key ^ (UInt64(bitPattern: session) &* 0x9E37_79B9_7F4A_7C15)
+        let key = mixed(c.key) ^ (UInt64(bitPattern: session) &* 0x9E37_79B9_7F4A_7C15)
         if let first = charges.find(key), first.session == session {
             receipt.costNanos = first.cost
             receipt.reservedNanos = first.cost

@@ -4,20 +4,6 @@
 // it used. A forced charge has happened already, asks no ceiling, and may take a
 // record of the part kept for that.
 
-/// The header's bursar_charge_t.
-public struct DirectCharge {
-    public var flags: UInt32 = 0
-    public var nanos: Int64 = 0
-    public var tool: Int32 = 0
-    public var meter: Int32 = 0
-    public var units: Int64 = 0
-    public var key: UInt64 = 0
-
-    public init() {}
-
-    public static let force: UInt32 = 1
-}
-
 extension Core {
     /// The header's bursar_charge().
     public func charge(
@@ -35,7 +21,7 @@ extension Core {
         else { return .invalid }
         var cost = c.nanos
         if c.tool != 0, cost == 0 { cost = tool(Int(c.tool)).price.value }
-        if c.key == 0 { return chargeOnce(session, leaf, c, cost, &d, &receipt) }
+        if c.key.0 | c.key.1 == 0 { return chargeOnce(session, leaf, c, cost, &d, &receipt) }
         return runtime.chargeKeyed(session, c, cost, &receipt) { receipt in
             chargeOnce(session, leaf, c, cost, &d, &receipt)
         }
@@ -100,32 +86,34 @@ extension Core {
     ) -> Stop {
         let record = self.record(i)
         let now = engine.pointee.clock.steadyCoarse
+        let calls = c.tool != 0 ? tool(Int(c.tool)).meter.value << 8 : 0
+        let meters = (c.units > 0 ? UInt32(truncatingIfNeeded: c.meter) : 0) | calls
         record.node.value = session
-        record.expiresAt.value = now
-        record.streamed.value = 0
+        record.flags.value = RecordFlag.charge | RecordFlag.direct
+        record.epoch.value = epoch.loadAcquiring()
         record.asked.value = 0
         record.granted.value = 0
-        record.flags.value = RecordFlag.charge
-        record.epoch.value = epoch.loadAcquiring()
         record.price.value = 0
-        for m in 0..<MeterIndex.named { record.amt(m).value = 0 }
-        record.amt(MeterIndex.cost).value = cost
-        record.amt(MeterIndex.toolCalls).value = c.tool != 0 ? 1 : 0
-        record.meter.value =
-            (c.units > 0 ? UInt32(truncatingIfNeeded: c.meter) : 0)
-            | (c.tool != 0 ? tool(Int(c.tool)).meter.value << 8 : 0)
         record.tool.value = UInt32(bitPattern: c.tool)
-        record.units.value = c.units
-        record.original.value = 0
-        var bill = Bill()
+        record.heldCost.value = cost
+        record.heldInput.value = 0
+        record.heldOutput.value = 0
+        record.streamed.value = 0
+        if meters != 0 {
+            record.addMore()
+            record.meterWord.value = meters
+            record.unitsWord.value = c.units
+        }
+        var bill = Bill(record)
         bill.cost = cost
         bill.askedCost = cost
         bill.units = c.units
-        writeUsed(record, bill, key: c.key)
+        writeUsed(record, bill, key: mixed(c.key))
         if isForced {
-            chargeForced(record, leaf: leaf)
+            chargeForced(record.held, record, leaf: leaf)
         } else {
-            let passage = charge(record, leaf: leaf, gen: session >> 32, now: now, final: false)
+            let passage = charge(
+                record.held, record, leaf: leaf, gen: session >> 32, now: now, final: false)
             if passage.stop.cause != .none {
                 free(i, gen: gen)
                 return passage.stop

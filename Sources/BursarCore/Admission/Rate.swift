@@ -30,7 +30,7 @@ extension Core {
     /// What a record counts for a rate, 0 when the rate was born after it.
     func rateAmount(_ limit: LimitSlot, _ record: Record, used: Bool) -> Int64 {
         if limit.born > record.epoch.value { return 0 }
-        return used ? record.spent(limit.meter) : record.held(limit.meter)
+        return used ? record.used[limit.meter] : record.held[limit.meter]
     }
 
     /// 0 and charged; or the nanoseconds to wait; or -1: larger than the burst.

@@ -118,7 +118,7 @@ extension Core {
     {
         let meter = cell.meter
         let wanted = amount(of: meter, plan, t)
-        runtime.foldIfFree()
+        runtime.fold()
         let node = self.node(i)
         let committed = cell.committed.value
         let settled = cell.spent(cell.slot(at: batch.loadAcquiring())).value
@@ -211,9 +211,9 @@ extension Core {
             while l != 0 {
                 let limit = self.limit(l)
                 if limit.countsAmounts, let cell = cell(of: limit.meter, at: i),
-                    record.held(limit.meter) > 0, cell.committed.value > limit.top
+                    record.held[limit.meter] > 0, cell.committed.value > limit.top
                 {
-                    let wanted = record.held(limit.meter)
+                    let wanted = record.held[limit.meter]
                     d.budget = id(of: i)
                     d.meter = Int32(limit.meter)
                     d.end = Int32(limit.end)

@@ -1,7 +1,10 @@
-// What a step asks for and what it is told: plain values, the header's fields.
+// What a step asks for, what it is told, what it used, what it cost: the header's
+// structs, field by field in the same places, so that the hot calls read and write
+// the caller's own memory. A test compares the layouts.
 
-/// A step, as asked. Every amount is checked by `obstacle()` before it is used.
+/// bursar_request_t. Every amount is checked by `isSound` before it is used.
 public struct Request {
+    public var size = UInt32(MemoryLayout<Request>.size)
     public var flags: UInt32 = 0
     public var model: Int32 = 0
     public var tool: Int32 = 0
@@ -16,6 +19,7 @@ public struct Request {
     public var variant: Int32 = 0
     public var complexity: Int32 = 0
     public var attempt: Int32 = 0
+    public var reserved: Int32 = 0
     public var parent: Int64 = 0
     public var timeToLive: Int64 = 0
 
@@ -61,11 +65,12 @@ extension Request {
     }
 }
 
-/// The answer. The header explains every field.
+/// bursar_decision_t.
 public struct Decision {
-    public var verdict = Verdict.allow
-    public var reason = Reason.none
-    public var remedy = Remedy.none
+    public var size = UInt32(MemoryLayout<Decision>.size)
+    var verdictCode: Int32 = 0
+    var reasonCode: Int32 = 0
+    var remedyCode: Int32 = 0
     public var reservation: Int64 = 0
     public var maxOutput: Int64 = 0
     public var reservedNanos: Int64 = 0
@@ -79,8 +84,27 @@ public struct Decision {
     public var remaining: Int64 = 0
     public var requested: Int64 = 0
     public var retryAfter: Int64 = 0
+    var unused: (Int64, Int64, Int64) = (0, 0, 0)
 
     public init() {}
+
+    public var verdict: Verdict {
+        get { Verdict(rawValue: verdictCode) ?? .halt }
+        set { verdictCode = newValue.rawValue }
+    }
+    public var reason: Reason {
+        get { Reason(rawValue: reasonCode) ?? .none }
+        set { reasonCode = newValue.rawValue }
+    }
+    public var remedy: Remedy {
+        get { Remedy(rawValue: remedyCode) ?? .none }
+        set { remedyCode = newValue.rawValue }
+    }
+    /// Whether its codes are ones that this version knows.
+    public var isKnown: Bool {
+        Verdict(rawValue: verdictCode) != nil && Reason(rawValue: reasonCode) != nil
+            && Remedy(rawValue: remedyCode) != nil
+    }
 
     static let transient: UInt32 = 1
     static let clamped: UInt32 = 2
@@ -89,4 +113,71 @@ public struct Decision {
     static let observed: UInt32 = 16
     static let undeclared: UInt32 = 32
     static let downgrading: UInt32 = 64
+}
+
+/// bursar_usage_t: what a step used, as its caller says.
+public struct Report {
+    public var size = UInt32(MemoryLayout<Report>.size)
+    public var flags: UInt32 = 0
+    public var usage = Usage()
+    public var costNanos: Int64 = 0
+    public var units: Int64 = 0
+    public var key: (UInt64, UInt64) = (0, 0)
+
+    public init() {}
+
+    public static let incomplete: UInt32 = 1
+    public static let cost: UInt32 = 2
+    public static let worst: UInt32 = 4
+
+    @inline(__always)
+    var isSound: Bool {
+        usage.isValid
+            && UInt64(bitPattern: usage.inputTokens | usage.outputTokens) < UInt64(Bound.tokens)
+            && UInt64(bitPattern: costNanos | units | usage.extraNanos) < UInt64(Bound.amount)
+            && flags & ~7 == 0
+    }
+}
+
+/// Two words of a key as one that is not 0; 0 = no key.
+@inline(__always)
+func mixed(_ key: (UInt64, UInt64)) -> UInt64 {
+    if key.0 | key.1 == 0 { return 0 }
+    let sum = (key.0 ^ (key.1 &* 0x9E37_79B9_7F4A_7C15)) &* 0xBF58_476D_1CE4_E5B9
+    return (sum ^ (sum >> 31)) | 1
+}
+
+/// bursar_receipt_t.
+public struct Receipt {
+    public var size = UInt32(MemoryLayout<Receipt>.size)
+    public var flags: UInt32 = 0
+    public var costNanos: Int64 = 0
+    public var reservedNanos: Int64 = 0
+    public var overrunNanos: Int64 = 0
+    public var askedCostNanos: Int64 = 0
+    public var model: Int32 = 0
+    var reserved: UInt32 = 0
+
+    public init() {}
+
+    static let overrun: UInt32 = 1
+    static let estimated: UInt32 = 2
+    static let replay: UInt32 = 4
+    static let late: UInt32 = 8
+    static let unpriced: UInt32 = 16
+}
+
+/// bursar_charge_t.
+public struct DirectCharge {
+    public var size = UInt32(MemoryLayout<DirectCharge>.size)
+    public var flags: UInt32 = 0
+    public var nanos: Int64 = 0
+    public var tool: Int32 = 0
+    public var meter: Int32 = 0
+    public var units: Int64 = 0
+    public var key: (UInt64, UInt64) = (0, 0)
+
+    public init() {}
+
+    public static let force: UInt32 = 1
 }

@@ -22,34 +22,56 @@ extension Core {
 
     /// The header's bursar_reserve().
     public func reserve(_ session: Int64, _ q: Request, _ d: inout Decision) -> Status {
+        withUnsafePointer(to: q) { reserve(session, $0, &d) }
+    }
+
+    /// The same, reading the caller's own struct; `d` is fresh.
+    @inline(__always)
+    public func reserve(
+        _ session: Int64, _ request: UnsafePointer<Request>, _ d: inout Decision
+    ) -> Status {
+        withUnsafeTemporaryAllocation(byteCount: Route.bytes, alignment: 16) { room in
+            guard let room = room.baseAddress else { return .memory }
+            return reserve(session, request, room, &d)
+        }
+    }
+
+    @_optimize(speed) @inline(never)
+    private func reserve(
+        _ session: Int64, _ request: UnsafePointer<Request>, _ room: UnsafeMutableRawPointer,
+        _ d: inout Decision
+    ) -> Status {
         if let status = obstacle() { return status }
         guard let leaf = index(of: session) else { return .notFound }
         let node = self.node(leaf)
         let flags = node.flags.value
-        guard q.isSound, flags & NodeFlag.session != 0 else { return .invalid }
+        guard request.pointee.isSound, flags & NodeFlag.session != 0 else { return .invalid }
         let now = engine.pointee.clock.steadyCoarse
         if flags & NodeFlag.laddered != 0 {
-            return reserveOnLadder(session, leaf, q, now, &d)
+            return reserveOnLadder(session, leaf, request.pointee, now, &d)
         }
-        guard let wanted = prepare(q, model: q.model, output: q.maxOutput) else { return .invalid }
-        let stop = attempt(session, leaf, q, wanted, asked: q.model, now, &d)
+        let model = request.pointee.model
+        guard let wanted = prepare(request, model: model, output: request.pointee.maxOutput) else {
+            return .invalid
+        }
+        let stop = attempt(session, leaf, request, wanted, asked: model, now, room, &d)
         if stop.cause == .none {
             if node.row.value != 0 { node.row.value = 0 }
             return .ok
         }
-        return reconsider(Plan(session, leaf, q, asked: q.model), wanted, stop, &d)
+        return reconsider(Plan(session, leaf, request.pointee, asked: model), wanted, stop, &d)
     }
 
     /// Prices the worst case; nil when the amounts overflow.
     @inline(__always)
-    func prepare(_ q: Request, model: Int32, output: Int64) -> Try? {
+    func prepare(_ q: UnsafePointer<Request>, model: Int32, output: Int64) -> Try? {
         var t = Try()
         t.model = model
         t.output = output
         if model != 0 {
             t.set = engine.pointee.prices.currentSet(model: model)
             if t.set == 0 { return prepareUnpriced(q, t) }
-        } else if q.tool == 0, q.input | output != 0 {
+        } else if q.pointee.tool == 0, q.pointee.input | output != 0 {
             return prepareUnpriced(q, t)
         }
         return price(q, t)
@@ -57,11 +79,11 @@ extension Core {
 
     /// Fills in what the step can cost at most.
     @inline(__always)
-    func price(_ q: Request, _ given: Try) -> Try? {
+    func price(_ q: UnsafePointer<Request>, _ given: Try) -> Try? {
         var t = given
         if t.set != 0 {
             guard let rows = engine.pointee.prices.rows(set: t.set),
-                let worst = rows.worstCase(q.estimate)
+                let worst = rows.worstCase(q.pointee.estimate)
             else { return nil }
             t.worst = worst
         }
@@ -70,7 +92,7 @@ extension Core {
 
     /// No price is known: the runtime's policy.
     @inline(never)
-    private func prepareUnpriced(_ q: Request, _ given: Try) -> Try? {
+    private func prepareUnpriced(_ q: UnsafePointer<Request>, _ given: Try) -> Try? {
         var t = given
         switch engine.pointee.policy.unknownModel {
         case .refuse:
@@ -89,66 +111,77 @@ extension Core {
     /// Claims a record, writes it, charges the path. The stop says why not.
     @inline(__always)
     func attempt(
-        _ session: Int64, _ leaf: Int, _ q: Request, _ t: Try, asked: Int32, _ now: Int64,
-        _ d: inout Decision
+        _ session: Int64, _ leaf: Int, _ q: UnsafePointer<Request>, _ t: Try, asked: Int32, _ now: Int64,
+        _ room: UnsafeMutableRawPointer, _ d: inout Decision
     ) -> Stop {
-        let choices = Int64(max(q.choices, 1))
-        let input = max(q.input, q.inputUpper)
+        let choices = Int64(max(q.pointee.choices, 1))
+        let input = max(q.pointee.input, q.pointee.inputUpper)
         let (output, tooMany) = t.output.multipliedReportingOverflow(by: choices)
-        guard var cost = t.set == 0 ? q.extraNanos : t.worst.nanos(outputTokens: t.output),
+        guard var cost = t.set == 0 ? q.pointee.extraNanos : t.worst.nanos(outputTokens: t.output),
             !tooMany
         else { return Stop(cause: .invalid) }
-        if q.tool != 0 {
-            guard q.tool < Int32(bitPattern: engine.pointee.toolsMax),
-                tool(Int(q.tool)).name.value != 0
+        if q.pointee.tool != 0 {
+            guard q.pointee.tool < Int32(bitPattern: engine.pointee.toolsMax),
+                tool(Int(q.pointee.tool)).name.value != 0
             else { return Stop(cause: .invalid) }
-            cost = saturatingAdd(cost, tool(Int(q.tool)).price.value)
+            cost = saturatingAdd(cost, tool(Int(q.pointee.tool)).price.value)
         }
         if cost > Bound.amount { return Stop(cause: .invalid) }
         if t.flags & RecordFlag.refusable != 0, isMoneyLimited(leaf) {
             return Stop(cause: .price, node: Int32(truncatingIfNeeded: leaf))
         }
+        let isModel = t.model != 0 || q.pointee.tool == 0
+        let calls = q.pointee.tool != 0 ? tool(Int(q.pointee.tool)).meter.value << 8 : 0
+        let meters = (q.pointee.units > 0 ? UInt32(truncatingIfNeeded: q.pointee.meter) : 0) | calls
+        // The epoch, then the cells: every cell that counts the step is there.
+        let born = epoch.loadAcquiring()
+        var route = Route(room)
+        route.put(
+            cost: cost, input: input, output: output, cached: 0, steps: isModel ? 1 : 0,
+            calls: q.pointee.tool != 0 ? 1 : 0, inFlight: 1)
+        let isPlain = route.gather(self, leaf: leaf, epoch: born, named: meters != 0)
         guard let (i, gen) = claim() else { return Stop(cause: .journal) }
         let record = self.record(i)
-        let isModel = t.model != 0 || q.tool == 0
+        let hasMore = q.pointee.units | q.pointee.parent | q.pointee.timeToLive != 0 || meters != 0
         record.node.value = session
-        record.expiresAt.value = now &+ (q.timeToLive > 0 ? q.timeToLive : engine.pointee.timeToLive)
-        record.streamed.value = 0
+        record.expiresAt.value = now &+ (q.pointee.timeToLive > 0 ? q.pointee.timeToLive : engine.pointee.timeToLive)
+        record.flags.value =
+            (t.flags & RecordFlag.kept) | (q.pointee.flags & Request.stream != 0 ? RecordFlag.stream : 0)
+            | (isModel ? 0 : RecordFlag.charge) | (hasMore ? RecordFlag.more : 0)
+            | (UInt32(truncatingIfNeeded: q.pointee.attempt) << 16)
+            | (UInt32(truncatingIfNeeded: q.pointee.variant) << 24)
+        record.epoch.value = born
         record.asked.value = UInt32(bitPattern: asked)
         record.granted.value = UInt32(bitPattern: t.model)
-        record.flags.value =
-            (t.flags & RecordFlag.kept) | (q.flags & Request.stream != 0 ? RecordFlag.stream : 0)
-            | (isModel ? 0 : RecordFlag.charge) | (UInt32(truncatingIfNeeded: q.attempt) << 16)
-            | (UInt32(truncatingIfNeeded: q.variant) << 24)
-        record.epoch.value = epoch.loadAcquiring()
-        record.price.value = Int64(t.set)
-        record.amt(MeterIndex.cost).value = cost
-        record.amt(MeterIndex.tokens).value = input &+ output
-        record.amt(MeterIndex.inputTokens).value = input
-        record.amt(MeterIndex.outputTokens).value = output
-        record.amt(MeterIndex.freshTokens).value = input &+ output
-        record.amt(MeterIndex.steps).value = isModel ? 1 : 0
-        record.amt(MeterIndex.toolCalls).value = q.tool != 0 ? 1 : 0
-        record.amt(MeterIndex.inFlight).value = 1
-        record.meter.value =
-            (q.units > 0 ? UInt32(truncatingIfNeeded: q.meter) : 0)
-            | (q.tool != 0 ? tool(Int(q.tool)).meter.value << 8 : 0)
-        record.tool.value = UInt32(bitPattern: q.tool)
-        record.units.value = q.units
-        record.original.value = q.parent
-        record.key.value = 0
-        record.detail(0).value = q.timeToLive
-
-        let passage = charge(
-            record, leaf: leaf, gen: session >> 32, now: now,
-            final: q.flags & Request.final != 0)
+        record.price.value = UInt32(bitPattern: t.set)
+        record.tool.value = UInt32(bitPattern: q.pointee.tool)
+        record.heldCost.value = cost
+        record.heldInput.value = input
+        record.heldOutput.value = output
+        record.streamed.value = 0
+        if hasMore {
+            record.meterWord.value = meters
+            record.unitsWord.value = q.pointee.units
+            record.usedUnitsWord.value = 0
+            record.originalWord.value = q.pointee.parent
+            record.ownTimeWord.value = q.pointee.timeToLive
+            record.cacheWriteWord.value = 0
+        }
+        let passage: Passage
+        if isPlain, route.isOpen(gen: session >> 32, now: now) {
+            passage = chargeRoute(route)
+        } else {
+            passage = charge(
+                record.held, record, leaf: leaf, gen: session >> 32, now: now,
+                final: q.pointee.flags & Request.final != 0)
+        }
         if passage.stop.cause != .none {
             free(i, gen: gen)
             return passage.stop
         }
-        let state = q.flags & Request.hold != 0 ? RecordState.held : RecordState.inFlight
+        let state = q.pointee.flags & Request.hold != 0 ? RecordState.held : RecordState.inFlight
         record.word.storeReleasing(RecordWord.make(state, actor: 0, gen: gen))
-        wake(from: q.timeToLive != 0 ? Signal.empty | Signal.resting : Signal.empty)
+        wake(from: q.pointee.timeToLive != 0 ? Signal.empty | Signal.resting : Signal.empty)
 
         d.reservation = Handle.make(index: i, gen: gen)
         d.maxOutput = t.output
@@ -162,6 +195,22 @@ extension Core {
         d.flags = told
         if passage.observed { explainObserved(leaf, record, &d) }
         return Stop()
+    }
+
+    @inline(__always)
+    private func chargeRoute(_ route: Route) -> Passage {
+        var passage = Passage()
+        passage.flags = route.flags
+        let refused = route.charge(self)
+        if refused >= 0 {
+            passage.stop = route.stop(self, at: refused)
+        } else if route.flags & NodeFlag.limited == 0,
+            engine.pointee.policy.undeclared == .refuse
+        {
+            route.takeBack(route.cells)
+            passage.stop = Stop(cause: .undeclared)
+        }
+        return passage
     }
 
     /// Whether a money limit that stops anybody holds for a session.

@@ -32,6 +32,22 @@ extension Core {
         func model(_ rung: Int) -> Int32 { ladder?.model(rung) ?? asked }
     }
 
+    /// `prepare` and `attempt` once more, out of line.
+    @inline(never)
+    private func ready(_ q: Request, model: Int32) -> Try? {
+        withUnsafePointer(to: q) { prepare($0, model: model, output: q.maxOutput) }
+    }
+
+    @inline(never)
+    private func attempt(_ plan: Plan, _ t: Try, _ now: Int64, _ d: inout Decision) -> Stop {
+        withUnsafePointer(to: plan.q) { q in
+            withUnsafeTemporaryAllocation(byteCount: Route.bytes, alignment: 16) { room in
+                guard let room = room.baseAddress else { return Stop(cause: .journal) }
+                return attempt(plan.session, plan.leaf, q, t, asked: plan.asked, now, room, &d)
+            }
+        }
+    }
+
     @inline(never)
     func reserveOnLadder(
         _ session: Int64, _ leaf: Int, _ q: Request, _ now: Int64, _ d: inout Decision
@@ -65,10 +81,10 @@ extension Core {
         } else {
             plan = Plan(session, leaf, q, asked: q.model)
         }
-        guard let first = prepare(q, model: plan.model(plan.start), output: q.maxOutput) else {
+        guard let first = ready(q, model: plan.model(plan.start)) else {
             return .invalid
         }
-        let stop = attempt(session, leaf, q, first, asked: plan.asked, now, &d)
+        let stop = attempt(plan, first, now, &d)
         if stop.cause != .none { return reconsider(plan, first, stop, &d) }
         return granted(plan, rung: plan.start, clamped: false, &d)
     }
@@ -98,16 +114,15 @@ extension Core {
             // A stopped loop never denies a new day's money.
             runtime.catchUp()
             let again = engine.pointee.clock.steadyCoarse
-            stop = attempt(plan.session, plan.leaf, q, first, asked: plan.asked, again, &d)
+            stop = attempt(plan, first, again, &d)
             if stop.cause == .none { return granted(plan, rung: plan.start, clamped: false, &d) }
         }
         let now = engine.pointee.clock.steadyCoarse
         guard stop.cause == .amount else { return refuse(plan, first, stop, &d) }
         var rung = plan.start + 1
         while rung < plan.rungs {
-            if let lower = prepare(q, model: plan.model(rung), output: q.maxOutput),
-                attempt(plan.session, plan.leaf, q, lower, asked: plan.asked, now, &d).cause
-                    == .none
+            if let lower = ready(q, model: plan.model(rung)),
+                attempt(plan, lower, now, &d).cause == .none
             {
                 return granted(plan, rung: rung, clamped: false, &d)
             }
@@ -130,20 +145,14 @@ extension Core {
     private func clamp(
         _ plan: Plan, _ rung: Int, _ least: Int64, _ now: Int64, _ d: inout Decision
     ) -> Bool {
-        guard var t = prepare(plan.q, model: plan.model(rung), output: plan.q.maxOutput) else {
-            return false
-        }
+        guard var t = ready(plan.q, model: plan.model(rung)) else { return false }
         // Others take room between the look and the charge; after a few losses
         // there is none to speak of.
         for _ in 0..<4 {
             let fits = fittingOutput(plan, t)
             if fits < least { return false }
             t.output = min(fits, plan.q.maxOutput)
-            if attempt(plan.session, plan.leaf, plan.q, t, asked: plan.asked, now, &d).cause
-                == .none
-            {
-                return true
-            }
+            if attempt(plan, t, now, &d).cause == .none { return true }
         }
         return false
     }

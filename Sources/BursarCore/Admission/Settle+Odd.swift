@@ -52,16 +52,15 @@ extension Core {
         _ record: Record, _ word: Int64, _ report: Report, _ receipt: inout Receipt
     ) -> Status? {
         let bill = bill(record, report)
-        let cost = record.used(MeterIndex.cost).value
-        let reserved = record.amt(MeterIndex.cost).value
+        let cost = record.usedCost.value
+        let reserved = record.heldCost.value
         var same =
-            bill?.cost == cost
-            && bill?.usage.inputTokens == record.used(MeterIndex.inputTokens).value
-            && bill?.usage.outputTokens == record.used(MeterIndex.outputTokens).value
-            && bill?.usage.cacheReadInputTokens == record.cacheRead.value
-            && bill?.units == record.usedUnits.value
+            bill?.cost == cost && bill?.input == record.usedInput.value
+            && bill?.output == record.usedOutput.value
+            && bill?.cacheRead == record.cacheRead.value && bill?.units == record.usedUnits
         let key = UInt64(bitPattern: record.key.value)
-        if key != 0, report.key != 0, key != report.key { same = false }
+        let again = mixed(report.key)
+        if key != 0, again != 0, key != again { same = false }
         receipt.flags = Receipt.replay
         receipt.costNanos = cost
         receipt.reservedNanos = reserved
@@ -100,14 +99,15 @@ extension Core {
             receipt.model = Int32(bitPattern: row.granted)
             return row.says(bill) ? .ok : .conflict
         }
-        record.original.value = handle
-        writeUsed(record, bill, key: report.key)
-        // What it used is what it holds: nothing is adjusted.
-        for m in 0..<MeterIndex.named { record.amt(m).value = record.used(m).value }
-        record.units.value = bill.units
+        record.flags.value =
+            RecordFlag.correction | RecordFlag.late
+            | (row.flags & ~(RecordFlag.estimated | RecordFlag.unsent | RecordFlag.overrun))
+            | RecordFlag.more
+        record.originalWord.value = handle
         record.epoch.value = row.epoch
-        record.flags.value = RecordFlag.correction | RecordFlag.late | (row.flags & ~RecordFlag.estimated)
-        chargeForced(record, leaf: Int(truncatingIfNeeded: node & 0xFFFF_FFFF))
+        writeUsed(record, bill, key: mixed(report.key))
+        // What it used is what it holds: nothing is adjusted.
+        chargeForced(record.used, record, leaf: Int(truncatingIfNeeded: node & 0xFFFF_FFFF))
         record.word.storeReleasing(RecordWord.make(RecordState.settled, actor: 0, gen: gen))
         wake(from: Signal.resting | Signal.empty)
         _ = statistic(Header.late).add(1)
@@ -125,21 +125,21 @@ extension Core {
     func expire(_ i: Int, _ word: Int64) -> Bool {
         let record = self.record(i)
         let gen = RecordWord.gen(word)
-        var report = Report()
         let wasSent = RecordWord.state(word) == RecordState.inFlight
-        if record.flags.value & RecordFlag.stream != 0 { report.flags = Report.incomplete }
-        var bill = Bill()
-        bill.isEstimated = true
+        var bill = Bill(record)
         if wasSent {
-            bill = estimate(record, report)
-            if report.flags != 0, let priced = self.bill(record, report) { bill = priced }
-            bill.isEstimated = true
-            bill.cost = min(bill.cost, record.amt(MeterIndex.cost).value)
+            var report = Report()
+            let isStream = record.flags.value & RecordFlag.stream != 0
+            report.flags = isStream ? Report.incomplete : Report.worst
+            guard let estimated = estimate(record, report) else { return false }
+            bill = estimated
+            bill.cost = min(bill.cost, record.heldCost.value)
         }
+        bill.isEstimated = true
+        bill.happened = wasSent
         let settling = RecordWord.make(RecordState.settling, actor: 0, gen: gen)
         guard record.word.exchange(word, for: settling).exchanged else { return false }
         var receipt = Receipt()
-        bill.happened = wasSent
         finish(record, gen: gen, bill, key: 0, &receipt)
         _ = statistic(Header.estimated).add(1)
         runtime.report(

@@ -7,62 +7,56 @@
 
 internal import CPrices
 
-/// The header's bursar_receipt_t.
-public struct Receipt {
-    public var flags: UInt32 = 0
-    public var costNanos: Int64 = 0
-    public var reservedNanos: Int64 = 0
-    public var overrunNanos: Int64 = 0
-    public var askedCostNanos: Int64 = 0
-    public var model: Int32 = 0
-
-    public init() {}
-
-    static let overrun: UInt32 = 1
-    static let estimated: UInt32 = 2
-    static let replay: UInt32 = 4
-    static let late: UInt32 = 8
-    static let unpriced: UInt32 = 16
-}
-
-/// What a step used, as its caller says.
-public struct Report {
-    public var flags: UInt32 = 0
-    public var usage = Usage()
-    public var costNanos: Int64 = 0
-    public var units: Int64 = 0
-    public var key: UInt64 = 0  // mixed from the caller's two words; 0 = none
-
-    public init() {}
-
-    public static let incomplete: UInt32 = 1
-    public static let cost: UInt32 = 2
-    public static let worst: UInt32 = 4
-
-    @inline(__always)
-    var isSound: Bool {
-        usage.isValid && usage.inputTokens | usage.outputTokens < Bound.tokens
-            && UInt64(bitPattern: costNanos | units | usage.extraNanos) < UInt64(Bound.amount)
-            && flags & ~7 == 0
-    }
-}
-
 /// What a record will say was used, worked out before it is touched.
 struct Bill {
-    var usage = Usage()
+    var input: Int64 = 0
+    var output: Int64 = 0
+    var cacheRead: Int64 = 0
+    var cacheWrite: Int64 = 0
     var cost: Int64 = 0
     var askedCost: Int64 = 0
     var units: Int64 = 0
     var isEstimated = false
     /// False for a step that was never sent.
     var happened = true
+    // Of the record, as it was when the bill was made.
+    let session: Int64
+    let reserved: Int64
+    let model: Int32
+    let isUnpriced: Bool
+
+    @inline(__always)
+    init(_ record: Record) {
+        session = record.node.value
+        reserved = record.heldCost.value
+        model = Int32(bitPattern: record.granted.value)
+        isUnpriced = record.flags.value & RecordFlag.unpriced != 0
+    }
+
+    @inline(__always)
+    init(_ record: Record, _ usage: borrowing Usage, units: Int64) {
+        self.init(record)
+        input = usage.inputTokens
+        output = usage.outputTokens
+        cacheRead = usage.cacheReadInputTokens
+        cacheWrite = usage.cacheWriteInputTokens
+        self.units = units
+    }
 }
 
 extension Core {
     /// The header's bursar_settle().
     public func settle(_ handle: Int64, _ report: Report, _ receipt: inout Receipt) -> Status {
+        withUnsafePointer(to: report) { settle(handle, $0, &receipt) }
+    }
+
+    /// The same, reading the caller's own struct; `receipt` is fresh.
+    @_optimize(speed)
+    public func settle(
+        _ handle: Int64, _ report: UnsafePointer<Report>, _ receipt: inout Receipt
+    ) -> Status {
         if let status = obstacle() { return status }
-        guard report.isSound else { return .invalid }
+        guard report.pointee.isSound else { return .invalid }
         let i = Handle.index(handle)
         guard handle > 0, i < Int(engine.pointee.recordsMax) else { return .notFound }
         let record = self.record(i)
@@ -71,87 +65,113 @@ extension Core {
         let state = RecordWord.state(word)
         guard RecordWord.gen(word) == gen,
             state == RecordState.inFlight || state == RecordState.held
-        else { return settleOddly(handle, report, &receipt) }
+        else { return settleOddly(handle, report.pointee, &receipt) }
         guard let bill = bill(record, report) else { return .invalid }
+        return withUnsafeTemporaryAllocation(byteCount: Route.bytes, alignment: 16) { room in
+            guard let room = room.baseAddress else { return .busy }
+            return settle(handle, record, word, report, bill, room, &receipt)
+        }
+    }
+
+    @_optimize(speed) @inline(never)
+    private func settle(
+        _ handle: Int64, _ record: Record, _ word: Int64, _ report: UnsafePointer<Report>,
+        _ bill: borrowing Bill, _ room: UnsafeMutableRawPointer, _ receipt: inout Receipt
+    ) -> Status {
+        let gen = RecordWord.gen(word)
+        var route = Route(room)
+        let cost = bill.cost &- bill.reserved
+        let input = bill.input &- record.heldInput.value
+        let output = bill.output &- record.heldOutput.value
+        route.put(
+            cost: cost, input: input, output: output, cached: bill.cacheRead, steps: 0,
+            calls: 0, inFlight: -1)
+        let isPlain = route.gather(
+            self, leaf: Int(truncatingIfNeeded: bill.session & 0xFFFF_FFFF),
+            epoch: record.epoch.value, named: record.meters != 0)
         // From here on the record is ours. Pairs with every other exit from IN_FLIGHT.
         guard
             record.word.exchange(
                 word, for: RecordWord.make(RecordState.settling, actor: 0, gen: gen)
             ).exchanged
-        else { return settleOddly(handle, report, &receipt) }
-        finish(record, gen: gen, bill, key: report.key, &receipt)
+        else { return settleOddly(handle, report.pointee, &receipt) }
+        let key = mixed(report.pointee.key)
+        if isPlain {
+            writeUsed(record, bill, key: key)
+            if cost > 0 || input > 0 || output > 0 { route.raise(self) }
+            record.word.storeReleasing(
+                RecordWord.make(RecordState.adjusting, actor: 0, gen: gen))
+            route.lower()
+            record.word.storeReleasing(
+                RecordWord.make(RecordState.settled, actor: 0, gen: gen))
+            wake(from: Signal.resting)
+            fill(&receipt, bill)
+        } else {
+            finish(record, gen: gen, bill, key: key, &receipt)
+        }
         return .ok
     }
 
-    /// SETTLING to SETTLED: steps S2 to S6.
-    @inline(__always)
+    /// SETTLING to SETTLED, steps S2 to S6, walking.
+    @inline(never)
     func finish(
         _ record: Record, gen: Int64, _ bill: Bill, key: UInt64, _ receipt: inout Receipt
     ) {
+        let held = record.held
         writeUsed(record, bill, key: key)
-        let reserved = record.amt(MeterIndex.cost).value
-        var flags = record.flags.value
-        let overrun = bill.cost > reserved ? bill.cost &- reserved : 0
-        if bill.isEstimated { flags |= RecordFlag.estimated }
-        if overrun > 0 { flags |= RecordFlag.overrun }
-        record.flags.value = flags
-
         let leaf = Int(truncatingIfNeeded: record.node.value & 0xFFFF_FFFF)
-        let raises = raisesAny(record)
-        if raises { adjust(record, leaf, raising: true) }
+        let change = record.used.minus(held)
+        let signs = change.signs
+        if signs.up { adjust(change, record, leaf, raising: true) }
         record.word.storeReleasing(RecordWord.make(RecordState.adjusting, actor: 0, gen: gen))
-        adjust(record, leaf, raising: false)
+        if signs.down { adjust(change, record, leaf, raising: false) }
         record.word.storeReleasing(RecordWord.make(RecordState.settled, actor: 0, gen: gen))
         wake(from: Signal.resting)
+        fill(&receipt, bill)
+    }
 
+    /// From the bill alone: the record may be folded and taken again by now.
+    @inline(__always)
+    private func fill(_ receipt: inout Receipt, _ bill: borrowing Bill) {
+        let reserved = bill.reserved
+        let overrun = bill.cost > reserved ? bill.cost &- reserved : 0
         receipt.costNanos = bill.cost
         receipt.reservedNanos = reserved
         receipt.overrunNanos = overrun
         receipt.askedCostNanos = bill.askedCost
-        receipt.model = Int32(bitPattern: record.granted.value)
+        receipt.model = bill.model
         receipt.flags =
             (overrun > 0 ? Receipt.overrun : 0) | (bill.isEstimated ? Receipt.estimated : 0)
-            | (flags & RecordFlag.unpriced != 0 ? Receipt.unpriced : 0)
-        if overrun > 0 { reportOverrun(leaf, record, overrun) }
+            | (bill.isUnpriced ? Receipt.unpriced : 0)
+        if overrun > 0 { reportOverrun(bill.session, overrun) }
     }
 
     @inline(__always)
-    func writeUsed(_ record: Record, _ bill: Bill, key: UInt64) {
-        let input = bill.usage.inputTokens
-        let output = bill.usage.outputTokens
-        let cached = bill.usage.cacheReadInputTokens
-        record.used(MeterIndex.cost).value = bill.cost
-        record.used(MeterIndex.tokens).value = input &+ output
-        record.used(MeterIndex.inputTokens).value = input
-        record.used(MeterIndex.outputTokens).value = output
-        record.used(MeterIndex.freshTokens).value = input &- cached &+ output
-        record.used(MeterIndex.steps).value = bill.happened ? record.amt(MeterIndex.steps).value : 0
-        record.used(MeterIndex.toolCalls).value =
-            bill.happened ? record.amt(MeterIndex.toolCalls).value : 0
-        record.used(MeterIndex.inFlight).value = 0
-        record.usedUnits.value = bill.units
+    func writeUsed(_ record: Record, _ bill: borrowing Bill, key: UInt64) {
+        record.settledAt.value = engine.pointee.clock.steadyCoarse
+        record.usedCost.value = bill.cost
+        record.usedInput.value = bill.input
+        record.usedOutput.value = bill.output
+        record.cacheRead.value = bill.cacheRead
         record.askedCost.value = bill.askedCost
         record.key.value = Int64(bitPattern: key)
-        record.cacheRead.value = cached
-        record.cacheWrite.value = bill.usage.cacheWriteInputTokens
-        record.settledAt.value = engine.pointee.clock.steadyCoarse
-    }
-
-    @inline(__always)
-    private func raisesAny(_ record: Record) -> Bool {
-        // The sign of any difference: most steps use no more than they held.
-        let cost = record.amt(0).value &- record.used(0).value
-        let tokens = record.amt(1).value &- record.used(1).value
-        let input = record.amt(2).value &- record.used(2).value
-        let output = record.amt(3).value &- record.used(3).value
-        let fresh = record.amt(4).value &- record.used(4).value
-        let units = record.units.value &- record.usedUnits.value
-        return (cost | tokens | input | output | fresh | units) < 0
+        if bill.units | bill.cacheWrite != 0 || record.flags.value & RecordFlag.more != 0 {
+            record.addMore()
+            record.usedUnitsWord.value = bill.units
+            record.cacheWriteWord.value = bill.cacheWrite
+        }
+        var set: UInt32 = 0
+        if bill.isEstimated { set = RecordFlag.estimated }
+        if !bill.happened { set |= RecordFlag.unsent }
+        if bill.cost > record.heldCost.value { set |= RecordFlag.overrun }
+        if set != 0 { record.flags.value |= set }
     }
 
     /// Moves the counters by used - held: only up, or only down.
     @inline(__always)
-    private func adjust(_ record: Record, _ leaf: Int, raising: Bool) {
+    private func adjust(
+        _ changes: borrowing Amounts, _ record: Record, _ leaf: Int, raising: Bool
+    ) {
         let epoch = record.epoch.value
         var i = leaf
         while true {
@@ -162,7 +182,7 @@ extension Core {
                 let cell = self.cell(c)
                 let kind = cell.kind.value
                 let meter = Int(kind & 31)
-                let change = record.spent(meter) &- record.held(meter)
+                let change = changes[meter]
                 if kind >> 5 <= epoch {
                     if raising {
                         if change > 0, cell.committed.add(change) >= cell.watermark.value {
@@ -184,55 +204,67 @@ extension Core {
     }
 
     @inline(never)
-    private func reportOverrun(_ leaf: Int, _ record: Record, _ overrun: Int64) {
+    private func reportOverrun(_ session: Int64, _ overrun: Int64) {
         _ = statistic(Header.overrun).add(overrun)
         runtime.report(
-            .overrun, node: leaf, session: record.node.value, amount: overrun, reason: .none)
+            .overrun, node: Int(truncatingIfNeeded: session & 0xFFFF_FFFF), session: session,
+            amount: overrun, reason: .none)
     }
 
     // MARK: - What it cost
 
     /// Prices a report with the rates that the step was reserved at; nil when
-    /// the usage contradicts itself or overflows.
+    /// the usage overflows.
     @inline(__always)
-    func bill(_ record: Record, _ report: Report) -> Bill? {
-        var bill = Bill()
-        if report.flags & (Report.incomplete | Report.worst) != 0 {
-            bill = estimate(record, report)
-            if report.flags & Report.worst != 0 { return bill }
-        } else {
-            bill.usage = report.usage
-            bill.units = report.units
+    func bill(_ record: Record, _ report: UnsafePointer<Report>) -> Bill? {
+        let flags = report.pointee.flags
+        if flags & (Report.incomplete | Report.worst) != 0 {
+            return estimate(record, report.pointee)
         }
-        if report.flags & Report.cost != 0 {
-            bill.cost = report.costNanos
-            bill.askedCost = report.costNanos
+        var bill = Bill(record, report.pointee.usage, units: report.pointee.units)
+        if flags & Report.cost != 0 {
+            bill.cost = report.pointee.costNanos
+            bill.askedCost = bill.cost
             return bill
         }
-        let variant = Variant(rawValue: Int32(record.flags.value >> 24)) ?? .standard
-        var cost = bill.usage.extraNanos
-        let set = Int32(truncatingIfNeeded: record.price.value)
+        return price(&bill, record, report.pointee.usage) ? bill : nil
+    }
+
+    func bill(_ record: Record, _ report: Report) -> Bill? {
+        withUnsafePointer(to: report) { bill(record, $0) }
+    }
+
+    /// Fills in what `usage` costs; false when that is more than there can be.
+    @inline(__always)
+    private func price(_ bill: inout Bill, _ record: Record, _ usage: borrowing Usage) -> Bool {
+        let bits = record.flags.value >> 24
+        let variant = bits == 0 ? Variant.standard : Variant(rawValue: Int32(bits)) ?? .standard
+        var cost = usage.extraNanos
+        let set = Int32(bitPattern: record.price.value)
         if set != 0 {
             guard let rows = engine.pointee.prices.rows(set: set),
-                let priced = rows.cost(bill.usage, variant: variant)
-            else { return nil }
+                let priced = rows.cost(usage, variant: variant)
+            else { return false }
             cost = priced
         }
         let tool = record.tool.value
         if tool != 0 { cost = saturatingAdd(cost, self.tool(Int(tool)).price.value) }
-        if cost > Bound.amount { return nil }
+        if cost > Bound.amount { return false }
         bill.cost = cost
         bill.askedCost = cost
-        let asked = record.asked.value
-        if asked != record.granted.value {
-            let askedSet = engine.pointee.prices.currentSet(model: Int32(bitPattern: asked))
-            if askedSet != 0, let rows = engine.pointee.prices.rows(set: askedSet),
-                let priced = rows.cost(bill.usage, variant: variant)
-            {
-                bill.askedCost = priced
-            }
+        if record.asked.value != record.granted.value {
+            bill.askedCost = costAsked(record, usage, variant) ?? cost
         }
-        return bill
+        return true
+    }
+
+    /// What the model asked for would have cost, at its prices of now.
+    @inline(never)
+    private func costAsked(
+        _ record: Record, _ usage: borrowing Usage, _ variant: Variant
+    ) -> Int64? {
+        let set = engine.pointee.prices.currentSet(model: Int32(bitPattern: record.asked.value))
+        return engine.pointee.prices.rows(set: set)?.cost(usage, variant: variant)
     }
 
     /// One more piece of a stream may be on its way when it is cut.
@@ -241,30 +273,39 @@ extension Core {
     /// The usage of a step whose end was not seen: what a stream brought and one
     /// more chunk, else all that was held. Never below what the report says.
     @inline(never)
-    func estimate(_ record: Record, _ report: Report) -> Bill {
-        var bill = Bill()
-        let heldInput = record.amt(MeterIndex.inputTokens).value
-        let heldOutput = record.amt(MeterIndex.outputTokens).value
-        bill.units = max(report.units, record.units.value)
-        bill.isEstimated = true
-        if report.flags & Report.incomplete != 0 {
-            bill.usage = report.usage
-            if bill.usage.inputTokens == 0 { bill.usage.inputTokens = heldInput }
-            let isStream = record.flags.value & RecordFlag.stream != 0
-            let seen = record.streamed.value
-            if bill.usage.outputTokens == 0 {
-                bill.usage.outputTokens = isStream ? min(seen &+ Core.chunk, max(heldOutput, seen)) : heldOutput
-            } else {
-                bill.usage.outputTokens = max(bill.usage.outputTokens, seen)
-                bill.isEstimated = report.usage.inputTokens == 0
-            }
+    func estimate(_ record: Record, _ report: Report) -> Bill? {
+        let heldInput = record.heldInput.value
+        let heldOutput = record.heldOutput.value
+        var usage = report.usage
+        if report.flags & Report.incomplete == 0 {
+            var bill = Bill(record)
+            bill.input = heldInput
+            bill.output = heldOutput
+            bill.cost = record.heldCost.value
+            bill.askedCost = bill.cost
+            bill.units = max(report.units, record.units)
+            bill.isEstimated = true
             return bill
         }
-        bill.usage.inputTokens = heldInput
-        bill.usage.outputTokens = heldOutput
-        bill.cost = record.amt(MeterIndex.cost).value
-        bill.askedCost = bill.cost
-        return bill
+        var isEstimated = usage.inputTokens == 0
+        if usage.inputTokens == 0 { usage.inputTokens = heldInput }
+        let seen = record.streamed.value
+        if usage.outputTokens == 0 {
+            let isStream = record.flags.value & RecordFlag.stream != 0
+            usage.outputTokens =
+                isStream ? min(seen &+ Core.chunk, max(heldOutput, seen)) : heldOutput
+            isEstimated = true
+        } else {
+            usage.outputTokens = max(usage.outputTokens, seen)
+        }
+        var bill = Bill(record, usage, units: max(report.units, record.units))
+        bill.isEstimated = isEstimated
+        if report.flags & Report.cost != 0 {
+            bill.cost = report.costNanos
+            bill.askedCost = report.costNanos
+            return bill
+        }
+        return price(&bill, record, usage) ? bill : nil
     }
 
     // MARK: - Begin, release, stream
@@ -308,7 +349,7 @@ extension Core {
             let releasing = RecordWord.make(RecordState.releasing, actor: 0, gen: gen)
             if !record.word.exchange(word, for: releasing).exchanged { continue }
             record.flags.value |= RecordFlag.released
-            uncharge(record, leaf: Int(truncatingIfNeeded: record.node.value & 0xFFFF_FFFF))
+            uncharge(record.held, record, leaf: Int(truncatingIfNeeded: record.node.value & 0xFFFF_FFFF))
             free(Handle.index(handle), gen: gen)
             return .ok
         }
@@ -325,9 +366,9 @@ extension Core {
         else { return .expired }
         if tokens > record.streamed.value { record.streamed.value = tokens }
         let now = engine.pointee.clock.steadyCoarse
-        let own = record.detail(0).value
+        let own = record.ownTime
         record.expiresAt.value = now &+ (own > 0 ? own : engine.pointee.timeToLive)
-        if tokens > record.amt(MeterIndex.outputTokens).value {
+        if tokens > record.heldOutput.value {
             reason = .limit
             return .refused
         }

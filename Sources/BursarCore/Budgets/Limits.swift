@@ -104,7 +104,7 @@ extension Runtime {
     }
 
     static func callsName(_ tool: [UInt8]) -> [UInt8] {
-        [UInt8]("calls(".utf8) + tool + [UInt8(ascii: ")")]
+        [UInt8]("calls(") + tool + [UInt8(ascii: ")")]
     }
 
     private func write(_ limit: Limit, meter: UInt32, window: UInt32, into slot: LimitSlot) {
@@ -218,7 +218,7 @@ extension Runtime {
         var isCall = false
         if slot.meter >= 8, slot.meter < 32, slot.meter - 8 < meterNames.count {
             name = meterNames[slot.meter - 8]
-            let prefix = [UInt8]("calls(".utf8)
+            let prefix = [UInt8]("calls(")
             if name.count > prefix.count, Array(name.prefix(prefix.count)) == prefix {
                 isCall = true
                 name = Array(name[prefix.count..<(name.count - 1)])

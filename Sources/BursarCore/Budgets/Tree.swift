@@ -33,22 +33,22 @@ struct Path {
 
     /// A name is 1 to 64 bytes of UTF-8 without control bytes, `/`, or blanks at its ends.
     static func check(
-        _ name: [UInt8], what: String, at start: Int = 0, most: Int = nameMax
+        _ name: [UInt8], what: StaticString, at start: Int = 0, most: Int = nameMax
     ) throws(Failure) {
         var failure: Failure?
         if name.isEmpty {
-            failure = Failure(.path, what + " is empty; every name has 1 to 64 bytes")
+            failure = Failure(.path, "\(plain: what) is empty; every name has 1 to 64 bytes")
         } else if name.count > most {
             failure = Failure(
-                .path, what + " has \(name.count) bytes; at most \(most) are possible")
+                .path, "\(plain: what) has \(name.count) bytes; at most \(most) are possible")
         } else if name.contains(where: { $0 < 0x20 || $0 == 0x7F }) {
-            failure = Failure(.path, what + " has a control character")
+            failure = Failure(.path, "\(plain: what) has a control character")
         } else if name.first == UInt8(ascii: " ") || name.last == UInt8(ascii: " ") {
-            failure = Failure(.path, what + " begins or ends with a blank")
+            failure = Failure(.path, "\(plain: what) begins or ends with a blank")
         } else if !isText(name) {
-            failure = Failure(.path, what + " is not UTF-8")
+            failure = Failure(.path, "\(plain: what) is not UTF-8")
         } else if name == [UInt8(ascii: ".")] || name == [UInt8(ascii: "."), UInt8(ascii: ".")] {
-            failure = Failure(.path, what + " is . or ..; paths are not files")
+            failure = Failure(.path, "\(plain: what) is . or ..; paths are not files")
         }
         if var failure {
             failure.column = Int32(truncatingIfNeeded: start + 1)
@@ -63,8 +63,9 @@ struct Path {
 }
 
 extension Runtime {
-    func full(_ what: String, _ option: String) -> Failure {
-        Failure(.capacity, "no room for more " + what + "; raise " + option + " when opening")
+    func full(_ what: StaticString, _ option: StaticString) -> Failure {
+        Failure(
+            .capacity, "no room for more \(plain: what); raise \(plain: option) when opening")
     }
 
     /// A text's block with one more reference.

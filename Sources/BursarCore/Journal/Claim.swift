@@ -30,7 +30,11 @@ extension Core {
             if word.exchange(seen, for: RecordWord.make(RecordState.claimed, actor: 0, gen: gen))
                 .exchanged
             {
-                bursar__hint_set(Core.following(hint, end))
+                let next = Core.following(hint, end)
+                bursar__hint_set(next)
+                // The next step's lines are on their way while this one is made.
+                bursar__prefetch_write(record(Int(next)).p)
+                bursar__prefetch_write(record(Int(next)).p + 64)
                 if hint & Core.pressureMask == Core.pressureMask { runtime.loop.ring() }
                 return (Int(hint), gen)
             }

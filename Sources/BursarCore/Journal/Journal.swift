@@ -22,26 +22,26 @@
 // sees HELD sees the charge; claims and node states are sequentially consistent,
 // so a closer that saw no CLAIMED record knows that a later claimer sees CLOSED.
 //
-// Record (320 bytes):
+// Record (192 bytes; a plain step touches the first two cache lines only):
 //     0  word       [63..60 state][59..48 actor][47..44 0][43..0 gen]
 //     8  node       gen << 32 | index of the session that the step belongs to
-//    16  expiresAt  steady ns
-//    24  settledAt  steady ns
-//    32  streamed   output tokens seen so far
-//    40  asked Half, 44 granted Half       models
-//    48  flags      Half  RecordFlag | attempt << 16 | variant << 24
-//    52  epoch      Half  cells born later do not count this step
-//    56  price      price version: the row that reserved it (0 = none)
-//    64  amt[8]     what is held, by meter (a correction, once folding: the difference)
-//   128  used[8]    what was used, by meter
-//   192  meter      Half  a named meter | the tool's call meter << 8  (0 = none)
-//   196  tool       Half
-//   200  units      held of the named meter, 208 used of it
-//   216  askedCost  what the model asked for would have cost
-//   224  original   a correction: the handle that it corrects; else the parent step
-//   232  key        idempotency key, mixed
-//   240  cacheRead, 248 cacheWrite   tokens used
-//   256  detail[8]  cacheWrite1h, reasoning, audioIn, cachedAudio, audioOut, imageIn, imageOut, extra
+//    16  time       steady ns: expires at, while held or in flight; settled at, afterwards
+//    24  flags      Half  RecordFlag | attempt << 16 | variant << 24
+//    28  epoch      Half  cells born later do not count this step
+//    32  asked Half, 36 granted Half       models
+//    40  price Half the price set that it was reserved at (0 = none), 44 tool Half
+//    48  heldCost, 56 heldInput, 64 heldOutput      what is held; every other
+//                   meter follows from these, as `held` says
+//    72  usedCost, 80 usedInput, 88 usedOutput, 96 cacheRead   what was used
+//   104  askedCost  what the model asked for would have cost
+//   112  key        idempotency key, mixed
+//   120  streamed   output tokens seen so far
+//   128  and on is only valid with RecordFlag.more:
+//   128  meter      Half  a named meter | the tool's call meter << 8  (0 = none)
+//   136  units      held of the named meter, 144 used of it
+//   152  original   a correction: the handle that it corrects; else the parent step
+//   160  ownTime    the step's own time to live, 0 = the runtime's
+//   168  cacheWrite tokens
 
 internal import CPlatform
 public import Synchronization
@@ -67,8 +67,11 @@ public enum RecordFlag {
     static let released: UInt32 = 32
     static let charge: UInt32 = 64  // no model: a tool or a charge
     static let late: UInt32 = 128
-    static let refusable: UInt32 = 256  // while reserving: refuse under a money limit
-    static let kept: UInt32 = 0xFF  // what a new record takes of a try's flags
+    static let more: UInt32 = 256  // the third line is valid
+    static let direct: UInt32 = 512  // settled at once: was never in flight
+    static let unsent: UInt32 = 1024  // expired while held: nothing happened
+    static let refusable: UInt32 = 2048  // while reserving: refuse under a money limit
+    static let kept: UInt32 = 0x7FF  // what a new record takes of a try's flags
 }
 
 /// The packed word of a record.
@@ -86,50 +89,138 @@ enum RecordWord {
 public struct Record {
     let p: UnsafeMutableRawPointer
     @inline(__always) init(_ p: UnsafeMutableRawPointer) { self.p = p }
-    static let size = 320
+    static let size = 192
 
     @inline(__always) var word: Word { Word(p) }
     @inline(__always) var node: Word { Word(p + 8) }
     @inline(__always) var expiresAt: Word { Word(p + 16) }
-    @inline(__always) var settledAt: Word { Word(p + 24) }
-    @inline(__always) var streamed: Word { Word(p + 32) }
-    @inline(__always) var asked: Half { Half(p + 40) }
-    @inline(__always) var granted: Half { Half(p + 44) }
-    @inline(__always) var flags: Half { Half(p + 48) }
-    @inline(__always) var epoch: Half { Half(p + 52) }
-    @inline(__always) var price: Word { Word(p + 56) }
-    @inline(__always) func amt(_ meter: Int) -> Word { Word(p + 64 + meter * 8) }
-    @inline(__always) func used(_ meter: Int) -> Word { Word(p + 128 + meter * 8) }
-    @inline(__always) var meter: Half { Half(p + 192) }
-    @inline(__always) var tool: Half { Half(p + 196) }
-    @inline(__always) var units: Word { Word(p + 200) }
-    @inline(__always) var usedUnits: Word { Word(p + 208) }
-    @inline(__always) var askedCost: Word { Word(p + 216) }
-    @inline(__always) var original: Word { Word(p + 224) }
-    @inline(__always) var key: Word { Word(p + 232) }
-    @inline(__always) var cacheRead: Word { Word(p + 240) }
-    @inline(__always) var cacheWrite: Word { Word(p + 248) }
-    /// cacheWrite1h, reasoning, audioIn, cachedAudio, audioOut, imageIn, imageOut, extra
-    @inline(__always) func detail(_ index: Int) -> Word { Word(p + 256 + index * 8) }
+    @inline(__always) var settledAt: Word { Word(p + 16) }
+    @inline(__always) var flags: Half { Half(p + 24) }
+    @inline(__always) var epoch: Half { Half(p + 28) }
+    @inline(__always) var asked: Half { Half(p + 32) }
+    @inline(__always) var granted: Half { Half(p + 36) }
+    @inline(__always) var price: Half { Half(p + 40) }
+    @inline(__always) var tool: Half { Half(p + 44) }
+    @inline(__always) var heldCost: Word { Word(p + 48) }
+    @inline(__always) var heldInput: Word { Word(p + 56) }
+    @inline(__always) var heldOutput: Word { Word(p + 64) }
+    @inline(__always) var usedCost: Word { Word(p + 72) }
+    @inline(__always) var usedInput: Word { Word(p + 80) }
+    @inline(__always) var usedOutput: Word { Word(p + 88) }
+    @inline(__always) var cacheRead: Word { Word(p + 96) }
+    @inline(__always) var askedCost: Word { Word(p + 104) }
+    @inline(__always) var key: Word { Word(p + 112) }
+    @inline(__always) var streamed: Word { Word(p + 120) }
 
-    /// What the step holds of a meter, named ones included.
-    @inline(__always) func held(_ m: Int) -> Int64 {
-        m < MeterIndex.named ? amt(m).value : named(m, units: units, calls: amt(MeterIndex.toolCalls))
+    // Behind RecordFlag.more.
+    @inline(__always) private var hasMore: Bool { flags.value & RecordFlag.more != 0 }
+    @inline(__always) var meterWord: Half { Half(p + 128) }
+    @inline(__always) var unitsWord: Word { Word(p + 136) }
+    @inline(__always) var usedUnitsWord: Word { Word(p + 144) }
+    @inline(__always) var originalWord: Word { Word(p + 152) }
+    @inline(__always) var ownTimeWord: Word { Word(p + 160) }
+    @inline(__always) var cacheWriteWord: Word { Word(p + 168) }
+    var meters: UInt32 { hasMore ? meterWord.value : 0 }
+    var units: Int64 { hasMore ? unitsWord.value : 0 }
+    var usedUnits: Int64 { hasMore ? usedUnitsWord.value : 0 }
+    var original: Int64 { hasMore ? originalWord.value : 0 }
+    var ownTime: Int64 { hasMore ? ownTimeWord.value : 0 }
+    var cacheWrite: Int64 { hasMore ? cacheWriteWord.value : 0 }
+
+    /// Makes the third line valid: all zero.
+    func addMore() {
+        if hasMore { return }
+        meterWord.value = 0
+        unitsWord.value = 0
+        usedUnitsWord.value = 0
+        originalWord.value = 0
+        ownTimeWord.value = 0
+        cacheWriteWord.value = 0
+        flags.value |= RecordFlag.more
     }
 
-    /// What the step used of a meter, named ones included.
-    @inline(__always) func spent(_ m: Int) -> Int64 {
-        m < MeterIndex.named
-            ? used(m).value : named(m, units: usedUnits, calls: used(MeterIndex.toolCalls))
+    /// What the step holds, by meter.
+    @inline(__always)
+    var held: Amounts {
+        let bits = flags.value
+        return Amounts(
+            cost: heldCost.value, input: heldInput.value, output: heldOutput.value, cached: 0,
+            steps: bits & RecordFlag.charge == 0 ? 1 : 0, calls: tool.value != 0 ? 1 : 0,
+            inFlight: bits & (RecordFlag.direct | RecordFlag.correction) == 0 ? 1 : 0,
+            meters: bits & RecordFlag.more == 0 ? 0 : meterWord.value,
+            units: bits & RecordFlag.more == 0 ? 0 : unitsWord.value)
     }
 
+    /// What the step used, by meter.
+    @inline(__always)
+    var used: Amounts {
+        let bits = flags.value
+        let happened: Int64 = bits & RecordFlag.unsent == 0 ? 1 : 0
+        return Amounts(
+            cost: usedCost.value, input: usedInput.value, output: usedOutput.value,
+            cached: cacheRead.value, steps: bits & RecordFlag.charge == 0 ? happened : 0,
+            calls: tool.value != 0 ? happened : 0, inFlight: 0,
+            meters: bits & RecordFlag.more == 0 ? 0 : meterWord.value,
+            units: bits & RecordFlag.more == 0 ? 0 : usedUnitsWord.value)
+    }
+}
+
+/// Amounts by meter: on the stack, so that a walk finds each with one load.
+struct Amounts {
+    private var fixed: InlineArray<8, Int64>
+    private let meters: UInt32
+    private let units: Int64
+
+    @inline(__always)
+    init(
+        cost: Int64, input: Int64, output: Int64, cached: Int64, steps: Int64, calls: Int64,
+        inFlight: Int64, meters: UInt32, units: Int64
+    ) {
+        let tokens = input &+ output
+        fixed = [cost, tokens, input, output, tokens &- cached, steps, calls, inFlight]
+        self.meters = meters
+        self.units = units
+    }
+
+    @inline(__always)
+    subscript(_ meter: Int) -> Int64 {
+        meter < MeterIndex.named ? fixed[unchecked: meter & 7] : named(meter)
+    }
+
+    /// A named meter's units, and the calls of a limited tool.
     @inline(never)
-    private func named(_ m: Int, units: Word, calls: Word) -> Int64 {
-        let meters = meter.value
+    private func named(_ meter: Int) -> Int64 {
         var sum: Int64 = 0
-        if Int(meters & 0xFF) == m { sum = units.value }
-        if Int((meters >> 8) & 0xFF) == m { sum = saturatingAdd(sum, calls.value) }
+        if Int(meters & 0xFF) == meter { sum = units }
+        if Int((meters >> 8) & 0xFF) == meter { sum = saturatingAdd(sum, fixed[MeterIndex.toolCalls]) }
         return sum
+    }
+
+    /// self - other, meter by meter, of one record.
+    @inline(__always)
+    func minus(_ other: borrowing Amounts) -> Amounts {
+        var result = self
+        for m in 0..<8 { result.fixed[unchecked: m] = fixed[unchecked: m] &- other.fixed[unchecked: m] }
+        return Amounts(result.fixed, meters, units &- other.units)
+    }
+
+    @inline(__always)
+    private init(_ fixed: InlineArray<8, Int64>, _ meters: UInt32, _ units: Int64) {
+        self.fixed = fixed
+        self.meters = meters
+        self.units = units
+    }
+
+    /// Whether any meter is above 0, or below.
+    @inline(__always)
+    var signs: (up: Bool, down: Bool) {
+        var negative = units
+        var positive = 0 &- units
+        for m in 0..<8 {
+            negative |= fixed[unchecked: m]
+            positive |= 0 &- fixed[unchecked: m]
+        }
+        return (positive < 0, negative < 0)
     }
 }
 

@@ -101,11 +101,17 @@ extension Runtime {
 
 extension BatchWork {
     mutating func take(_ record: Record, into entry: Int) {
-        for m in 0..<MeterIndex.named { add(entry, m, record.used(m).value) }
-        let meters = record.meter.value
-        if meters != 0 {
-            add(entry, Int(meters & 0xFF), meters & 0xFF == 0 ? 0 : record.usedUnits.value)
-            add(entry, Int((meters >> 8) & 0xFF), meters >> 8 == 0 ? 0 : record.used(MeterIndex.toolCalls).value)
-        }
+        let used = record.used
+        for m in 0..<MeterIndex.named { add(entry, m, used[m]) }
+        let meters = record.meters
+        if meters != 0 { addNamed(entry, meters) { used[$0] } }
+    }
+
+    /// The named meters of a record: one that it names, one of its tool's calls.
+    mutating func addNamed(_ entry: Int, _ meters: UInt32, _ amount: (Int) -> Int64) {
+        let named = Int(meters & 0xFF)
+        let calls = Int((meters >> 8) & 0xFF)
+        if named != 0 { add(entry, named, amount(named)) }
+        if calls != 0, calls != named { add(entry, calls, amount(calls)) }
     }
 }

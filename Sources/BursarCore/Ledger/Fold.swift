@@ -18,13 +18,6 @@ extension Runtime {
         foldLocked()
     }
 
-    /// Folds unless somebody is at it.
-    func foldIfFree() {
-        guard folding.tryLock() else { return }
-        defer { folding.unlock() }
-        foldLocked()
-    }
-
     /// Opens what is due and makes room: for a step that was just refused.
     func catchUp() { fold() }
 
@@ -44,7 +37,10 @@ extension Runtime {
             rollDue()
             config.unlock()
         }
-        while foldBatch() {}
+        // What settles meanwhile waits for the next fold: else busy threads would
+        // keep the loop here for ever, and readers at the lock.
+        let began = clock.steady
+        while foldBatch(settledBy: began) {}
         reclaim()
         return scan()
     }
@@ -81,13 +77,14 @@ extension Runtime {
 
     private static var batchMax: Int { 4096 }
 
-    /// One batch; false when nothing was settled.
-    private func foldBatch() -> Bool {
+    /// One batch; true when it left records that were settled by then.
+    private func foldBatch(settledBy began: Int64) -> Bool {
         let h = core.batch.value
         let next = h + 1
         var records = batchRecords
         records.removeAll(keepingCapacity: true)
         var epoch: UInt32 = 0
+        var left = false
         // Claim. A correction waits for its original to be folded, and goes alone
         // with others of other originals.
         core.eachRecord { i, record in
@@ -97,16 +94,20 @@ extension Runtime {
                 epoch = record.epoch.value
                 batchWork.begin(meters: MeterIndex.named + 24, epoch: epoch)
             } else if record.epoch.value != epoch {
+                left = left || record.settledAt.value <= began
                 return true
             }
             if record.flags.value & RecordFlag.correction != 0, !mayFold(record, among: records) {
+                left = left || record.settledAt.value <= began
                 return true
             }
             let gen = RecordWord.gen(word)
             let claimed = RecordWord.make(RecordState.folding, actor: next & 0xFFF, gen: gen)
             // Only a folder takes a record out of SETTLED, and we hold the lock.
             if record.word.exchange(word, for: claimed).exchanged { records.append(UInt32(i)) }
-            return records.count < Runtime.batchMax
+            if records.count < Runtime.batchMax { return true }
+            left = left || record.settledAt.value <= began
+            return false
         }
         defer { batchRecords = records }
         if records.isEmpty { return false }
@@ -115,23 +116,22 @@ extension Runtime {
         batchWork.spread(core)
         for entry in 0..<batchWork.count { writeCells(entry, epoch: epoch, from: h, to: next) }
         core.batch.storeReleasing(next)  // the batch is spent from here on
+        for (i, differences) in corrections { giveBack(core.record(Int(i)), differences, epoch) }
+        corrections.removeAll(keepingCapacity: true)
 
         for i in records {
             let record = core.record(Int(i))
             let gen = RecordWord.gen(record.word.value)
-            if record.flags.value & RecordFlag.correction != 0 {
-                giveBack(record, epoch: epoch)
-            }
             core.free(Int(i), gen: gen)
         }
         settledSteps += Int64(records.count)
         folds += 1
-        return true
+        return left
     }
 
     /// A correction may be folded when its original is, and one at a time.
     private func mayFold(_ record: Record, among records: [UInt32]) -> Bool {
-        let original = record.original.value
+        let original = record.original
         guard let first = core.record(of: original) else { return true }
         let word = first.word.loadAcquiring()
         if RecordWord.gen(word) == Handle.gen(original), RecordWord.state(word) != RecordState.free {
@@ -140,7 +140,7 @@ extension Runtime {
         return !records.contains {
             let other = core.record(Int($0))
             return other.flags.value & RecordFlag.correction != 0
-                && other.original.value == original
+                && other.original == original
         }
     }
 
@@ -150,7 +150,7 @@ extension Runtime {
         let entry = batchWork.entry(node, depth: Int(core.node(Int(node)).depth))
         let flags = record.flags.value
         if flags & RecordFlag.correction != 0 {
-            correct(record, entry)
+            correct(record, UInt32(i), entry)
             return
         }
         batchWork.take(record, into: entry)
@@ -167,13 +167,14 @@ extension Runtime {
             return (path(of: budget), slab.text(agent))
         }
         let isEstimated = flags & RecordFlag.estimated != 0
+        let used = record.used
         ledger.update(row) { row in
-            row.steps += record.used(MeterIndex.steps).value
-            row.toolCalls += record.used(MeterIndex.toolCalls).value
-            row.input += record.used(MeterIndex.inputTokens).value
+            row.steps += used[MeterIndex.steps]
+            row.toolCalls += used[MeterIndex.toolCalls]
+            row.input += used[MeterIndex.inputTokens]
             row.cacheRead += record.cacheRead.value
-            row.output += record.used(MeterIndex.outputTokens).value
-            row.cost += record.used(MeterIndex.cost).value
+            row.output += used[MeterIndex.outputTokens]
+            row.cost += used[MeterIndex.cost]
             row.askedCost += record.askedCost.value
             if isEstimated { row.estimated += 1 }
         }
@@ -185,28 +186,29 @@ extension Runtime {
                     path: path(from: Int(node)), budget: core.id(of: budget), row: row,
                     asked: record.asked.value, granted: record.granted.value, flags: flags,
                     epoch: record.epoch.value, price: record.price.value,
-                    meter: record.meter.value, tool: record.tool.value,
-                    reserved: record.amt(MeterIndex.cost).value,
+                    meter: record.meters, tool: record.tool.value,
+                    reserved: record.heldCost.value,
                     askedCost: record.askedCost.value, cacheRead: record.cacheRead.value,
                     settledAt: record.settledAt.value,
-                    steps: record.amt(MeterIndex.steps).value,
-                    toolCalls: record.amt(MeterIndex.toolCalls).value,
-                    used: (0..<MeterIndex.named).map { record.used($0).value },
-                    usedUnits: record.usedUnits.value))
+                    used: (0..<MeterIndex.named).map { used[$0] }, usedUnits: record.usedUnits))
         }
     }
 
     /// A late settle: the difference to the estimate, or nothing for a replay.
-    /// `amt` becomes the difference, which is what giveBack() needs.
-    private func correct(_ record: Record, _ entry: Int) {
-        let handle = record.original.value
+    private func correct(_ record: Record, _ i: UInt32, _ entry: Int) {
+        let handle = record.original
         let row = ledger.estimate(handle)
         let isFirst = row?.isEstimated ?? false
-        var differences = [Int64](repeating: 0, count: MeterIndex.named)
-        var units: Int64 = 0
+        let used = record.used
+        var differences = [Int64](repeating: 0, count: MeterIndex.end)
         if let row, isFirst {
-            for m in 0..<MeterIndex.named { differences[m] = record.used(m).value - row.used[m] }
-            units = record.usedUnits.value - row.usedUnits
+            for m in 0..<MeterIndex.named { differences[m] = used[m] - row.used[m] }
+            let meters = record.meters
+            let units = record.usedUnits - row.usedUnits
+            if meters & 0xFF != 0 { differences[Int(meters & 0xFF)] = units }
+            if meters >> 8 != 0 {
+                differences[Int((meters >> 8) & 0xFF)] += differences[MeterIndex.toolCalls]
+            }
             ledger.update(row.row) { spend in
                 spend.steps += differences[MeterIndex.steps]
                 spend.toolCalls += differences[MeterIndex.toolCalls]
@@ -220,16 +222,8 @@ extension Runtime {
             ledger.correct(handle, by: record)
             lowerBases(record, row, differences)
         }
-        for m in 0..<MeterIndex.named {
-            record.amt(m).value = differences[m]
-            batchWork.add(entry, m, differences[m])
-        }
-        record.units.value = units
-        let meters = record.meter.value
-        if meters & 0xFF != 0 { batchWork.add(entry, Int(meters & 0xFF), units) }
-        if meters >> 8 != 0 {
-            batchWork.add(entry, Int((meters >> 8) & 0xFF), differences[MeterIndex.toolCalls])
-        }
+        for m in 0..<MeterIndex.end { batchWork.add(entry, m, differences[m]) }
+        corrections.append((i, differences))
         if isFirst {
             var event = Event(type: .late)
             event.session = row?.path.first ?? 0
@@ -276,16 +270,15 @@ extension Runtime {
     }
 
     /// What a correction charged and is not spent: used - difference.
-    private func giveBack(_ record: Record, epoch: UInt32) {
+    private func giveBack(_ record: Record, _ differences: [Int64], _ epoch: UInt32) {
+        let used = record.used
         var i = Int(record.node.value & 0xFFFF_FFFF)
         while true {
             let node = core.node(i)
             var c = Int(node.firstCell.loadAcquiring())
             while c != 0 {
                 let cell = core.cell(c)
-                let meter = cell.meter
-                // `held` reads the difference now.
-                let surplus = record.spent(meter) &- record.held(meter)
+                let surplus = used[cell.meter] &- differences[cell.meter]
                 if surplus != 0, cell.kind.value >> 5 <= epoch { cell.committed.subtract(surplus) }
                 c = Int(cell.next.value)
             }

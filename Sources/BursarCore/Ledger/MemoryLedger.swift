@@ -28,14 +28,13 @@ struct EstimatedRow {
     var asked: UInt32, granted: UInt32
     var flags: UInt32
     var epoch: UInt32
-    var price: Int64
+    var price: UInt32
     var meter: UInt32
     var tool: UInt32
     var reserved: Int64
     var askedCost: Int64
     var cacheRead: Int64
     var settledAt: Int64
-    var steps: Int64, toolCalls: Int64
     var used: [Int64]
     var usedUnits: Int64
     var isEstimated = true
@@ -44,28 +43,28 @@ struct EstimatedRow {
     /// holds is the estimate, so that a report which knows nothing better keeps it.
     func restore(_ record: Record, node: Int64) {
         record.node.value = node
-        record.expiresAt.value = 0
-        record.streamed.value = 0
+        record.flags.value = flags & ~RecordFlag.more
         record.asked.value = asked
         record.granted.value = granted
-        record.flags.value = flags & ~RecordFlag.stream
+        record.flags.value = flags & ~(RecordFlag.stream | RecordFlag.more)
         record.price.value = price
-        for m in 0..<MeterIndex.named { record.amt(m).value = used[m] }
-        record.amt(MeterIndex.steps).value = steps
-        record.amt(MeterIndex.toolCalls).value = toolCalls
-        record.meter.value = meter
         record.tool.value = tool
-        record.units.value = usedUnits
+        record.heldCost.value = used[MeterIndex.cost]
+        record.heldInput.value = used[MeterIndex.inputTokens]
+        record.heldOutput.value = used[MeterIndex.outputTokens]
+        record.streamed.value = 0
+        record.addMore()
+        record.meterWord.value = meter
+        record.unitsWord.value = usedUnits
     }
 }
 
 extension EstimatedRow {
     /// Whether a bill is the one that the row was corrected to.
     func says(_ bill: Bill) -> Bool {
-        bill.cost == used[MeterIndex.cost]
-            && bill.usage.inputTokens == used[MeterIndex.inputTokens]
-            && bill.usage.outputTokens == used[MeterIndex.outputTokens]
-            && bill.usage.cacheReadInputTokens == cacheRead && bill.units == usedUnits
+        bill.cost == used[MeterIndex.cost] && bill.input == used[MeterIndex.inputTokens]
+            && bill.output == used[MeterIndex.outputTokens] && bill.cacheRead == cacheRead
+            && bill.units == usedUnits
     }
 }
 
@@ -131,8 +130,9 @@ final class MemoryLedger {
     /// second correction of it changes nothing.
     func correct(_ handle: Int64, by record: Record) {
         guard var row = estimated[handle] else { return }
-        row.used = (0..<MeterIndex.named).map { record.used($0).value }
-        row.usedUnits = record.usedUnits.value
+        let used = record.used
+        row.used = (0..<MeterIndex.named).map { used[$0] }
+        row.usedUnits = record.usedUnits
         row.askedCost = record.askedCost.value
         row.cacheRead = record.cacheRead.value
         row.isEstimated = false

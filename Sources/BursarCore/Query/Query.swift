@@ -363,14 +363,14 @@ extension Runtime {
                 || state == RecordState.settling
             guard isHeld || state == RecordState.adjusting || state == RecordState.settled
             else { return true }
+            let amounts = isHeld ? record.held : record.used
             var i = Int(record.node.value & 0xFFFF_FFFF)
             while true {
                 var c = core.node(i).firstCell.value
                 while c != 0 {
                     let cell = core.cell(Int(c))
                     if cell.kind.value >> 5 <= record.epoch.value {
-                        let amount = isHeld ? record.held(cell.meter) : record.spent(cell.meter)
-                        counted[c, default: 0] &+= amount
+                        counted[c, default: 0] &+= amounts[cell.meter]
                     }
                     c = cell.next.value
                 }

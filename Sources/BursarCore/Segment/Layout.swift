@@ -87,6 +87,8 @@ public enum NodeFlag {
     public static let laddered: UInt32 = 512  // a session with a ladder
     public static let holdsBack: UInt32 = 1024  // a session with a holdback
     static let special = rates | observes | idles
+    /// What a route leaves to the walk.
+    static let unplain = special | observed | holdsBack
 }
 
 /// Bits of a limit's `fired`, above the alerts' four and the downgrade's one.

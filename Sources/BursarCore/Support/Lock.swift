@@ -15,6 +15,5 @@ public final class Lock: @unchecked Sendable {  // Sendable because a mutex is.
     deinit { bursar__lock_free(mutex) }
 
     public func lock() { bursar__lock(mutex) }
-    public func tryLock() -> Bool { bursar__try_lock(mutex) != 0 }
     public func unlock() { bursar__unlock(mutex) }
 }

@@ -37,9 +37,9 @@ public struct Failure: Error {
     public var id: Int64 = 0
     public var values: (Int64, Int64) = (0, 0)
 
-    public init(_ status: Status, _ sentence: String) {
+    public init(_ status: Status, _ sentence: Sentence) {
         self.status = status
-        self.sentence = [UInt8](sentence.utf8)
+        self.sentence = sentence.bytes
     }
 
     public init(_ status: Status, bytes: [UInt8]) {

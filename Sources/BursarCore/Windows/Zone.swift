@@ -32,7 +32,7 @@ public final class Zone: Sendable {
 
     /// Coordinated universal time: needs no file.
     public static let utc = Zone(
-        name: [UInt8]("UTC".utf8), transitions: [], offsets: [0], rule: nil)
+        name: [UInt8]("UTC"), transitions: [], offsets: [0], rule: nil)
 
     /// Seconds east of UTC at a unix second.
     public func offset(at instant: Int64) -> Int64 {

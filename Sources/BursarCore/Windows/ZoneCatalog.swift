@@ -50,7 +50,7 @@ public final class ZoneCatalog: @unchecked Sendable {  // Sendable because of th
     }
 
     private func load(_ name: [UInt8]) throws(ZoneError) -> Zone {
-        if name == [UInt8]("Etc/UTC".utf8) {
+        if name == [UInt8]("Etc/UTC") {
             return Zone(name: name, transitions: [], offsets: [0], rule: nil)
         }
         if let hint = ZoneHint.offset(name) { throw .offset(suggestion: hint) }

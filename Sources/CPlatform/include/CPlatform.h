@@ -34,7 +34,6 @@ void bursar__unmap(void *address, size_t bytes);
 void *bursar__lock_new(void);
 void bursar__lock_free(void *lock);
 void bursar__lock(void *lock);
-int32_t bursar__try_lock(void *lock);
 void bursar__unlock(void *lock);
 
 /* Starts a thread with all signals blocked; 0 = started. Join once. */

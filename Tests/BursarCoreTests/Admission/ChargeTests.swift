@@ -62,7 +62,7 @@ import Testing
     @Test func aKeyChargesOnce() throws {
         let session = try t.session("acme", "$1")
         func charge(_ nanos: Int64, key: UInt64) -> (status: Status, d: Decision, r: Receipt) {
-            t.charge(session, nanos) { $0.key = key }
+            t.charge(session, nanos) { $0.key = (key, 0) }
         }
         #expect(charge(50 * cent, key: 7).status == .ok)
         for _ in 0..<3 {
@@ -80,13 +80,13 @@ import Testing
         #expect(try t.spent(session) == dollar + 1)
         // The same key in another session is another charge.
         let other = try t.session("acme")
-        #expect(!t.charge(other, 50 * cent) { $0.key = 7 }.r.has(Receipt.replay))
+        #expect(!t.charge(other, 50 * cent) { $0.key = (7, 0) }.r.has(Receipt.replay))
     }
 
     @Test func aKeyChargesOnceFromManyThreads() throws {
         let session = try t.session("acme")
         hammer(threads: 8, iterations: 200) { _, iteration, _ in
-            _ = t.charge(session, 5) { $0.key = UInt64(iteration + 1) }
+            _ = t.charge(session, 5) { $0.key = (UInt64(iteration + 1), 0) }
         }
         #expect(try t.spent(session) == 1000)
         try t.expectNothingLeft()

@@ -56,7 +56,7 @@ import Testing
             t.settle(d.reservation, input: 0, output: 0) {
                 $0.flags = Report.cost
                 $0.costNanos = 5
-                $0.key = key
+                $0.key = (key, 0)
             }.status
         }
         #expect(settle(key: 1) == .ok)

@@ -241,7 +241,7 @@ final class Actor: @unchecked Sendable {  // Sendable: each is one thread's.
     private func finish(_ step: Held) {
         var report = Report()
         report.flags = Report.cost
-        report.key = random.chance(3) ? random.next() : 0
+        report.key = (random.chance(3) ? random.next() : 0, 0)
         if random.chance(8) {
             // An overrun.
             report.costNanos = step.nanos + random.amount(1...dollar / 10)
@@ -302,7 +302,7 @@ final class Actor: @unchecked Sendable {  // Sendable: each is one thread's.
                 $0.meter = world.credits
                 $0.units = random.amount(1...3)
             }
-            if random.chance(3) { $0.key = UInt64(random.below(100) + 1) }
+            if random.chance(3) { $0.key = (UInt64(random.below(100) + 1), 0) }
         }
         if status == .ok, !r.has(Receipt.replay) { world.grant(r.costNanos, session.slots) }
     }

@@ -1,0 +1,72 @@
+// Sentences of errors, made of bytes: the library has no use for String.
+
+/// Text of a refusal. What is interpolated was written by somebody else: it is
+/// quoted, cut, and cleared of control bytes.
+public struct Sentence: ExpressibleByStringInterpolation, Sendable {
+    var bytes: [UInt8]
+
+    public init(stringLiteral literal: StaticString) {
+        var text = Interpolation(literalCapacity: 0, interpolationCount: 0)
+        text.appendLiteral(literal)
+        bytes = text.bytes
+    }
+
+    public init(stringInterpolation: Interpolation) { bytes = stringInterpolation.bytes }
+
+    public struct Interpolation: StringInterpolationProtocol {
+        var bytes: [UInt8] = []
+
+        public init(literalCapacity: Int, interpolationCount: Int) {
+            bytes.reserveCapacity(literalCapacity + 16 * interpolationCount)
+        }
+
+        public mutating func appendLiteral(_ literal: StaticString) {
+            literal.withUTF8Buffer { bytes.append(contentsOf: $0) }
+        }
+
+        /// Words of the text, in backquotes.
+        public mutating func appendInterpolation(_ words: [UInt8]) {
+            bytes.append(UInt8(ascii: "`"))
+            for byte in Sentence.cut(words, to: 72) {
+                let isControl = byte < 0x20 || byte == 0x7F
+                bytes.append(isControl || byte == UInt8(ascii: "`") ? UInt8(ascii: "?") : byte)
+            }
+            bytes.append(UInt8(ascii: "`"))
+        }
+
+        public mutating func appendInterpolation(_ word: StaticString) {
+            bytes.append(UInt8(ascii: "`"))
+            appendLiteral(word)
+            bytes.append(UInt8(ascii: "`"))
+        }
+
+        public mutating func appendInterpolation(plain words: StaticString) {
+            appendLiteral(words)
+        }
+
+        public mutating func appendInterpolation(_ number: Int) {
+            if number < 0 { bytes.append(UInt8(ascii: "-")) }
+            Digits.append(UInt64(number.magnitude), to: &bytes)
+        }
+
+        public mutating func appendInterpolation(_ number: UInt32) {
+            Digits.append(UInt64(number), to: &bytes)
+        }
+
+        public mutating func appendInterpolation(number: Int) {
+            Digits.append(UInt64(max(0, number)), to: &bytes)
+        }
+    }
+
+    static func + (one: Sentence, other: Sentence) -> Sentence {
+        var sum = one
+        sum.bytes.append(contentsOf: other.bytes)
+        return sum
+    }
+
+    /// At most `limit` bytes, with dots for what is missing. (Only ASCII is ever that long.)
+    static func cut(_ text: [UInt8], to limit: Int) -> [UInt8] {
+        guard text.count > limit else { return text }
+        return Array(text.prefix(limit - 3)) + "..."
+    }
+}

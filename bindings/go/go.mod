@@ -1,0 +1,3 @@
+module github.com/bursar-dev/bursar/bindings/go
+
+go 1.21

@@ -1,0 +1,123 @@
+"""Bursar, the budget runtime that lives inside AI agents.
+
+    import bursar
+
+    with bursar.session("acme/support/triage", "$2", "200 steps", "10m wall") as s:
+        with s.step("gpt-4o", input=messages, max_output_tokens=1024) as step:
+            reply = ...  # call step.model with step.max_output_tokens
+            step.settle(reply.usage)
+
+Every step's worst case is held at every budget above it before it runs, and replaced by what was
+used after. `bursar.open()` gives a runtime of one's own; the functions here use one that the
+whole process shares.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from typing import Iterable, Mapping, Optional, Union
+
+from .decision import Decision, Receipt
+from .errors import (
+    AmbiguousUsage, BudgetExceeded, BursarError, BursarWarning, CapacityError, ClosedError,
+    ConflictError, DeadlineExceeded, ExpiredError, ForkedError, Halted, InUseError,
+    InvalidArgumentError, Killed, LibraryError, LimitTextError, MoneyTextError, NotFoundError,
+    PathError, Paused, PriceError, Refused, Throttled, UnsupportedError, ZoneError,
+)  # fmt: skip
+from .estimate import estimate_tokens
+from .limits import Limit, Limits
+from .money import Money, Span
+from .report import report
+from .prices import PriceReport
+from .runtime import Runtime, Target
+from .session import Session, current
+from .step import Step, Tool
+from .usage import Usage, usage_of
+from .views import Event, Health, LimitView, MeterView, Rates, Spend, View
+from .words import (
+    Complexity, DecisionFlag, End, EventType, Kind, Meter, Reason, Remedy, State, Status,
+    Undeclared, UnknownModel, Variant, Verdict,
+)  # fmt: skip
+
+__all__ = [
+    "AmbiguousUsage", "BudgetExceeded", "BursarError", "BursarWarning", "CapacityError",
+    "ClosedError", "Complexity", "ConflictError", "DeadlineExceeded", "Decision", "DecisionFlag",
+    "End", "Event", "EventType", "ExpiredError", "ForkedError", "Halted", "Health", "InUseError",
+    "InvalidArgumentError", "Killed", "Kind", "LibraryError", "Limit", "LimitTextError",
+    "LimitView", "Meter", "MeterView", "MoneyTextError", "NotFoundError", "PathError", "Paused",
+    "PriceError", "PriceReport", "Rates", "Reason", "Receipt", "Refused", "Remedy", "Runtime",
+    "Session", "Spend", "State", "Status", "Step", "Throttled", "Tool", "Undeclared",
+    "UnknownModel", "UnsupportedError", "Usage", "Variant", "Verdict", "View", "ZoneError",
+    "current", "estimate_tokens", "open", "report", "report_at_exit", "runtime", "session",
+    "usage_of", "use",
+]  # fmt: skip
+
+__version__ = "0.1.0"
+
+open = Runtime  # bursar.open() reads like the C function, and is the class
+
+_default: Optional[Runtime] = None
+_lock = threading.Lock()
+_report = os.environ.get("BURSAR_REPORT", "") not in ("", "0")
+
+
+def runtime() -> Runtime:
+    """The runtime that the whole process shares, opened when first asked for.
+
+    In the child of a fork it is still the parent's, and every call on it raises ForkedError:
+    budgets do not multiply by themselves. `bursar.use(bursar.open())` starts anew there.
+    """
+    global _default
+    with _lock:
+        if _default is None or _default.closed:
+            _default = Runtime()
+        return _default
+
+
+def use(runtime: Runtime) -> None:
+    """Makes this the runtime that the whole process shares; the former stays open."""
+    global _default
+    with _lock:
+        _default = runtime
+
+
+def session(
+    path: Target,
+    *limit: Limits,
+    limits: Optional[Limits] = None,
+    agent: str = "",
+    deadline: Optional[Span] = None,
+    idle: Optional[Span] = None,
+    ladder: Union[str, Iterable[str]] = (),
+    labels: Optional[Mapping[str, str]] = None,
+    complexity: Union[Complexity, str] = Complexity.DEFAULT,
+    holdback: Money = 0,
+) -> Session:
+    """A session of the shared runtime: see Runtime.session."""
+    return runtime().session(
+        path, *limit, limits=limits, agent=agent, deadline=deadline, idle=idle, ladder=ladder,
+        labels=labels, complexity=complexity, holdback=holdback)  # fmt: skip
+
+
+def report_at_exit(on: bool = True) -> None:
+    """Prints the report of the shared runtime at exit; so does BURSAR_REPORT=1."""
+    global _report
+    _report = on
+
+
+def _at_exit() -> None:
+    shared = _default
+    if shared is None or shared.closed:
+        return
+    try:
+        if _report:
+            print(report(shared), file=sys.stderr)
+    except BursarError:
+        pass  # the runtime belongs to the parent of a fork
+    shared.close()
+
+
+atexit.register(_at_exit)

@@ -1,0 +1,334 @@
+"""A runtime: an open handle on a set of budgets. Budgets, control, prices and queries."""
+
+from __future__ import annotations
+
+import ctypes as C
+import datetime
+import warnings
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, Union
+
+from . import _abi
+from .errors import BursarWarning, InvalidArgumentError, failure
+from .events import Dispatcher, EventStream
+from .hot import Steps
+from .limits import Limits, limits_text
+from .link import Link
+from .money import Money, Span, dollars, nanos, span_ns
+from .options import filled, word
+from .prices import Prices
+from .session import Session
+from .views import Event, Health, LimitView, MeterView, Spend, View, values
+from .words import BudgetFlag, Complexity, LimitsFlag, Meter, OpenFlag, TextKind, Undeclared
+from .words import UnknownModel, ViewFlag
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Target = Union[str, int, Session]
+
+
+class Runtime(Steps, Prices):
+    """Opened by `bursar.open()`. Every method may be called from any thread."""
+
+    def __init__(
+        self,
+        home: Optional[str] = None,
+        *,
+        observe: bool = False,
+        unknown_model: Union[UnknownModel, str, None] = None,
+        undeclared: Union[Undeclared, str, None] = None,
+        sessions_max: int = 0,
+        reservations_max: int = 0,
+        text_bytes_max: int = 0,
+        events_max: int = 0,
+        ttl: Optional[datetime.timedelta] = None,
+    ) -> None:
+        options = filled(_abi.OpenOptions, {
+            "flags": OpenFlag.OBSERVE if observe else 0,
+            "sessions_max": sessions_max,
+            "reservations_max": reservations_max,
+            "text_bytes_max": text_bytes_max,
+            "events_max": events_max,
+            "unknown_model": 0 if unknown_model is None else word(UnknownModel, unknown_model),
+            "undeclared": 0 if undeclared is None else word(Undeclared, undeclared),
+            "reservation_ttl_ns": 0 if ttl is None else span_ns(ttl),
+        })  # fmt: skip
+        options.home = _abi.text(home)
+        handle, error = C.c_void_p(), _abi.Error()
+        call = _abi.library().call
+        status = call.bursar_open(C.byref(options), C.byref(handle), C.byref(error))
+        if status or not handle.value:
+            raise failure(status, "open", error)
+        self._link = Link(handle.value)
+        self._dispatcher = Dispatcher(handle.value)
+
+    # ---- Budgets ----
+
+    def budget(
+        self,
+        path: str,
+        *limits: Limits,
+        owner: Optional[str] = None,
+        cost_center: Optional[str] = None,
+        purpose: Optional[str] = None,
+        top_rung: Optional[Mapping[Union[Complexity, str], int]] = None,
+        complexity: Union[Complexity, str] = Complexity.DEFAULT,
+        observe: bool = False,
+        replace: bool = False,
+    ) -> int:
+        """Makes sure that a budget is there, and answers with its id.
+
+        Stored limits stay when they differ, and an event says so, unless `replace`. `top_rung`:
+        the highest rung (1 = best) for each complexity.
+        """
+        options = filled(_abi.BudgetOptions, {
+            "flags": (BudgetFlag.REPLACE if replace else 0)
+            | (BudgetFlag.OBSERVE if observe else 0),
+            "complexity": word(Complexity, complexity),
+        })  # fmt: skip
+        options.limits, options.owner = _abi.text(limits_text(*limits)), _abi.text(owner)
+        options.cost_center, options.purpose = _abi.text(cost_center), _abi.text(purpose)
+        for kind, rung in (top_rung or {}).items():
+            options.top_rung[word(Complexity, kind)] = rung
+        out, data = C.c_int64(), path.encode()
+        self._link.ask("bursar_budget_declare", data, len(data), C.byref(options), C.byref(out))
+        return out.value
+
+    def remove(self, target: Target) -> None:
+        """Removes a budget without children; what was spent stays in its ancestors."""
+        self._link.ask("bursar_budget_remove", self._id(target))
+
+    def limits_set(self, target: Target, *limits: Limits) -> None:
+        """Replaces the limits of a budget or session at once; "unlimited" removes them."""
+        data = limits_text(*limits).encode()
+        self._link.ask("bursar_limits_set", self._id(target), data, len(data))
+
+    def limits_parse(self, *limits: Limits, session: bool = False) -> str:
+        """The canonical form of limit text; LimitTextError with column and sentence."""
+        data, error = limits_text(*limits).encode(), _abi.Error()
+
+        def parse(buffer: Any, capacity: int, length: Any) -> int:
+            status: int = self._link.call.bursar_limits_parse(
+                self._link.handle, LimitsFlag.SESSION if session else 0, data, len(data), buffer,
+                capacity, length, C.byref(error))  # fmt: skip
+            return status
+
+        status, text = _abi.read_text(parse)
+        if status:
+            self._link.failed(status, "limits", error)
+        return text
+
+    def top_up(
+        self,
+        target: Target,
+        amount: Money,
+        *,
+        for_: Optional[datetime.timedelta] = None,
+        reason: str = "",
+    ) -> None:
+        """Adds "$5", "200k tokens" or "10m wall" to every such limit; `for_`: it expires."""
+        text = amount if isinstance(amount, str) else dollars(nanos(amount))
+        data, why = text.encode(), reason.encode()
+        span = 0 if for_ is None else span_ns(for_)
+        if span < 0 or (for_ is not None and span == 0):
+            raise InvalidArgumentError(f"for_ is {for_!r}: a top-up lasts for a positive time")
+        self._link.ask("bursar_top_up", self._id(target), data, len(data), span, why, len(why))
+
+    def observe(self, target: Optional[Target] = None, on: bool = True) -> None:
+        """Counts, decides and reports there (None = everywhere) but stops nobody."""
+        self._link.do("bursar_observe", 0 if target is None else self._id(target), int(on))
+
+    def meter(self, name: str) -> Meter:
+        """Names a meter (`credits`, `gpu_seconds`), or finds it."""
+        return Meter(self._link.meter(name))
+
+    # ---- Sessions and control ----
+
+    def session(
+        self,
+        path: Target,
+        *limit: Limits,
+        limits: Optional[Limits] = None,
+        agent: str = "",
+        deadline: Optional[Span] = None,
+        idle: Optional[Span] = None,
+        ladder: Union[str, Iterable[str]] = (),
+        labels: Optional[Mapping[str, str]] = None,
+        complexity: Union[Complexity, str] = Complexity.DEFAULT,
+        holdback: Money = 0,
+    ) -> Session:
+        """Opens a session under a budget's path or id, or as a child of a session.
+
+        Limits are text or Limit objects, in place or as `limits=[…]`; `deadline` and `idle` are
+        the limits `wall` and `idle`. `ladder`: models, best first. `holdback`: money kept back
+        for a step with `final=True`.
+        """
+        options = filled(_abi.SessionOptions, {
+            "parent": 0 if isinstance(path, str) else self._id(path),
+            "complexity": word(Complexity, complexity),
+            "holdback_nanos": nanos(holdback),
+            "label_count": len(labels or ()),
+        })  # fmt: skip
+        options.path = _abi.text(path if isinstance(path, str) else None)
+        options.agent = _abi.text(agent)
+        options.limits = _abi.text(limits_text(*limit, limits, deadline=deadline, idle=idle))
+        options.ladder = _abi.text(ladder if isinstance(ladder, str) else ",".join(ladder))
+        pairs = [_abi.Label(_abi.text(k), _abi.text(v)) for k, v in (labels or {}).items()]
+        options.labels = (_abi.Label * len(pairs))(*pairs)
+        out = C.c_int64()
+        self._link.ask("bursar_session_open", C.byref(options), C.byref(out))
+        return Session(self, out.value)
+
+    def kill(
+        self, target: Optional[Target] = None, *, everything: bool = False, reason: str = ""
+    ) -> None:
+        """Stops a session, a budget's whole subtree or everything, at its next reserve."""
+        self._control("bursar_kill", target, everything, reason)
+
+    def revive(
+        self, target: Optional[Target] = None, *, everything: bool = False, reason: str = ""
+    ) -> None:
+        """Undoes a kill."""
+        self._control("bursar_revive", target, everything, reason)
+
+    def pause(
+        self, target: Optional[Target] = None, *, everything: bool = False, reason: str = ""
+    ) -> None:
+        """As kill, but to be resumed."""
+        self._control("bursar_pause", target, everything, reason)
+
+    def resume(
+        self, target: Optional[Target] = None, *, everything: bool = False, reason: str = ""
+    ) -> None:
+        """Undoes a pause, also one by a limit's `then pause`."""
+        self._control("bursar_resume", target, everything, reason)
+
+    def _control(
+        self, name: str, target: Optional[Target], everything: bool, reason: str
+    ) -> None:
+        if everything == (target is not None):
+            raise TypeError("name a path, an id or a session, or say everything=True; not both")
+        data = reason.encode()
+        self._link.do(name, 0 if target is None else self._id(target), data, len(data))
+
+    def _id(self, target: Target) -> int:
+        """The id of a path, a session or an id."""
+        if isinstance(target, Session):
+            return target.id
+        if isinstance(target, str):
+            link, data, out = self._link, target.encode(), C.c_int64()
+            status = link.call.bursar_budget_find(link.handle, data, len(data), C.byref(out))
+            if status:
+                link.failed(status, f"budget {target!r}")
+            return out.value
+        if isinstance(target, int) and not isinstance(target, bool) and 0 < target < 1 << 63:
+            return target
+        raise InvalidArgumentError(f"{target!r} is no path, session or id")
+
+    # ---- Queries ----
+
+    def read(self, target: Target) -> View:
+        """A budget or session: state, spend, meters, limits, texts."""
+        id, out = self._id(target), _abi.View()
+        status = self._link.call.bursar_read(self._link.handle, id, C.byref(out))
+        if status:
+            self._link.failed(status, f"read {target!r}")
+        limits = (self._limit(id, position) for position in range(out.limits))
+        text = {kind: self._link.text(id, kind) for kind in TextKind if kind < TextKind.METER}
+        pairs = (line.partition("=") for line in text[TextKind.LABELS].splitlines())
+        return values(
+            View, out,
+            flags=ViewFlag(out.flags),
+            path=text[TextKind.PATH],
+            agent=text[TextKind.AGENT],
+            owner=text[TextKind.OWNER],
+            cost_center=text[TextKind.COST_CENTER],
+            purpose=text[TextKind.PURPOSE],
+            why=text[TextKind.REASON],
+            labels={key: value for key, _, value in pairs},
+            ladder=tuple(name for name in text[TextKind.LADDER].split(",") if name),
+            meters=self._meters_of(id),
+            limits=tuple(limit for limit in limits if limit is not None),
+        )  # fmt: skip
+
+    def _limit(self, id: int, position: int) -> Optional[LimitView]:
+        out = _abi.LimitView()
+        gone = self._link.call.bursar_limit_read(self._link.handle, id, position, C.byref(out))
+        return None if gone else values(LimitView, out)
+
+    def _meters_of(self, id: int) -> Dict[str, MeterView]:
+        meters = {}
+        for number in range(Meter.WALL):
+            out = _abi.MeterView()
+            if self._link.call.bursar_meter_read(self._link.handle, id, number, C.byref(out)) == 0:
+                name = self._link.text(number, TextKind.METER) or Meter(number).name.lower()
+                meters[name] = values(MeterView, out)
+        return meters
+
+    def children(self, target: Optional[Target] = None) -> List[int]:
+        """The ids directly below; None = the top."""
+        id, count, capacity = 0 if target is None else self._id(target), C.c_size_t(), 64
+        while True:
+            ids = (C.c_int64 * capacity)()
+            self._link.do("bursar_children", id, ids, capacity, C.byref(count))
+            if count.value <= capacity:
+                return ids[: count.value]
+            capacity = count.value
+
+    def spend(self) -> List[Spend]:
+        """Spend by workflow, agent and models since the runtime opened."""
+        rows: List[Spend] = []
+        out = _abi.Spend()
+        while self._link.call.bursar_spend_read(self._link.handle, len(rows), C.byref(out)) == 0:
+            numbers = (out.asked_model, out.model)
+            asked, model = (self._link.model_name(n) if n else "" for n in numbers)
+            rows.append(values(Spend, out, asked_model=asked, model=model))
+        return rows
+
+    def health(self) -> Health:
+        """Figures for a health page."""
+        out = _abi.Health()
+        self._link.do("bursar_health", C.byref(out))
+        return values(Health, out)
+
+    def verify(self) -> None:
+        """Checks committed = spent + held + settled and not folded, everywhere, at rest."""
+        self._link.ask("bursar_verify")
+
+    # ---- Events and the end ----
+
+    def on_event(self, callback: Optional[Callable[[Event], object]]) -> None:
+        """Sets, or with None removes, the callback; it runs on a Python thread of its own."""
+        self._dispatcher.set_callback(callback)
+
+    def events(self) -> EventStream:
+        """`async for event in runtime.events()`, from now on until the runtime closes."""
+        return EventStream(self._dispatcher)
+
+    @property
+    def closed(self) -> bool:
+        return self._link.handle is None
+
+    def close(self) -> None:
+        """Delivers what is pending and ends the runtime's thread. Twice is fine."""
+        handle = self._link.close()
+        if handle is not None:
+            self._dispatcher.close()
+            _abi.library().call.bursar_close(handle)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if "_dispatcher" in self.__dict__ and not self.closed:
+            warnings.warn("a runtime was never closed", BursarWarning)
+            self.close()
