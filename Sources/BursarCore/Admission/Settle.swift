@@ -367,7 +367,13 @@ extension Core {
         if tokens > record.streamed.value { record.streamed.value = tokens }
         let now = engine.pointee.clock.steadyCoarse
         let own = record.ownTime
-        record.expiresAt.value = now &+ (own > 0 ? own : engine.pointee.timeToLive)
+        let due = record.expiresAt.value
+        acquireFence()
+        guard record.word.loadAcquiring() == word else { return .expired }
+        // Unless it is settled or expires meanwhile: then that place is the time
+        // of settling, or another step's.
+        _ = record.expiresAt.exchange(
+            due, for: now &+ (own > 0 ? own : engine.pointee.timeToLive))
         if tokens > record.heldOutput.value {
             reason = .limit
             return .refused
