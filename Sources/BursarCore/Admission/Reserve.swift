@@ -111,7 +111,7 @@ extension Core {
     }
 
     /// Claims a record, writes it, charges the path. The stop says why not.
-    @inline(__always)
+    @_optimize(speed) @inline(never)
     func attempt(
         _ session: Int64, _ leaf: Int, _ q: UnsafePointer<Request>, _ t: Try, asked: Int32, _ now: Int64,
         _ room: UnsafeMutableRawPointer, _ d: inout Decision
