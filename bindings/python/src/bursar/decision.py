@@ -137,7 +137,9 @@ class Decision(_Grant):
     @property
     def why(self) -> str:
         """What was said when somebody killed or paused that budget."""
-        return self._link.text(self.budget, TextKind.REASON) if self.budget else ""
+        if not self.budget and self.reason_number not in (Reason.KILLED, Reason.PAUSED):
+            return ""
+        return self._link.text(self.budget, TextKind.REASON)  # 0 = everything was
 
     def explain(self) -> str:
         """A sentence: which limit, how much was left, what to do."""
