@@ -106,13 +106,13 @@ public struct Decision {
             && Remedy(rawValue: remedyCode) != nil
     }
 
-    static let transient: UInt32 = 1
-    static let clamped: UInt32 = 2
-    static let lowerRung: UInt32 = 4
-    static let unpriced: UInt32 = 8
-    static let observed: UInt32 = 16
-    static let undeclared: UInt32 = 32
-    static let downgrading: UInt32 = 64
+    public static let transient: UInt32 = 1
+    public static let clamped: UInt32 = 2
+    public static let lowerRung: UInt32 = 4
+    public static let unpriced: UInt32 = 8
+    public static let observed: UInt32 = 16
+    public static let undeclared: UInt32 = 32
+    public static let downgrading: UInt32 = 64
 }
 
 /// bursar_usage_t: what a step used, as its caller says.
@@ -160,11 +160,11 @@ public struct Receipt {
 
     public init() {}
 
-    static let overrun: UInt32 = 1
-    static let estimated: UInt32 = 2
-    static let replay: UInt32 = 4
-    static let late: UInt32 = 8
-    static let unpriced: UInt32 = 16
+    public static let overrun: UInt32 = 1
+    public static let estimated: UInt32 = 2
+    public static let replay: UInt32 = 4
+    public static let late: UInt32 = 8
+    public static let unpriced: UInt32 = 16
 }
 
 /// bursar_charge_t.
