@@ -20,7 +20,7 @@ public final class Runtime: @unchecked Sendable {  // Sendable because the core 
     /// Valid until 64 other runtimes were closed after this one.
     private let core: Core
     private let isClosed = Atomic(false)
-    private let hub = EventHub()
+    private let hub: EventHub
 
     /// Opens a runtime.
     public init(_ options: Options = Options()) throws(BursarError) {
@@ -33,6 +33,7 @@ public final class Runtime: @unchecked Sendable {  // Sendable because the core 
         given.textBytesMax = UInt32(clamping: options.textBytesMax)
         given.eventsMax = UInt32(clamping: options.eventsMax)
         given.timeToLive = options.timeToLive.nanoseconds
+        hub = EventHub(capacity: options.eventsMax > 0 ? options.eventsMax : 1024)
         core = Core(page: try calling { () throws(BursarCore.Failure) in
             try BursarCore.Runtime.open(given)
         })
@@ -57,11 +58,10 @@ public final class Runtime: @unchecked Sendable {  // Sendable because the core 
     /// ``Event/Kind-swift.enum/lost``. The stream does not keep the runtime open, and
     /// ends when it closes.
     public var events: AsyncStream<Event> {
-        // After close there is nobody to call the hub, and it is finished.
-        (try? slow { (runtime) throws(BursarCore.Failure) in
-            hub.connect(to: runtime)
-        }) ?? ()
-        return hub.stream()
+        let stream = hub.stream()
+        // After close the stream has ended, and nobody would call the hub.
+        try? slow { (runtime) throws(BursarCore.Failure) in hub.connect(to: runtime) }
+        return stream
     }
 }
 
@@ -81,7 +81,7 @@ extension Runtime {
         /// Bytes of names and labels in use; default 64 MiB.
         public var textBytesMax = 0
         /// Events that wait for their consumer; default 1,024.
-        public var eventsMax = 1024
+        public var eventsMax = 0
         /// After this a step that nobody settled is settled at an estimate; default 15 minutes.
         public var timeToLive = Duration.zero
 

@@ -125,7 +125,7 @@ public struct Key: Sendable, Hashable {
         self.low = low
     }
 
-    /// 128 bits of FNV-1a of a text (Fowler, Noll, Vo; RFC 9923).
+    /// 128 bits of FNV-1a of a text (Fowler, Noll, Vo 1991).
     public init(_ text: String) {
         var hash: UInt128 = 0x6C62_272E_07BB_0142_62B8_2175_6295_C58D
         for byte in text.utf8 {

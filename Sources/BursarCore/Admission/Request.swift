@@ -3,7 +3,7 @@
 // the caller's own memory. A test compares the layouts.
 
 /// bursar_request_t. Every amount is checked by `isSound` before it is used.
-public struct Request {
+public struct Request: Sendable {
     public var size = UInt32(MemoryLayout<Request>.size)
     public var flags: UInt32 = 0
     public var model: Int32 = 0
@@ -66,7 +66,7 @@ extension Request {
 }
 
 /// bursar_decision_t.
-public struct Decision {
+public struct Decision: Sendable {
     public var size = UInt32(MemoryLayout<Decision>.size)
     var verdictCode: Int32 = 0
     var reasonCode: Int32 = 0
@@ -116,7 +116,7 @@ public struct Decision {
 }
 
 /// bursar_usage_t: what a step used, as its caller says.
-public struct Report {
+public struct Report: Sendable {
     public var size = UInt32(MemoryLayout<Report>.size)
     public var flags: UInt32 = 0
     public var usage = Usage()
@@ -148,7 +148,7 @@ func mixed(_ key: (UInt64, UInt64)) -> UInt64 {
 }
 
 /// bursar_receipt_t.
-public struct Receipt {
+public struct Receipt: Sendable {
     public var size = UInt32(MemoryLayout<Receipt>.size)
     public var flags: UInt32 = 0
     public var costNanos: Int64 = 0
@@ -168,7 +168,7 @@ public struct Receipt {
 }
 
 /// bursar_charge_t.
-public struct DirectCharge {
+public struct DirectCharge: Sendable {
     public var size = UInt32(MemoryLayout<DirectCharge>.size)
     public var flags: UInt32 = 0
     public var nanos: Int64 = 0
