@@ -123,7 +123,7 @@ import Testing
         let session = try runtime.openSession("acme/triage")
         let step = try session.reserve(Request(nil, extra: .dollars(1)))
         #expect(step.decision.isObserved && step.decision.verdict == .allow)
-        #expect(step.decision.path == "acme" && step.decision.reason == .limit)
+        #expect(step.decision.path == "acme" && step.decision.limit == Money.cents(1).nanos)
         try step.release()
         try budget.observe(false)
         let request = Request(nil, extra: .dollars(1))

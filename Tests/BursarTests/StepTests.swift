@@ -73,7 +73,7 @@ import Testing
         let number = try forget(Request(model, input: 1_000, maxOutput: 500))
         #expect(try session.view().spent == Money(nanos: 1_500_000))
         #expect(try session.view().reserved == .zero)
-        #expect(try runtime.health().estimatedSteps == 1)
+        #expect(try runtime.spend().map(\.estimatedSteps) == [1])
         // The truth comes late, and corrects it.
         let receipt = try runtime.settle(number, Usage(input: 1_000, output: 100))
         #expect(receipt.isLate)
@@ -111,7 +111,7 @@ import Testing
         }
         let spent = try session.view().spent
         #expect(spent >= Money(nanos: 1_200_000) && spent < Money(nanos: 6_000_000))
-        #expect(try runtime.health().estimatedSteps == 1)
+        #expect(try runtime.spend().map(\.estimatedSteps) == [1])
     }
 
     @Test func settlingTwiceCountsOnce() throws {
