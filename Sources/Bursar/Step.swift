@@ -10,14 +10,14 @@ internal import Synchronization
 /// flagged as estimated. One that was only held is released. Spend is never dropped.
 public final class Step: Sendable {
     public let session: Session
-    public let decision: Decision
+    private let granted: BursarCore.Decision
     private let stage: Atomic<Stage>
 
     private enum Stage: UInt8, AtomicRepresentable { case held, sent, streamed, ended }
 
     init(_ session: Session, _ decision: BursarCore.Decision, isHeld: Bool) {
         self.session = session
-        self.decision = Decision(decision, of: session.runtime)
+        granted = decision
         stage = Atomic(isHeld ? .held : .sent)
     }
 
@@ -31,14 +31,17 @@ public final class Step: Sendable {
         }
     }
 
+    /// What was granted, and why not more.
+    public var decision: Decision { Decision(granted, of: session.runtime) }
+
     /// Its number: for ``Request/parent``, and for settling late.
-    public var reservation: Int64 { decision.reservation }
+    public var reservation: Int64 { granted.reservation }
 
     /// The model granted, by the name that the provider knows; empty for a tool.
     public var model: String { decision.model?.name ?? "" }
 
     /// The output tokens granted: tell the provider.
-    public var maxOutput: Int { decision.maxOutput }
+    public var maxOutput: Int { Int(granted.maxOutput) }
 
     /// Before a step that was only held goes out.
     ///
