@@ -26,9 +26,20 @@ extension Core {
     }
 
     /// The same, reading the caller's own struct; `d` is fresh.
-    @_optimize(speed)
+    @inline(__always)
     public func reserve(
         _ session: Int64, _ request: UnsafePointer<Request>, _ d: inout Decision
+    ) -> Status {
+        withUnsafeTemporaryAllocation(byteCount: Route.bytes, alignment: 16) { room in
+            guard let room = room.baseAddress else { return .memory }
+            return reserve(session, request, room, &d)
+        }
+    }
+
+    @_optimize(speed) @inline(never)
+    private func reserve(
+        _ session: Int64, _ request: UnsafePointer<Request>, _ room: UnsafeMutableRawPointer,
+        _ d: inout Decision
     ) -> Status {
         if let status = obstacle() { return status }
         guard let leaf = index(of: session) else { return .notFound }
@@ -43,7 +54,7 @@ extension Core {
         guard let wanted = prepare(request, model: model, output: request.pointee.maxOutput) else {
             return .invalid
         }
-        let stop = attempt(session, leaf, request, wanted, asked: model, now, &d)
+        let stop = attempt(session, leaf, request, wanted, asked: model, now, room, &d)
         if stop.cause == .none {
             if node.row.value != 0 { node.row.value = 0 }
             return .ok
@@ -101,7 +112,7 @@ extension Core {
     @inline(__always)
     func attempt(
         _ session: Int64, _ leaf: Int, _ q: UnsafePointer<Request>, _ t: Try, asked: Int32, _ now: Int64,
-        _ d: inout Decision
+        _ room: UnsafeMutableRawPointer, _ d: inout Decision
     ) -> Stop {
         let choices = Int64(max(q.pointee.choices, 1))
         let input = max(q.pointee.input, q.pointee.inputUpper)
@@ -124,69 +135,66 @@ extension Core {
         let meters = (q.pointee.units > 0 ? UInt32(truncatingIfNeeded: q.pointee.meter) : 0) | calls
         // The epoch, then the cells: every cell that counts the step is there.
         let born = epoch.loadAcquiring()
-        return withUnsafeTemporaryAllocation(byteCount: Route.bytes, alignment: 16) { room in
-            guard let room = room.baseAddress else { return Stop(cause: .journal) }
-            var route = Route(room)
-            route.put(
-                cost: cost, input: input, output: output, cached: 0, steps: isModel ? 1 : 0,
-                calls: q.pointee.tool != 0 ? 1 : 0, inFlight: 1)
-            let isPlain = route.gather(self, leaf: leaf, epoch: born, named: meters != 0)
-            guard let (i, gen) = claim() else { return Stop(cause: .journal) }
-            let record = self.record(i)
-            let hasMore = q.pointee.units | q.pointee.parent | q.pointee.timeToLive != 0 || meters != 0
-            record.node.value = session
-            record.expiresAt.value = now &+ (q.pointee.timeToLive > 0 ? q.pointee.timeToLive : engine.pointee.timeToLive)
-            record.flags.value =
-                (t.flags & RecordFlag.kept) | (q.pointee.flags & Request.stream != 0 ? RecordFlag.stream : 0)
-                | (isModel ? 0 : RecordFlag.charge) | (hasMore ? RecordFlag.more : 0)
-                | (UInt32(truncatingIfNeeded: q.pointee.attempt) << 16)
-                | (UInt32(truncatingIfNeeded: q.pointee.variant) << 24)
-            record.epoch.value = born
-            record.asked.value = UInt32(bitPattern: asked)
-            record.granted.value = UInt32(bitPattern: t.model)
-            record.price.value = UInt32(bitPattern: t.set)
-            record.tool.value = UInt32(bitPattern: q.pointee.tool)
-            record.heldCost.value = cost
-            record.heldInput.value = input
-            record.heldOutput.value = output
-            record.streamed.value = 0
-            if hasMore {
-                record.meterWord.value = meters
-                record.unitsWord.value = q.pointee.units
-                record.usedUnitsWord.value = 0
-                record.originalWord.value = q.pointee.parent
-                record.ownTimeWord.value = q.pointee.timeToLive
-                record.cacheWriteWord.value = 0
-            }
-            let passage: Passage
-            if isPlain, route.isOpen(gen: session >> 32, now: now) {
-                passage = chargeRoute(route)
-            } else {
-                passage = charge(
-                    record.held, record, leaf: leaf, gen: session >> 32, now: now,
-                    final: q.pointee.flags & Request.final != 0)
-            }
-            if passage.stop.cause != .none {
-                free(i, gen: gen)
-                return passage.stop
-            }
-            let state = q.pointee.flags & Request.hold != 0 ? RecordState.held : RecordState.inFlight
-            record.word.storeReleasing(RecordWord.make(state, actor: 0, gen: gen))
-            wake(from: q.pointee.timeToLive != 0 ? Signal.empty | Signal.resting : Signal.empty)
-
-            d.reservation = Handle.make(index: i, gen: gen)
-            d.maxOutput = t.output
-            d.reservedNanos = cost
-            d.model = t.model
-            d.verdict = .allow
-            d.reason = .none
-            var told: UInt32 = 0
-            if passage.flags & NodeFlag.limited == 0 { told = Decision.undeclared }
-            if t.flags & RecordFlag.unpriced != 0 { told |= Decision.unpriced }
-            d.flags = told
-            if passage.observed { explainObserved(leaf, record, &d) }
-            return Stop()
+        var route = Route(room)
+        route.put(
+            cost: cost, input: input, output: output, cached: 0, steps: isModel ? 1 : 0,
+            calls: q.pointee.tool != 0 ? 1 : 0, inFlight: 1)
+        let isPlain = route.gather(self, leaf: leaf, epoch: born, named: meters != 0)
+        guard let (i, gen) = claim() else { return Stop(cause: .journal) }
+        let record = self.record(i)
+        let hasMore = q.pointee.units | q.pointee.parent | q.pointee.timeToLive != 0 || meters != 0
+        record.node.value = session
+        record.expiresAt.value = now &+ (q.pointee.timeToLive > 0 ? q.pointee.timeToLive : engine.pointee.timeToLive)
+        record.flags.value =
+            (t.flags & RecordFlag.kept) | (q.pointee.flags & Request.stream != 0 ? RecordFlag.stream : 0)
+            | (isModel ? 0 : RecordFlag.charge) | (hasMore ? RecordFlag.more : 0)
+            | (UInt32(truncatingIfNeeded: q.pointee.attempt) << 16)
+            | (UInt32(truncatingIfNeeded: q.pointee.variant) << 24)
+        record.epoch.value = born
+        record.asked.value = UInt32(bitPattern: asked)
+        record.granted.value = UInt32(bitPattern: t.model)
+        record.price.value = UInt32(bitPattern: t.set)
+        record.tool.value = UInt32(bitPattern: q.pointee.tool)
+        record.heldCost.value = cost
+        record.heldInput.value = input
+        record.heldOutput.value = output
+        record.streamed.value = 0
+        if hasMore {
+            record.meterWord.value = meters
+            record.unitsWord.value = q.pointee.units
+            record.usedUnitsWord.value = 0
+            record.originalWord.value = q.pointee.parent
+            record.ownTimeWord.value = q.pointee.timeToLive
+            record.cacheWriteWord.value = 0
         }
+        let passage: Passage
+        if isPlain, route.isOpen(gen: session >> 32, now: now) {
+            passage = chargeRoute(route)
+        } else {
+            passage = charge(
+                record.held, record, leaf: leaf, gen: session >> 32, now: now,
+                final: q.pointee.flags & Request.final != 0)
+        }
+        if passage.stop.cause != .none {
+            free(i, gen: gen)
+            return passage.stop
+        }
+        let state = q.pointee.flags & Request.hold != 0 ? RecordState.held : RecordState.inFlight
+        record.word.storeReleasing(RecordWord.make(state, actor: 0, gen: gen))
+        wake(from: q.pointee.timeToLive != 0 ? Signal.empty | Signal.resting : Signal.empty)
+
+        d.reservation = Handle.make(index: i, gen: gen)
+        d.maxOutput = t.output
+        d.reservedNanos = cost
+        d.model = t.model
+        d.verdict = .allow
+        d.reason = .none
+        var told: UInt32 = 0
+        if passage.flags & NodeFlag.limited == 0 { told = Decision.undeclared }
+        if t.flags & RecordFlag.unpriced != 0 { told |= Decision.unpriced }
+        d.flags = told
+        if passage.observed { explainObserved(leaf, record, &d) }
+        return Stop()
     }
 
     @inline(__always)

@@ -40,8 +40,11 @@ extension Core {
 
     @inline(never)
     private func attempt(_ plan: Plan, _ t: Try, _ now: Int64, _ d: inout Decision) -> Stop {
-        withUnsafePointer(to: plan.q) {
-            attempt(plan.session, plan.leaf, $0, t, asked: plan.asked, now, &d)
+        withUnsafePointer(to: plan.q) { q in
+            withUnsafeTemporaryAllocation(byteCount: Route.bytes, alignment: 16) { room in
+                guard let room = room.baseAddress else { return Stop(cause: .journal) }
+                return attempt(plan.session, plan.leaf, q, t, asked: plan.asked, now, room, &d)
+            }
         }
     }
 

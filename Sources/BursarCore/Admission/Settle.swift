@@ -69,38 +69,47 @@ extension Core {
         guard let bill = bill(record, report) else { return .invalid }
         return withUnsafeTemporaryAllocation(byteCount: Route.bytes, alignment: 16) { room in
             guard let room = room.baseAddress else { return .busy }
-            var route = Route(room)
-            let cost = bill.cost &- bill.reserved
-            let input = bill.input &- record.heldInput.value
-            let output = bill.output &- record.heldOutput.value
-            route.put(
-                cost: cost, input: input, output: output, cached: bill.cacheRead, steps: 0,
-                calls: 0, inFlight: -1)
-            let isPlain = route.gather(
-                self, leaf: Int(truncatingIfNeeded: bill.session & 0xFFFF_FFFF),
-                epoch: record.epoch.value, named: record.meters != 0)
-            // From here on the record is ours. Pairs with every other exit from IN_FLIGHT.
-            guard
-                record.word.exchange(
-                    word, for: RecordWord.make(RecordState.settling, actor: 0, gen: gen)
-                ).exchanged
-            else { return settleOddly(handle, report.pointee, &receipt) }
-            let key = mixed(report.pointee.key)
-            if isPlain {
-                writeUsed(record, bill, key: key)
-                if cost > 0 || input > 0 || output > 0 { route.raise(self) }
-                record.word.storeReleasing(
-                    RecordWord.make(RecordState.adjusting, actor: 0, gen: gen))
-                route.lower()
-                record.word.storeReleasing(
-                    RecordWord.make(RecordState.settled, actor: 0, gen: gen))
-                wake(from: Signal.resting)
-                fill(&receipt, bill)
-            } else {
-                finish(record, gen: gen, bill, key: key, &receipt)
-            }
-            return .ok
+            return settle(handle, record, word, report, bill, room, &receipt)
         }
+    }
+
+    @_optimize(speed) @inline(never)
+    private func settle(
+        _ handle: Int64, _ record: Record, _ word: Int64, _ report: UnsafePointer<Report>,
+        _ bill: borrowing Bill, _ room: UnsafeMutableRawPointer, _ receipt: inout Receipt
+    ) -> Status {
+        let gen = RecordWord.gen(word)
+        var route = Route(room)
+        let cost = bill.cost &- bill.reserved
+        let input = bill.input &- record.heldInput.value
+        let output = bill.output &- record.heldOutput.value
+        route.put(
+            cost: cost, input: input, output: output, cached: bill.cacheRead, steps: 0,
+            calls: 0, inFlight: -1)
+        let isPlain = route.gather(
+            self, leaf: Int(truncatingIfNeeded: bill.session & 0xFFFF_FFFF),
+            epoch: record.epoch.value, named: record.meters != 0)
+        // From here on the record is ours. Pairs with every other exit from IN_FLIGHT.
+        guard
+            record.word.exchange(
+                word, for: RecordWord.make(RecordState.settling, actor: 0, gen: gen)
+            ).exchanged
+        else { return settleOddly(handle, report.pointee, &receipt) }
+        let key = mixed(report.pointee.key)
+        if isPlain {
+            writeUsed(record, bill, key: key)
+            if cost > 0 || input > 0 || output > 0 { route.raise(self) }
+            record.word.storeReleasing(
+                RecordWord.make(RecordState.adjusting, actor: 0, gen: gen))
+            route.lower()
+            record.word.storeReleasing(
+                RecordWord.make(RecordState.settled, actor: 0, gen: gen))
+            wake(from: Signal.resting)
+            fill(&receipt, bill)
+        } else {
+            finish(record, gen: gen, bill, key: key, &receipt)
+        }
+        return .ok
     }
 
     /// SETTLING to SETTLED, steps S2 to S6, walking.
@@ -358,7 +367,13 @@ extension Core {
         if tokens > record.streamed.value { record.streamed.value = tokens }
         let now = engine.pointee.clock.steadyCoarse
         let own = record.ownTime
-        record.expiresAt.value = now &+ (own > 0 ? own : engine.pointee.timeToLive)
+        let due = record.expiresAt.value
+        acquireFence()
+        guard record.word.loadAcquiring() == word else { return .expired }
+        // Unless it is settled or expires meanwhile: then that place is the time
+        // of settling, or another step's.
+        _ = record.expiresAt.exchange(
+            due, for: now &+ (own > 0 ? own : engine.pointee.timeToLive))
         if tokens > record.heldOutput.value {
             reason = .limit
             return .refused

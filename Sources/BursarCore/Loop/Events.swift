@@ -38,17 +38,18 @@ final class Events {
     private var lostPolled: Int64 = 0
     private var lostCalled: Int64 = 0
     private var sequence: Int64 = 0
-    private(set) var lost: Int64 = 0
+    private var lost: Int64 = 0
     private var fd: Int32 = -1
     private var callback: ((borrowing Event) -> Void)?
     /// Held while the callback runs, so that taking it away can wait for it.
     private let calling = Lock()
     private var callingThread: UInt64 = 0  // guarded by lock
 
-    var count: Int64 {
+    /// How many there were, and how many of them were lost.
+    var counts: (all: Int64, lost: Int64) {
         lock.lock()
         defer { lock.unlock() }
-        return sequence
+        return (sequence, lost)
     }
 
     init(capacity: Int) { self.capacity = capacity }

@@ -20,7 +20,6 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
     private var thread: UInt64 = 0  // guarded by lock
     private var isRunning = false  // guarded by lock
     private var isStopping = false  // guarded by lock
-    private(set) var wakeUps: Int64 = 0  // loop thread; a statistic for others
 
     init(core: Core, external: UnsafeMutableRawPointer?) throws(Failure) {
         self.core = core
@@ -100,7 +99,7 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
 
     /// One turn: everything that is due, then the timer for what comes next.
     private func turn() {
-        wakeUps += 1
+        _ = core.statistic(Header.wakeUps).add(1)
         lock.lock()
         let stops = isStopping
         lock.unlock()

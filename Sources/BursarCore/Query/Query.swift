@@ -338,10 +338,9 @@ extension Runtime {
         health.estimatedSteps = core.statistic(Header.estimated).value
         health.lateSettles = core.statistic(Header.late).value
         health.overrunNanos = core.statistic(Header.overrun).value
-        health.events = events.count
-        health.eventsLost = events.lost
+        (health.events, health.eventsLost) = events.counts
         health.pricesAsOfUnix = PriceBook.asOfUnix
-        health.wakeUps = loop.wakeUps
+        health.wakeUps = core.statistic(Header.wakeUps).value
         return health
     }
 

@@ -39,6 +39,7 @@ enum Header {
     static let estimated = 208  // steps settled at an estimate
     static let late = 216  // settles that came after the estimate
     static let overrun = 224  // nano-dollars billed above what was held
+    static let wakeUps = 232  // of the loop
     static let page = 4096
     static let magicValue: Int64 = 0x4255_5253_4152_0001
 }

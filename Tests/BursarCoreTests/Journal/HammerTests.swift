@@ -84,15 +84,15 @@ final class World: @unchecked Sendable {  // Sendable: set up before the threads
         tool = try t.tool("search", price: 1_000_000)
         credits = try t.meter("credits")
         for o in 0..<2 {
-            let limit = 40 * dollar
-            let org = try t.budget("org\(o)", "$40 alert 50%, 50 in_flight, 2000 steps/min burst 500")
+            let limit = 400 * dollar
+            let org = try t.budget("org\(o)", "$400 alert 50%, 50 in_flight, 2000 steps/min burst 500")
             orgs.append(org)
             let slot = newSlot(allowed: limit)
             for k in 0..<3 {
-                let text = ["$20 downgrade 60%", "$15, 1M tokens/day, $3/1h", "$10 then pause, 500 credits"][k]
-                let team = try t.budget("org\(o)/team\(k)", text + ", $1/session, 40 calls(search)")
+                let text = ["$200 downgrade 60%", "$150, 1M tokens/day, $30/1h", "$100 then pause, 500 credits"][k]
+                let team = try t.budget("org\(o)/team\(k)", text + ", $5/session, 400 calls(search)")
                 teams.append(
-                    Ground(id: team, slots: [slot, newSlot(allowed: Int64([20, 15, 10][k]) * dollar)]))
+                    Ground(id: team, slots: [slot, newSlot(allowed: Int64([200, 150, 100][k]) * dollar)]))
             }
         }
         for k in 0..<3 { loose.append(try t.budget("loose/b\(k)", "$5/day, $2/1h, 100 steps")) }
@@ -217,7 +217,7 @@ final class Actor: @unchecked Sendable {  // Sendable: each is one thread's.
             q.choices = Int32(random.below(3))
         }
         q.complexity = Int32(random.below(4))
-        if random.chance(50) { q.extraNanos = 30 * dollar }
+        if random.chance(50) { q.extraNanos = 300 * dollar }
         let expires = random.chance(20)
         if expires { q.timeToLive = random.amount(1...2_000_000) }
         if let first = held.first { q.parent = first.handle }
@@ -325,10 +325,10 @@ final class Actor: @unchecked Sendable {  // Sendable: each is one thread's.
         let k = random.below(world.teams.count)
         var slots = world.teams[k].slots
         let own = random.chance(2)
-        if own { slots.append(world.newSlot(allowed: dollar / 2)) }
+        if own { slots.append(world.newSlot(allowed: 3 * dollar)) }
         let ladder = random.chance(2) ? "dear,fair,free" : ""
         if let id = try? t.session(
-            "org\(k / 3)/team\(k % 3)", own ? "$0.5, 30 steps, 8 in_flight" : "", ladder: ladder,
+            "org\(k / 3)/team\(k % 3)", own ? "$3, 60 steps, 8 in_flight" : "", ladder: ladder,
             holdback: random.chance(3) ? dollar / 20 : 0)
         {
             open.append(Open(id: id, slots: slots))
@@ -397,10 +397,10 @@ final class Actor: @unchecked Sendable {  // Sendable: each is one thread's.
             try? t.topUp(id, "$1", for: random.chance(2) ? random.amount(1...hour) : 0)
         case 1:
             // Any text of limits whose money is not above what `allowed` began with.
-            let texts = ["$20", "$15", "$10"]
+            let texts = ["$200", "$150", "$100"]
             try? t.setLimits(id, texts[k % 3] + [", 300 steps/hour", "", ", 2M tokens, 9 in_flight"][random.below(3)])
         default:
-            try? t.setLimits(id, ["$1", "$2/day, $5", "$9, 100 steps"][random.below(3)])
+            try? t.setLimits(id, ["$40", "$20/day, $50", "$90, 5000 steps"][random.below(3)])
         }
     }
 

@@ -27,18 +27,16 @@ class HundredAtOnce(Case):
     def test_threads_at_one_to_eight_levels(self):
         for path in LEVELS:
             with self.subTest(path=path):
-                self.rt.budget(path.split("/")[0], "$1", replace=True)
-                self.rt.limits_set(path.split("/")[0], "unlimited")
-                self.rt.budget(path, "$1", replace=True)
-                before = self.spent(path) if path else 0
-                self.assertEqual(0, before)
+                self.rt.budget(path, "$1")
                 self.assertEqual(10, self.run_threads(path))
                 self.assertEqual(DOLLAR, self.spent(path))
-                self.rt.limits_set(path, "unlimited")
-                # a fresh tree for the next depth
-                self.finish()
-                self.rt = bursar.open()
-                self.dime()
+                self.fresh()
+
+    def fresh(self):
+        """Another tree for the next depth."""
+        self.finish()
+        self.rt = bursar.open()
+        self.dime()
 
     def run_threads(self, path, count=100):
         gate, admitted, lock = threading.Barrier(count), [], threading.Lock()
@@ -63,12 +61,10 @@ class HundredAtOnce(Case):
     def test_tasks_at_one_to_eight_levels(self):
         for path in LEVELS:
             with self.subTest(path=path):
-                self.rt.budget(path, "$1", replace=True)
+                self.rt.budget(path, "$1")
                 self.assertEqual(10, asyncio.run(self.run_tasks(path)))
                 self.assertEqual(DOLLAR, self.spent(path))
-                self.finish()
-                self.rt = bursar.open()
-                self.dime()
+                self.fresh()
 
     async def run_tasks(self, path, count=100):
         async def work():

@@ -7,18 +7,20 @@ first listens. Close stops it, and never waits longer than a moment for a callba
 
 from __future__ import annotations
 
-import asyncio
 import ctypes as C
 import os
 import select
 import sys
 import threading
 import weakref
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from . import _abi
 from .errors import ClosedError, failure
 from .views import Event, values
+
+if TYPE_CHECKING:
+    import asyncio
 
 _BATCH = 64
 _STREAM_MAX = 65_536  # events that a stream keeps; beyond, a gap in `sequence` shows the loss
@@ -115,6 +117,8 @@ class EventStream:
     """Events from its creation on, for `async for`; ends when the runtime closes."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
+        import asyncio  # here: it would be most of what importing bursar costs
+
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[Optional[Event]] = asyncio.Queue(_STREAM_MAX)
         dispatcher.add(self)
