@@ -7,7 +7,7 @@ public struct Budget: Node, Hashable {
     public let runtime: Runtime
     public let id: Int64
 
-    /// Removes it. ``Failure/Code-swift.enum/inUse`` while it has anything below;
+    /// Removes it. ``Failure/Code/inUse`` while it has anything below;
     /// what was spent stays in its ancestors.
     public func remove() throws(BursarError) {
         try runtime.slow { (runtime) throws(BursarCore.Failure) in try runtime.budgetRemove(id) }
@@ -58,7 +58,7 @@ extension Runtime {
         }
     }
 
-    /// The budget at `path`, or ``Failure/Code-swift.enum/notFound``.
+    /// The budget at `path`, or ``Failure/Code/notFound``.
     public func budget(_ path: String) throws(BursarError) -> Budget {
         try slow { (runtime) throws(BursarCore.Failure) in
             Budget(runtime: self, id: try runtime.budgetFind(path.bytes))

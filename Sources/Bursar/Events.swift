@@ -138,8 +138,7 @@ final class EventHub: Sendable {
             return stream
         }
         continuation.onTermination = { [weak self] _ in
-            let gone = self?.consumers.withLock { $0.byNumber.removeValue(forKey: number) }
-            _ = gone
+            self?.consumers.withLock { $0.byNumber[number] = nil }
         }
         return stream
     }
@@ -153,7 +152,9 @@ final class EventHub: Sendable {
             if lost > 0, isRoom(consumer.continuation.yield(Event(lost: lost, before: event))) {
                 lost = 0
             }
-            if !isRoom(consumer.continuation.yield(event)) { lost += 1 }
+            if !isRoom(consumer.continuation.yield(event)) {
+                lost += event.kind == .lost ? event.amount : 1
+            }
             consumers.withLock { $0.byNumber[number]?.lost = lost }
         }
     }

@@ -91,7 +91,7 @@ extension Node {
         }
     }
 
-    /// One meter, for its life. ``Failure/Code-swift.enum/notFound`` when it does not
+    /// One meter, for its life. ``Failure/Code/notFound`` when it does not
     /// count that meter, as it has no limit on it.
     public func meter(_ meter: Meter) throws(BursarError) -> MeterView {
         let id = self.id

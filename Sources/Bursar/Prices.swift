@@ -141,7 +141,7 @@ extension Runtime {
 
     /// What `usage` costs on a model, half to even.
     ///
-    /// - Throws: ``Failure/Code-swift.enum/price`` when that is unknown.
+    /// - Throws: ``Failure/Code/price`` when that is unknown.
     public func quote(
         _ usage: Usage, on model: Model, variant: Variant = .standard
     ) throws(BursarError) -> Money {
@@ -154,7 +154,7 @@ extension Runtime {
     /// Loads a price book, all or nothing: LiteLLM's
     /// `model_prices_and_context_window.json` or Bursar's own format (docs/prices.md).
     ///
-    /// - Throws: ``Failure/Code-swift.enum/price`` with line and column.
+    /// - Throws: ``Failure/Code/price`` with line and column.
     @discardableResult
     public func loadPrices(_ json: some Sequence<UInt8>) throws(BursarError) -> LoadedPrices {
         let bytes = [UInt8](json)

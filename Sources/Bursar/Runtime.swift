@@ -42,7 +42,7 @@ public final class Runtime: @unchecked Sendable {  // Sendable because the core 
     deinit { close() }
 
     /// Closes the runtime: events that wait are delivered, every stream of events
-    /// ends, and every later call throws ``Failure/Code-swift.enum/closed``. What is
+    /// ends, and every later call throws ``Failure/Code/closed``. What is
     /// in flight is forgotten. Waits for the runtime's thread. Closing again does
     /// nothing.
     public func close() {
@@ -55,8 +55,8 @@ public final class Runtime: @unchecked Sendable {  // Sendable because the core 
     ///
     /// Take it before what you want to hear of: `let events = runtime.events`. As many
     /// events wait as ``Options/eventsMax`` says; what does not fit is told as one
-    /// ``Event/Kind-swift.enum/lost``. The stream does not keep the runtime open, and
-    /// ends when it closes.
+    /// ``Event/Kind/lost`` before the next that does. The stream does not keep the
+    /// runtime open, and ends when it closes.
     public var events: AsyncStream<Event> {
         let stream = hub.stream()
         // After close the stream has ended, and nobody would call the hub.

@@ -45,7 +45,7 @@ public final class Step: Sendable {
 
     /// Before a step that was only held goes out.
     ///
-    /// - Throws: ``Failure/Code-swift.enum/expired``: do not send it.
+    /// - Throws: ``Failure/Code/expired``: do not send it.
     public func begin() throws(BursarError) {
         try answer(try core.begin(reservation))
         if stage.load(ordering: .relaxed) == .held { stage.store(.sent, ordering: .relaxed) }
@@ -70,8 +70,8 @@ public final class Step: Sendable {
     /// More than was held is recorded in full, flagged, and trips the next step. Settling
     /// again with the same usage answers with the first receipt.
     ///
-    /// - Throws: ``Failure/Code-swift.enum/conflict``: it was settled with other usage;
-    ///   ``Failure/Code-swift.enum/invalid``: an amount is negative or a part above its
+    /// - Throws: ``Failure/Code/conflict``: it was settled with other usage;
+    ///   ``Failure/Code/invalid``: an amount is negative or a part above its
     ///   whole, and the step stays as it is.
     @discardableResult
     public func settle(_ usage: Usage) throws(BursarError) -> Receipt {

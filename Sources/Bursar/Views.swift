@@ -214,7 +214,7 @@ extension Runtime {
     /// Checks, for every node and meter, committed = spent + held + settled and not
     /// folded. Meaningful when no other call is running.
     ///
-    /// - Throws: ``Failure/Code-swift.enum/corrupt`` with the node.
+    /// - Throws: ``Failure/Code/corrupt`` with the node.
     public func verify() throws(BursarError) {
         try slow { (runtime) throws(BursarCore.Failure) in
             if let failure = runtime.verify() { throw failure }

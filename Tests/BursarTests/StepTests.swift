@@ -36,7 +36,8 @@ import Testing
         let session = try runtime.openSession("acme/triage", limits: "$2")
         let model = try runtime.plainModel()
         let request = Request(model, input: 20_000, maxOutput: 100)
-        let decision = try #require(refusal { () throws(BursarError) in try session.reserve(request) })
+        let decision = try #require(
+            refusal { () throws(BursarError) in try session.reserve(request) })
         #expect(decision.verdict == .halt && decision.reason == .limit && !decision.isGranted)
         #expect(decision.path == "acme" && decision.meter == .cost && decision.end == .halt)
         #expect(decision.limit == 10_000_000 && decision.remaining == 10_000_000)
