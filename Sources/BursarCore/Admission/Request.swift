@@ -49,6 +49,9 @@ public struct Request: Sendable {
 }
 
 extension Request {
+    /// The least useful output.
+    var leastOutput: Int64 { min(minOutput > 0 ? minOutput : 256, maxOutput) }
+
     /// What pricing needs of it.
     @inline(__always)
     var estimate: StepEstimate {

@@ -328,7 +328,7 @@ extension Runtime {
         var i = Int(record.node.value & 0xFFFF_FFFF)
         while true {
             eachLimit(i) { l, limit in
-                guard limit.countsAmounts, limit.meter < MeterIndex.named else { return }
+                guard limit.countsAmounts else { return }
                 let fall = differences[limit.meter]
                 guard fall < 0 else { return }
                 if limit.windowKind == WindowCode.calendar,
