@@ -55,7 +55,7 @@ build/lib/bursar.pc: tools/bursar.pc.in
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
 
 # Everything, in the order in which it fails soonest.
-test: test-swift test-c test-oracles test-python test-go test-readme
+test: test-swift test-c test-oracles test-python test-wheel test-go test-readme
 	@echo "make test: everything passed"
 
 # The core, in full mode.
@@ -93,6 +93,22 @@ test-go: lib
 	$(GO) go vet . && CGO_ENABLED=0 go vet . && test -z "$$(gofmt -l .)"
 	$(GO) go test -count=1 . && go test -count=1 -race .
 
+# A wheel with the library inside, for any Python from 3.9 on; and what a user does with it.
+WHEEL_ENV := build/wheel-venv
+wheel: lib
+	rm -rf build/wheel-src build/wheel
+	cp -r bindings/python build/wheel-src
+	mkdir -p build/wheel-src/src/bursar/_lib
+	cp $(LIB) build/wheel-src/src/bursar/_lib/
+	test -x $(WHEEL_ENV)/bin/python || python3 -m venv $(WHEEL_ENV)
+	$(WHEEL_ENV)/bin/pip install --quiet --disable-pip-version-check 'setuptools>=61' 'wheel>=0.40'
+	$(WHEEL_ENV)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel build/wheel-src
+	cd build/wheel && ../../$(WHEEL_ENV)/bin/wheel tags --remove --platform-tag linux_$$(uname -m) *.whl
+test-wheel: wheel
+	rm -rf build/wheel-test && python3 -m venv build/wheel-test
+	build/wheel-test/bin/pip install --quiet --disable-pip-version-check --no-deps build/wheel/*.whl
+	cd build && env -u BURSAR_LIBRARY wheel-test/bin/python -c "import bursar; s = bursar.session('acme', '\$$2'); print(s.reserve(model='gpt-4o', input_tokens=1200, max_output_tokens=100))"
+
 install: lib
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install -m 644 include/bursar.h $(DESTDIR)$(PREFIX)/include/
@@ -106,6 +122,9 @@ BENCH := build/bursar-bench
 bench: lib $(BENCH)
 	@echo "$$(uname -m), $$(nproc) cores, $$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $$(gcc --version | head -1)"
 	@ls -l $(LIB) | awk '{ print "libbursar.so: " $$5 " bytes stripped" }'
+	$(CC) -O2 -Wall -Wextra -Iinclude Sources/bursar-bench/load.c -o build/bursar-load -ldl
+	@for i in $$(seq 30); do build/bursar-load $(LIB); done | sort -n -k1 | \
+		awk 'NR == 1 { print "load: " $$1 / 1000 " ms, first open: " $$2 / 1000 " ms (best of 30 processes)" }'
 	LD_LIBRARY_PATH=build/lib $(BENCH)
 	BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONPATH=bindings/python/src python3 bindings/python/bench.py
 	$(GO) go test -run '^$$' -bench . -benchtime 200000x .

@@ -35,7 +35,6 @@ public final class Runtime: @unchecked Sendable {
     var byName: [UInt64: UInt32] = [:]
     var windows = WindowTable()
     var timers = TimerHeap()  // steady
-    var armed: [UInt32: Int64] = [:]  // by node: the entry of `timers` that counts
     var calendarTimers = TimerHeap()  // unix
     var rollingTimers = TimerHeap()  // steady
     var rings: [UInt32: Ring] = [:]  // by limit

@@ -234,7 +234,6 @@ extension Runtime {
             c = following
         }
         pauses[i] = nil
-        armed[i] = nil
         node.state.storeSequential(node.state.value & ~StateBit.all | StateBit.free)
         segment.freeNodes.give(i)
     }

@@ -112,7 +112,15 @@ extension Runtime {
         defer { batchRecords = records }
         if records.isEmpty { return false }
 
-        for i in records { book(core.record(Int(i)), Int(i)) }
+        var run = Run()
+        for i in records {
+            let record = core.record(Int(i))
+            if run.take(record) { continue }
+            book(run)
+            run = Run(record)
+            if run.count == 0 { book(record, Int(i)) }
+        }
+        book(run)
         batchWork.spread(core)
         for entry in 0..<batchWork.count { writeCells(entry, epoch: epoch, from: h, to: next) }
         core.batch.storeReleasing(next)  // the batch is spent from here on
@@ -144,6 +152,89 @@ extension Runtime {
         }
     }
 
+    /// Plain steps of one session on one model, one after the other in the
+    /// journal: an agent at work. They are booked at once.
+    private struct Run {
+        var count: Int64 = 0
+        var node: Int64 = 0
+        var asked: UInt32 = 0
+        var granted: UInt32 = 0
+        var cost: Int64 = 0
+        var input: Int64 = 0
+        var output: Int64 = 0
+        var cached: Int64 = 0
+        var askedCost: Int64 = 0
+
+        init() {}
+
+        /// Empty when the record is not plain.
+        init(_ record: Record) {
+            node = record.node.value
+            asked = record.asked.value
+            granted = record.granted.value
+            _ = add(record)
+        }
+
+        @inline(__always)
+        mutating func take(_ record: Record) -> Bool {
+            count > 0 && record.node.value == node && record.asked.value == asked
+                && record.granted.value == granted && add(record)
+        }
+
+        @inline(__always)
+        private mutating func add(_ record: Record) -> Bool {
+            let odd =
+                RecordFlag.correction | RecordFlag.estimated | RecordFlag.more | RecordFlag.charge
+                | RecordFlag.direct | RecordFlag.unsent
+            if record.flags.value & odd != 0 || record.tool.value != 0 { return false }
+            count &+= 1
+            cost &+= record.usedCost.value
+            input &+= record.usedInput.value
+            output &+= record.usedOutput.value
+            cached &+= record.cacheRead.value
+            askedCost &+= record.askedCost.value
+            return true
+        }
+    }
+
+    private func book(_ run: Run) {
+        if run.count == 0 { return }
+        let node = UInt32(truncatingIfNeeded: run.node)
+        let entry = batchWork.entry(node, depth: Int(core.node(Int(node)).depth))
+        batchWork.add(entry, MeterIndex.cost, run.cost)
+        batchWork.add(entry, MeterIndex.tokens, run.input &+ run.output)
+        batchWork.add(entry, MeterIndex.inputTokens, run.input)
+        batchWork.add(entry, MeterIndex.outputTokens, run.output)
+        batchWork.add(entry, MeterIndex.freshTokens, run.input &+ run.output &- run.cached)
+        batchWork.add(entry, MeterIndex.steps, run.count)
+        ledger.update(spendRow(node, run.asked, run.granted).row) { row in
+            row.steps += run.count
+            row.input += run.input
+            row.cacheRead += run.cached
+            row.output += run.output
+            row.cost += run.cost
+            row.askedCost += run.askedCost
+        }
+    }
+
+    /// The spend row of a session's steps on a pair of models, and its budget.
+    private func spendRow(
+        _ node: UInt32, _ asked: UInt32, _ granted: UInt32
+    ) -> (row: Int, budget: Int) {
+        var budget = Int(node)
+        while core.node(budget).isSession { budget = Int(core.node(budget).parent.value) }
+        let agent = core.node(Int(node)).agent.value
+        let row = ledger.row(
+            budget: core.id(of: budget), agent: agent, asked: asked, granted: granted
+        ) {
+            config.lock()
+            defer { config.unlock() }
+            slab.retain(agent)
+            return (path(of: budget), slab.text(agent))
+        }
+        return (row, budget)
+    }
+
     /// One record into the ledger and the sums.
     private func book(_ record: Record, _ i: Int) {
         let node = UInt32(truncatingIfNeeded: record.node.value)
@@ -154,18 +245,7 @@ extension Runtime {
             return
         }
         batchWork.take(record, into: entry)
-        var budget = Int(node)
-        while core.node(budget).isSession { budget = Int(core.node(budget).parent.value) }
-        let agent = core.node(Int(node)).agent.value
-        let row = ledger.row(
-            budget: core.id(of: budget), agent: agent, asked: record.asked.value,
-            granted: record.granted.value
-        ) {
-            config.lock()
-            defer { config.unlock() }
-            slab.retain(agent)
-            return (path(of: budget), slab.text(agent))
-        }
+        let (row, budget) = spendRow(node, record.asked.value, record.granted.value)
         let isEstimated = flags & RecordFlag.estimated != 0
         let used = record.used
         ledger.update(row) { row in

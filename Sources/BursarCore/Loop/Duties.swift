@@ -72,8 +72,10 @@ extension Runtime {
                 continue
             }
             let i = Int(timer.index)
-            guard timer.kind == .node, armed[timer.index] == timer.due else { continue }
-            armed[timer.index] = nil
+            guard timer.kind == .node, let armed = armedAt(i), armed.value == timer.due else {
+                continue
+            }
+            armed.value = 0
             evaluateTimeLimits(i)
             armTimer(i, notBefore: now + 1)
         }

@@ -43,7 +43,7 @@
 //     0  amount     Word
 //     8  base[0], 16 base[1]  Word  what was settled when window w started, by its low bit
 //                   a rate: burst amount, nanoseconds of its period
-//                   a time limit: paused in total, paused since
+//                   a time limit: paused time when it started, when its node's timer comes up
 //    24  window     Word  start (unix s, calendar) or bucket (rolling) << 1 | slot of base;
 //                         a rate: arrival time (any step);  a time limit: steady ns of its start
 //    32  extra      Word

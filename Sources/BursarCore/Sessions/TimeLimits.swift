@@ -124,16 +124,27 @@ extension Runtime {
         armTimer(i)
     }
 
+    /// When the entry of `timers` that counts for a node comes up, 0 = there is
+    /// none: kept in the second base of its first time limit.
+    func armedAt(_ i: Int) -> Word? {
+        var found: Word?
+        eachLimit(i) { _, limit in if limit.isTime, found == nil { found = limit.base(1) } }
+        return found
+    }
+
     /// Has the loop look at a node when it is due. One entry of the heap counts
     /// for a node, its earliest; one that comes up too early looks again.
     func armTimer(_ i: Int, notBefore: Int64 = 0) {
         guard core.node(i).dueAt.value < .max else { return }
         let due = max(core.node(i).dueAt.value, notBefore)
-        if let armed = armed[UInt32(i)], armed <= due { return }
-        armed[UInt32(i)] = due
+        guard let armed = armedAt(i) else { return }
+        if armed.value > 0, armed.value <= due { return }
+        armed.value = due
         timers.insert(Timer(due: due, .node, index: UInt32(i), gen: 0))
-        if timers.count > 2 * (armed.count + topUps.count) + 1024 {
-            timers.compact { timer in timer.kind != .node || armed[timer.index] == timer.due }
+        if timers.count > 2 * (segment.freeNodes.inUse + topUps.count) + 1024 {
+            timers.compact { timer in
+                timer.kind != .node || armedAt(Int(timer.index))?.value == timer.due
+            }
         }
         loop.ring()
     }
