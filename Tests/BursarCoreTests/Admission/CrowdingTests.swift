@@ -11,7 +11,11 @@ import Testing
     private func crowdedOut(
         by large: Int64, plain: Bool
     ) throws -> (refused: Int64, of: Int64, permanent: Int64) {
-        let t = try TestRuntime { $0.policy.plainCharge = plain }
+        // A small journal: each refusal folds, and a fold looks at every record.
+        let t = try TestRuntime {
+            $0.policy.plainCharge = plain
+            $0.reservationsMax = 64
+        }
         try t.budget("acme", "$9")
         try t.budget("acme/team", "$10")
         let sessions = try (0..<4).map { _ in try t.session("acme/team") }

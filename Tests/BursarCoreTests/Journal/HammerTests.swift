@@ -71,6 +71,7 @@ final class World: @unchecked Sendable {  // Sendable: set up before the threads
         t = try TestRuntime {
             $0.policy.unknownModel = .free
             $0.eventsMax = 256
+            $0.reservationsMax = 2048
             $0.timeToLive = 1000 * hour  // nothing in the shadow expires
             configure(&$0)
         }

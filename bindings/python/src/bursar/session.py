@@ -6,7 +6,7 @@ import contextvars
 import ctypes as C
 import struct
 import warnings
-from typing import TYPE_CHECKING, Any, Iterable, Mapping, Optional, SupportsIndex, Union
+from typing import TYPE_CHECKING, Any, Iterable, Mapping, Optional, SupportsIndex, Tuple, Union
 
 from . import _abi
 from .decision import Decision, Receipt, read_decision, read_grant, read_receipt
@@ -31,33 +31,24 @@ if TYPE_CHECKING:
 _NO_MEDIA = Usage()[6:]
 
 
-class _Entry:
-    """A session that was entered, and what had been before. A generator or a task may leave its
-    session when others were entered since: then the entry is passed over."""
-
-    __slots__ = ("session", "below", "left")
-
-    def __init__(self, session: Session, below: Optional[_Entry]) -> None:
-        self.session = session
-        self.below = below
-        self.left = False
-
-    @staticmethod
-    def top() -> Optional[_Entry]:
-        entry = _current.get()
-        while entry is not None and (entry.left or entry.session._closed):
-            entry = entry.below
-        return entry
-
-
-_current: contextvars.ContextVar[Optional[_Entry]]
+_Chain = Optional[Tuple["Session", Any]]  # a session that was entered, and those before it
+_current: contextvars.ContextVar[_Chain]
 _current = contextvars.ContextVar("bursar.session", default=None)
 
 
 def current() -> Optional[Session]:
-    """The innermost session that was entered in this task or thread and is open, or None."""
-    entry = _Entry.top()
-    return None if entry is None else entry.session
+    """The innermost session that was entered in this task or thread, or None."""
+    chain = _current.get()
+    return None if chain is None else chain[0]
+
+
+def _without(chain: _Chain, session: Session) -> _Chain:
+    """A chain without the last entry of a session: it need not be the innermost when a generator
+    leaves, and is not there at all when another task does."""
+    if chain is None:
+        return None
+    inner, below = chain
+    return below if inner is session else (inner, _without(below, session))
 
 
 class Session(Steps):
@@ -315,17 +306,12 @@ class Session(Steps):
                 self._link.call.bursar_session_close(self._link.handle, self.id)
 
     def __enter__(self) -> Self:
-        _current.set(_Entry(self, _Entry.top()))
+        _current.set((self, _current.get()))
         return self
 
     def __exit__(self, *exception: object) -> None:
-        entry = _current.get()
-        while entry is not None and (entry.left or entry.session is not self):
-            entry = entry.below
-        if entry is not None:  # else it was entered in another task, where it is closed now
-            entry.left = True
+        _current.set(_without(_current.get(), self))
         self.close()
-        _current.set(_Entry.top())
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
