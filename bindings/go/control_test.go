@@ -212,7 +212,7 @@ func TestBadInputGetsAStatusAndASentence(t *testing.T) {
 		!errors.Is(err, ErrBudgetExceeded) {
 		t.Errorf("overflowing amounts: %v", err)
 	}
-	wants(t, "a model without a name", refused(Request{Model: 1 << 30, MaxOutput: 1}), ErrPriceUnknown)
+	wants(t, "a model without a name", refused(Request{Model: 1 << 30, MaxOutput: 1}), ErrInvalid)
 	wants(t, "a negative model", refused(Request{Model: -1, MaxOutput: 1}), ErrInvalid)
 	wants(t, "unknown price", refused(Request{Model: model(t, rt, "nobody knows"), MaxOutput: 1}), ErrPriceUnknown)
 
