@@ -3,6 +3,8 @@
  * Corners where two rules meet: which refusal is told, what a live change counts,
  * how long what was given lasts, numbers at the ends of their ranges.
  */
+#include <malloc.h>
+
 #include "help.h"
 
 static bursar_status_t charge(bursar_runtime_t *rt, bursar_id_t s, int64_t nanos, uint32_t flags,
@@ -362,4 +364,18 @@ test("a deadline that passed while observed holds when observing ends") {
     need(bursar_observe(rt, 0, 0), BURSAR_OK);
     equal(charge(rt, s, 1, 0, &d, NULL), BURSAR_E_REFUSED);
     close_runtime(rt);
+}
+
+test("a runtime that was closed leaves nothing, with and without its thread") {
+    for (int with = 0; with < 2; with++) {
+        size_t before = 0;
+        for (int i = 0; i < 600; i++) {
+            bursar_runtime_t *rt = NULL;
+            need(bursar_open(NULL, &rt, NULL), BURSAR_OK);
+            if (with) session(rt, "acme", 0, "$1, 10m wall");
+            need(bursar_close(rt), BURSAR_OK);
+            if (i == 100) before = mallinfo2().uordblks; /* handles that were closed are kept: 64 */
+        }
+        check(mallinfo2().uordblks < before + 50000);
+    }
 }
