@@ -31,18 +31,20 @@ extension Core {
             case RecordState.inFlight, RecordState.held:
                 return settle(handle, report, &receipt)
             case RecordState.settling:
-                // Another thread of ours: a few hundred nanoseconds.
-                spins += 1
-                if spins > 10_000 { return .busy }
-                if spins % 100 == 0 { bursar__thread_yield() } else { bursar__cpu_relax() }
+                break
             case RecordState.adjusting, RecordState.settled, RecordState.folding:
                 if record.flags.value & RecordFlag.estimated != 0 {
+                    if state == RecordState.adjusting { break }
                     return settleLate(handle, report, &receipt)
                 }
                 if let status = replay(record, word, report, &receipt) { return status }
             default:
                 return state == RecordState.releasing ? .released : .notFound
             }
+            // Another thread is at it: a few hundred nanoseconds.
+            spins += 1
+            if spins > 10_000 { return .busy }
+            if spins % 100 == 0 { bursar__thread_yield() } else { bursar__cpu_relax() }
         }
     }
 
