@@ -143,10 +143,10 @@ CONCURRENT := Hammer|Journal|Ledger|Event|Control|Session|Reserve|Charge|Rate|Se
 
 tsan:
 	TSAN_OPTIONS=halt_on_error=0:second_deadlock_stack=1:report_signal_unsafe=0 \
-		$(SWIFT) test --sanitize=thread --scratch-path build/tsan --filter '($(CONCURRENT))'
+		$(SWIFT) test --disable-xctest --sanitize=thread --scratch-path build/tsan --filter '($(CONCURRENT))'
 
 asan:
-	ASAN_OPTIONS=detect_leaks=1 $(SWIFT) test --sanitize=address --scratch-path build/asan
+	ASAN_OPTIONS=detect_leaks=1 $(SWIFT) test --disable-xctest --sanitize=address --scratch-path build/asan
 
 # ---- The main job: sixty agents, written with OpenAI's SDK, under budgets. ----
 DEMO_ENV := build/demo-venv

@@ -137,7 +137,12 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
         let ran = isRunning
         if ran, isOwn { uv_async_send(bell) }
         lock.unlock()
-        if !ran { return }
+        if !ran {
+            // Never given to a loop, and from here on never will be.
+            bell.deallocate()
+            timer.deallocate()
+            return
+        }
         if isOwn {
             bursar__thread_join(thread)
             _ = uv_loop_close(uv)
