@@ -18,7 +18,7 @@ FULL_LIB  := build/lib-full/libbursar.so
 SWIFTRT   = $(shell dirname $$(dirname $$(readlink -f $$(command -v $(SWIFT)))))/lib/swift_static/linux/$(shell uname -m)/swiftrt.o
 SOURCES   := $(shell find Sources/BursarCore Sources/BursarABI Sources/CPlatform Sources/CPrices Sources/CLibuv include -type f) Package.swift Makefile tools/exports.map
 LINK      := -Xswiftc -use-ld=lld -Xlinker --icf=all -Xlinker --version-script=$(CURDIR)/tools/exports.map -Xlinker -soname=libbursar.so.0 \
-             -Xlinker --gc-sections -Xlinker -s -Xlinker -z -Xlinker now -Xlinker -z -Xlinker pack-relative-relocs -Xlinker -lm
+             -Xlinker --gc-sections -Xlinker --hash-style=gnu -Xlinker --build-id=none -Xlinker -s -Xlinker -z -Xlinker now -Xlinker -z -Xlinker pack-relative-relocs -Xlinker -lm
 
 .PHONY: all bootstrap lib full test test-c test-go demo bench install clean
 
@@ -143,10 +143,10 @@ CONCURRENT := Hammer|Journal|Ledger|Event|Control|Session|Reserve|Charge|Rate|Se
 
 tsan:
 	TSAN_OPTIONS=halt_on_error=0:second_deadlock_stack=1:report_signal_unsafe=0 \
-		$(SWIFT) test --sanitize=thread --scratch-path build/tsan --filter '($(CONCURRENT))'
+		$(SWIFT) test --disable-xctest --sanitize=thread --scratch-path build/tsan --filter '($(CONCURRENT))'
 
 asan:
-	ASAN_OPTIONS=detect_leaks=1 $(SWIFT) test --sanitize=address --scratch-path build/asan
+	ASAN_OPTIONS=detect_leaks=1 $(SWIFT) test --disable-xctest --sanitize=address --scratch-path build/asan
 
 # ---- The main job: sixty agents, written with OpenAI's SDK, under budgets. ----
 DEMO_ENV := build/demo-venv

@@ -10,7 +10,7 @@ public struct Budget: Node, Hashable {
     /// Removes it. ``Failure/Code/inUse`` while it has anything below;
     /// what was spent stays in its ancestors.
     public func remove() throws(BursarError) {
-        try runtime.slow { (runtime) throws(BursarCore.Failure) in try runtime.budgetRemove(id) }
+        try runtime.call { (runtime) throws(BursarCore.Failure) in try runtime.budgetRemove(id) }
     }
 
     public static func == (left: Budget, right: Budget) -> Bool {
@@ -53,14 +53,14 @@ extension Runtime {
         let rungs = Complexity.allCases.map { UInt8(clamping: topRungs[$0] ?? 0) }
         options.topRungs = (rungs[0], rungs[1], rungs[2], rungs[3])
         options.complexity = complexity.rawValue
-        return try slow { (runtime) throws(BursarCore.Failure) in
+        return try call { (runtime) throws(BursarCore.Failure) in
             Budget(runtime: self, id: try runtime.budgetDeclare(path.bytes, options))
         }
     }
 
     /// The budget at `path`, or ``Failure/Code/notFound``.
     public func budget(_ path: String) throws(BursarError) -> Budget {
-        try slow { (runtime) throws(BursarCore.Failure) in
+        try call { (runtime) throws(BursarCore.Failure) in
             Budget(runtime: self, id: try runtime.budgetFind(path.bytes))
         }
     }

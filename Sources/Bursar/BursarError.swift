@@ -68,8 +68,6 @@ public struct Failure: Sendable, Hashable, CustomStringConvertible {
         case corrupt = -31
     }
 
-    static let closed = Failure(.closed, "the runtime was closed")
-
     init(_ code: Code, _ message: String) {
         self.code = code
         self.message = message
@@ -90,7 +88,20 @@ extension Failure.Code {
 }
 
 extension BursarError {
-    init(_ status: Status, _ message: String) {
+    /// What a hot call answers, in words.
+    init(_ status: Status) {
+        let message =
+            switch status {
+            case .invalid: "an amount is negative, too large, or a part is above its whole"
+            case .notFound: "it names nothing, or nothing any more"
+            case .closed: "the runtime was closed"
+            case .forked: "this runtime belongs to the parent process; open one in the child"
+            case .conflict: "it was settled or charged before, with other amounts"
+            case .released: "the step was released"
+            case .expired: "the hold ran out, or the step has ended; do not send it"
+            case .busy: "another thread is at the same step; try again"
+            default: "status \(status.rawValue)"
+            }
         self = .failed(Failure(Failure.Code(status), message))
     }
 }

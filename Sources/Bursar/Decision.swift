@@ -74,7 +74,7 @@ public struct Decision: Sendable, CustomStringConvertible {
     /// the verdict and the reason.
     public var description: String {
         let core = self.core
-        let text = try? runtime.slow { (runtime) throws(BursarCore.Failure) in
+        let text = try? runtime.call { (runtime) throws(BursarCore.Failure) in
             String(bytes: runtime.explain(core))
         }
         return text ?? "\(verdict): \(reason)"

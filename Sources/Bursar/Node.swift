@@ -30,7 +30,7 @@ extension Node {
         _ what: BursarCore.Runtime.Control, _ reason: String
     ) throws(BursarError) {
         let id = self.id
-        try runtime.slow { (runtime) throws(BursarCore.Failure) in
+        try runtime.call { (runtime) throws(BursarCore.Failure) in
             try runtime.control(what, id, reason: reason.bytes)
         }
     }
@@ -38,7 +38,7 @@ extension Node {
     /// Counts, decides and reports here but stops nobody, or with `false` stops again.
     public func observe(_ isObserved: Bool = true) throws(BursarError) {
         let id = self.id
-        try runtime.slow { (runtime) throws(BursarCore.Failure) in
+        try runtime.call { (runtime) throws(BursarCore.Failure) in
             try runtime.observe(id, isObserved)
         }
     }
@@ -46,7 +46,7 @@ extension Node {
     /// Somebody looked: `unattended` starts again, and what it paused goes on.
     public func attend(by who: String = "") throws(BursarError) {
         let id = self.id
-        try runtime.slow { (runtime) throws(BursarCore.Failure) in
+        try runtime.call { (runtime) throws(BursarCore.Failure) in
             try runtime.attend(id, who: who.bytes)
         }
     }
@@ -61,7 +61,7 @@ extension Node {
     /// from the next step on, even below what is committed. `"unlimited"` removes all.
     public func setLimits(_ limits: String...) throws(BursarError) {
         let id = self.id
-        try runtime.slow { (runtime) throws(BursarCore.Failure) in
+        try runtime.call { (runtime) throws(BursarCore.Failure) in
             try runtime.limitsSet(id, limits.list)
         }
     }
@@ -74,7 +74,7 @@ extension Node {
         _ amount: String, for time: Duration = .zero, reason: String = ""
     ) throws(BursarError) {
         let id = self.id
-        try runtime.slow { (runtime) throws(BursarCore.Failure) in
+        try runtime.call { (runtime) throws(BursarCore.Failure) in
             try runtime.topUp(id, amount.bytes, for: time.nanoseconds, reason: reason.bytes)
         }
     }
@@ -86,7 +86,7 @@ extension Node {
     /// What it is, has and did. Folds what is settled first.
     public func view() throws(BursarError) -> View {
         let id = self.id
-        return try runtime.slow { (runtime) throws(BursarCore.Failure) in
+        return try runtime.call { (runtime) throws(BursarCore.Failure) in
             try View(reading: id, of: runtime)
         }
     }
@@ -95,7 +95,7 @@ extension Node {
     /// count that meter, as it has no limit on it.
     public func meter(_ meter: Meter) throws(BursarError) -> MeterView {
         let id = self.id
-        return try runtime.slow { (runtime) throws(BursarCore.Failure) in
+        return try runtime.call { (runtime) throws(BursarCore.Failure) in
             MeterView(try runtime.meterRead(id, meter.rawValue))
         }
     }
@@ -104,7 +104,7 @@ extension Node {
     public var path: String {
         get throws(BursarError) {
             let id = self.id
-            return try runtime.slow { (runtime) throws(BursarCore.Failure) in
+            return try runtime.call { (runtime) throws(BursarCore.Failure) in
                 String(bytes: try runtime.textRead(id, .path))
             }
         }

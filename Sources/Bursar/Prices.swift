@@ -78,7 +78,7 @@ extension Runtime {
     /// Resolves a model's name once; a name without a known price is resolved too.
     public func model(_ name: String) throws(BursarError) -> Model {
         var text = name
-        return try slow { (runtime) throws(BursarCore.Failure) in
+        return try call { (runtime) throws(BursarCore.Failure) in
             let number = try text.withBytes { (bytes) throws(BursarCore.Failure) in
                 try runtime.modelFind(bytes)
             }
@@ -88,13 +88,13 @@ extension Runtime {
 
     /// The model of a number; nil for 0.
     func model(number: Int32) throws(BursarError) -> Model? {
-        try slow { (runtime) throws(BursarCore.Failure) in Model(number, of: runtime) }
+        try call { (runtime) throws(BursarCore.Failure) in Model(number, of: runtime) }
     }
 
     /// Resolves a tool's name once, and sets what one call costs, if that is given;
     /// at first a tool costs nothing.
     public func tool(_ name: String, price: Money? = nil) throws(BursarError) -> Tool {
-        try slow { (runtime) throws(BursarCore.Failure) in
+        try call { (runtime) throws(BursarCore.Failure) in
             let number = try runtime.toolFind(name.bytes)
             if let price { try runtime.toolPriceSet(number, nanos: price.nanos) }
             return Tool(name: name, number: number)
@@ -104,7 +104,7 @@ extension Runtime {
     /// Names a meter of the program's own, `credits`, `gpu_seconds`, or finds it. At
     /// most 24 with those of `calls(tool)`.
     public func meter(_ name: String) throws(BursarError) -> Meter {
-        try slow { (runtime) throws(BursarCore.Failure) in
+        try call { (runtime) throws(BursarCore.Failure) in
             Meter(rawValue: try runtime.meterDefine(name.bytes))
         }
     }
@@ -113,7 +113,7 @@ extension Runtime {
     public func canonicalLimits(
         _ limits: String..., onSession: Bool = false
     ) throws(BursarError) -> String {
-        try slow { (runtime) throws(BursarCore.Failure) in
+        try call { (runtime) throws(BursarCore.Failure) in
             String(
                 bytes: try BursarCore.Runtime.canonicalLimits(
                     limits.list, onSession: onSession, of: runtime))
@@ -125,7 +125,7 @@ extension Runtime {
     /// Overrides one model's prices, from now on.
     public func setPrice(of model: String, _ rates: Rates) throws(BursarError) {
         var text = model
-        try slow { (runtime) throws(BursarCore.Failure) in
+        try call { (runtime) throws(BursarCore.Failure) in
             try text.withBytes { (bytes) throws(BursarCore.Failure) in
                 try runtime.priceSet(bytes, rates.forCore)
             }
@@ -134,7 +134,7 @@ extension Runtime {
 
     /// The rates in force for a model's standard variant and lowest tier; nil = unknown.
     public func price(of model: Model) throws(BursarError) -> Rates? {
-        try slow { (runtime) throws(BursarCore.Failure) in
+        try call { (runtime) throws(BursarCore.Failure) in
             runtime.priceGet(model.number).map(Rates.init)
         }
     }
@@ -145,7 +145,7 @@ extension Runtime {
     public func quote(
         _ usage: Usage, on model: Model, variant: Variant = .standard
     ) throws(BursarError) -> Money {
-        try slow { (runtime) throws(BursarCore.Failure) in
+        try call { (runtime) throws(BursarCore.Failure) in
             let nanos = try runtime.priceQuote(model.number, variant.rawValue, usage.forCore.usage)
             return Money(nanos: nanos)
         }
@@ -158,7 +158,7 @@ extension Runtime {
     @discardableResult
     public func loadPrices(_ json: some Sequence<UInt8>) throws(BursarError) -> LoadedPrices {
         let bytes = [UInt8](json)
-        return try slow { (runtime) throws(BursarCore.Failure) in
+        return try call { (runtime) throws(BursarCore.Failure) in
             let loaded = try bytes.withUnsafeBufferPointer { (bytes) throws(BursarCore.Failure) in
                 try runtime.pricesLoad(bytes)
             }

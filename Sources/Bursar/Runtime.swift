@@ -2,7 +2,6 @@
 // is reached through.
 
 internal import BursarCore
-internal import Synchronization
 
 /// An open set of budgets, private to this process.
 ///
@@ -17,9 +16,9 @@ internal import Synchronization
 /// of it does, a session, a step, a decision; then it closes itself. Reserving and
 /// settling never block; the others may take a short lock.
 public final class Runtime: @unchecked Sendable {  // Sendable because the core is.
-    /// Valid until 64 other runtimes were closed after this one.
-    private let core: Core
-    private let isClosed = Atomic(false)
+    /// For the hot calls. Valid as long as `slow` is held, closed or not.
+    let core: Core
+    private let slow: BursarCore.Runtime
     private let hub: EventHub
 
     /// Opens a runtime.
@@ -37,6 +36,7 @@ public final class Runtime: @unchecked Sendable {  // Sendable because the core 
         core = Core(page: try calling { () throws(BursarCore.Failure) in
             try BursarCore.Runtime.open(given)
         })
+        slow = core.runtime
     }
 
     deinit { close() }
@@ -46,9 +46,7 @@ public final class Runtime: @unchecked Sendable {  // Sendable because the core 
     /// in flight is forgotten. Waits for the runtime's thread. Closing again does
     /// nothing.
     public func close() {
-        guard isClosed.exchange(true, ordering: .acquiringAndReleasing) == false else { return }
-        _ = BursarCore.Runtime.close(core.page)
-        hub.finish()
+        if BursarCore.Runtime.close(core.page) == .ok { hub.finish() }
     }
 
     /// What happens from now on, for one consumer; each access is a stream of its own.
@@ -60,7 +58,7 @@ public final class Runtime: @unchecked Sendable {  // Sendable because the core 
     public var events: AsyncStream<Event> {
         let stream = hub.stream()
         // After close the stream has ended, and nobody would call the hub.
-        try? slow { (runtime) throws(BursarCore.Failure) in hub.connect(to: runtime) }
+        try? call { (runtime) throws(BursarCore.Failure) in hub.connect(to: runtime) }
         return stream
     }
 }
@@ -112,20 +110,12 @@ extension Policy.UnknownModel {
 // MARK: - Into the core
 
 extension Runtime {
-    /// The core's hot calls; throws when the runtime was closed.
-    @inline(__always)
-    func hot() throws(BursarError) -> Core {
-        if isClosed.load(ordering: .acquiring) { throw .failed(.closed) }
-        return core
-    }
-
-    /// Calls the core's class.
-    func slow<T>(
+    /// Calls the core's class, unless the runtime was closed.
+    func call<T>(
         _ body: (BursarCore.Runtime) throws(BursarCore.Failure) -> T
     ) throws(BursarError) -> T {
-        let core = try hot()
-        if let status = core.obstacle() { throw BursarError(status, "the runtime was closed") }
-        return try calling { () throws(BursarCore.Failure) in try body(core.runtime) }
+        if let status = core.obstacle() { throw BursarError(status) }
+        return try calling { () throws(BursarCore.Failure) in try body(slow) }
     }
 }
 

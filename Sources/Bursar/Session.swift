@@ -25,7 +25,7 @@ public final class Session: Node {
     public func close() {
         let id = self.id
         // It can only fail when there is nothing left to close.
-        try? runtime.slow { (runtime) throws(BursarCore.Failure) in try runtime.sessionClose(id) }
+        try? runtime.call { (runtime) throws(BursarCore.Failure) in try runtime.sessionClose(id) }
     }
 
     // MARK: - Children
@@ -64,9 +64,8 @@ public final class Session: Node {
 
     /// Holds the worst case of a step at every level, or throws the refusal.
     public func reserve(_ request: Request) throws(BursarError) -> Step {
-        let core = try runtime.hot()
         var decision = BursarCore.Decision()
-        let status = core.reserve(id, request.forCore, &decision)
+        let status = runtime.core.reserve(id, request.forCore, &decision)
         if status == .ok { return Step(self, decision, isHeld: request.isHeld) }
         throw unadmitted(status, decision)
     }
@@ -91,24 +90,19 @@ public final class Session: Node {
         charge.meter = meter?.rawValue ?? 0
         charge.units = Int64(units)
         if let key { charge.key = (key.low, key.high) }
-        let core = try runtime.hot()
         var decision = BursarCore.Decision()
         var receipt = BursarCore.Receipt()
-        let status = core.charge(id, charge, &decision, &receipt)
+        defer { withExtendedLifetime(self) {} }
+        let status = runtime.core.charge(id, charge, &decision, &receipt)
         if status == .ok { return Receipt(receipt) }
-        if status == .conflict {
-            throw BursarError(status, "this key was charged before, with another amount")
-        }
         throw unadmitted(status, decision)
     }
 
     private func unadmitted(_ status: Status, _ decision: BursarCore.Decision) -> BursarError {
         switch status {
         case .refused: .refused(Decision(decision, of: runtime))
-        case .notFound, .closed: BursarError(.closed, "the session or its runtime was closed")
-        case .forked: BursarError(status, "this runtime belongs to the parent process")
-        default:
-            BursarError(status, "an amount of the step is negative, too large or contradictory")
+        case .notFound: .failed(Failure(.closed, "the session was closed"))
+        default: BursarError(status)
         }
     }
 }
@@ -138,9 +132,10 @@ extension Runtime {
         _ options: SessionOptions, parent: Session?
     ) throws(BursarError) -> Session {
         if options.labels.count > 16 {
-            throw BursarError(.invalid, "\(options.labels.count) labels; at most 16 are possible")
+            throw .failed(
+                Failure(.invalid, "\(options.labels.count) labels; at most 16 are possible"))
         }
-        return try slow { (runtime) throws(BursarCore.Failure) in
+        return try call { (runtime) throws(BursarCore.Failure) in
             Session(self, try runtime.sessionOpen(options), parent: parent)
         }
     }

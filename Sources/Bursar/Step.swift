@@ -47,7 +47,7 @@ public final class Step: Sendable {
     ///
     /// - Throws: ``Failure/Code/expired``: do not send it.
     public func begin() throws(BursarError) {
-        try answer(try core.begin(reservation))
+        try answer(session.runtime.core.begin(reservation))
         if stage.load(ordering: .relaxed) == .held { stage.store(.sent, ordering: .relaxed) }
     }
 
@@ -58,7 +58,7 @@ public final class Step: Sendable {
     ///   stopped or the output is used up.
     public func stream(output: Int) throws(BursarError) -> Reason? {
         var reason = BursarCore.Reason.none
-        let status = try core.stream(reservation, Int64(output), &reason)
+        let status = session.runtime.core.stream(reservation, Int64(output), &reason)
         if stage.load(ordering: .relaxed) == .sent { stage.store(.streamed, ordering: .relaxed) }
         if status == .refused { return Reason(reason) }
         try answer(status)
@@ -82,11 +82,9 @@ public final class Step: Sendable {
 
     /// Gives back what the step held: it did not happen and is not billed.
     public func release() throws(BursarError) {
-        try answer(try core.release(reservation))
+        try answer(session.runtime.core.release(reservation))
         stage.store(.ended, ordering: .relaxed)
     }
-
-    private var core: Core { get throws(BursarError) { try session.runtime.hot() } }
 }
 
 extension Runtime {
@@ -95,24 +93,12 @@ extension Runtime {
     @discardableResult
     public func settle(_ reservation: Int64, _ usage: Usage) throws(BursarError) -> Receipt {
         var receipt = BursarCore.Receipt()
-        try answer(try hot().settle(reservation, usage.forCore, &receipt))
+        defer { withExtendedLifetime(self) {} }
+        try answer(core.settle(reservation, usage.forCore, &receipt))
         return Receipt(receipt)
     }
 }
 
 private func answer(_ status: Status) throws(BursarError) {
-    let message: String
-    switch status {
-    case .ok: return
-    case .invalid: message = "an amount is negative, too large, or a part is above its whole"
-    case .notFound: message = "no such step"
-    case .closed: message = "the runtime was closed"
-    case .forked: message = "this runtime belongs to the parent process"
-    case .conflict: message = "the step was settled before, with other amounts"
-    case .released: message = "the step was released"
-    case .expired: message = "the hold ran out, or the step has ended; do not send"
-    case .busy: message = "another thread is at the same step; try again"
-    default: message = "status \(status.rawValue)"
-    }
-    throw BursarError(status, message)
+    if status != .ok { throw BursarError(status) }
 }

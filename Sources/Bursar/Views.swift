@@ -199,7 +199,7 @@ public struct Health: Sendable, Hashable {
 extension Runtime {
     /// Spend by workflow, agent and models: a row each. Folds what is settled first.
     public func spend() throws(BursarError) -> [Spend] {
-        try slow { (runtime) throws(BursarCore.Failure) in
+        try call { (runtime) throws(BursarCore.Failure) in
             var rows: [Spend] = []
             while let row = runtime.spendRead(rows.count) { rows.append(Spend(row, runtime)) }
             return rows
@@ -208,7 +208,7 @@ extension Runtime {
 
     /// Figures for a health page.
     public func health() throws(BursarError) -> Health {
-        try slow { (runtime) throws(BursarCore.Failure) in Health(runtime.health()) }
+        try call { (runtime) throws(BursarCore.Failure) in Health(runtime.health()) }
     }
 
     /// Checks, for every node and meter, committed = spent + held + settled and not
@@ -216,7 +216,7 @@ extension Runtime {
     ///
     /// - Throws: ``Failure/Code/corrupt`` with the node.
     public func verify() throws(BursarError) {
-        try slow { (runtime) throws(BursarCore.Failure) in
+        try call { (runtime) throws(BursarCore.Failure) in
             if let failure = runtime.verify() { throw failure }
         }
     }

@@ -10,12 +10,28 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* Leak checkers look into no mapping but those they are told of: the small ones hold pointers. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#include <sanitizer/lsan_interface.h>
+#define HOLDS_POINTERS(bytes) ((bytes) < (16u << 20))
+#endif
+#endif
+
 void *bursar__map(size_t bytes) {
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+#ifdef HOLDS_POINTERS
+    if (p != MAP_FAILED && HOLDS_POINTERS(bytes)) __lsan_register_root_region(p, bytes);
+#endif
     return p == MAP_FAILED ? NULL : p;
 }
 void bursar__map_clear(void *address, size_t bytes) { madvise(address, bytes, MADV_DONTNEED); }
-void bursar__unmap(void *address, size_t bytes) { munmap(address, bytes); }
+void bursar__unmap(void *address, size_t bytes) {
+#ifdef HOLDS_POINTERS
+    if (HOLDS_POINTERS(bytes)) __lsan_unregister_root_region(address, bytes);
+#endif
+    munmap(address, bytes);
+}
 
 void *bursar__lock_new(void) {
     pthread_mutex_t *m = malloc(sizeof *m);

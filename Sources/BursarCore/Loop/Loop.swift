@@ -138,9 +138,9 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
         if ran, isOwn { uv_async_send(bell) }
         lock.unlock()
         if !ran {
-            // The handles were never in a loop.
-            UnsafeMutableRawPointer(timer).deallocate()
-            UnsafeMutableRawPointer(bell).deallocate()
+            // Never given to a loop, and from here on never will be.
+            bell.deallocate()
+            timer.deallocate()
             return
         }
         if isOwn {
