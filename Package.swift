@@ -11,10 +11,13 @@ let core: [SwiftSetting] = [
     .enableExperimentalFeature("Embedded", .when(traits: ["Embedded"])),
 ]
 
+let full = Array(core.dropLast())
+
 let package = Package(
     name: "bursar",
     products: [
         .library(name: "bursar", type: .dynamic, targets: ["BursarABI"]),
+        .library(name: "Bursar", targets: ["Bursar"]),
     ],
     traits: [
         .trait(name: "Embedded", description: "Build the library in Embedded Swift mode: no Swift runtime."),
@@ -26,8 +29,11 @@ let package = Package(
         .target(name: "CPrices"),
         .target(name: "BursarCore", dependencies: ["CPlatform", "CLibuv", "CPrices"], swiftSettings: core),
         .target(name: "BursarABI", dependencies: ["BursarCore", "CBursar"], swiftSettings: core),
+        .target(name: "Bursar", dependencies: ["BursarCore"], swiftSettings: full),
         .executableTarget(name: "window-dump", dependencies: ["BursarCore"]),
         .executableTarget(name: "price-eval", dependencies: ["BursarCore"]),
         .testTarget(name: "BursarCoreTests", dependencies: ["BursarCore"]),
+        .testTarget(name: "BursarABITests", dependencies: ["Bursar", "BursarCore", "CBursar"]),
+        .testTarget(name: "BursarTests", dependencies: ["Bursar"], swiftSettings: full),
     ]
 )

@@ -40,8 +40,10 @@
  *
  * THREADS. Every function may be called from any thread at the same time,
  * except where it says otherwise. Those marked "hot" never block, allocate, lock
- * or make a system call when they grant; when they refuse they may fold the
- * journal and read the exact clock. The others may take a short lock.
+ * or make a system call when they grant, but for one: they ring the loop's
+ * descriptor (a write) when it sleeps and has to look, and the first of all starts
+ * its thread. When they refuse they may fold the journal and read the exact clock;
+ * an overrun is reported under a short lock. The others may take a short lock.
  * Callbacks run on the loop's thread (or in the caller's own loop).
  *
  * MEMORY. What you pass is borrowed for the call. Nothing is returned that must
@@ -212,7 +214,7 @@ typedef int32_t bursar_meter_t;
 #define BURSAR_REASON_LIMIT 1         /* an amount would pass its limit */
 #define BURSAR_REASON_RATE 2          /* faster than a rate allows */
 #define BURSAR_REASON_KILLED 3
-#define BURSAR_REASON_PAUSED 4        /* by somebody, or by a limit that says `then pause` */
+#define BURSAR_REASON_PAUSED 4        /* by somebody; a limit that says `then pause` has the reason of that limit */
 #define BURSAR_REASON_CLOSED 5        /* the session was closed */
 #define BURSAR_REASON_WALL 6          /* the deadline has passed */
 #define BURSAR_REASON_IDLE 7
@@ -348,7 +350,10 @@ BURSAR_API bursar_status_t bursar_budget_remove(bursar_runtime_t *BURSAR_NONNULL
  * Replaces the limits of a budget or session, at once and for every thread. A
  * limit that stays the same keeps its window and its top-ups; a lower one holds
  * from the next reserve on, even below what is already committed. `unlimited`
- * removes them all.
+ * removes them all. A meter that was not limited here before counts what was
+ * settled by then (of input, output, tokens, steps and tool calls; fresh tokens and
+ * named meters start at 0) and what is reserved from then on: steps in flight do
+ * not count in it. A rate whose figures change refunds nothing to steps in flight.
  *
  * Thread:  any; takes the configuration lock.
  * Returns: BURSAR_E_NOT_FOUND, BURSAR_E_LIMIT_TEXT, BURSAR_E_CAPACITY.
@@ -360,8 +365,8 @@ BURSAR_API bursar_status_t bursar_limits_set(bursar_runtime_t *BURSAR_NONNULL ru
 
 /**
  * Adds to every limit that `id` has on a meter: "$5", "200k tokens", "10m wall".
- * On a windowed limit it lasts for the current window, on a total until it
- * expires. `for_ns` 0 = does not expire by itself. Wakes what `then pause` paused.
+ * On a calendar window it lasts until that ends, on a rolling window for its
+ * span, on a total until it expires; never longer than `for_ns`. `for_ns` 0 = does not expire by itself. Wakes what `then pause` paused.
  *
  * Thread:  any; takes the configuration lock.
  * Returns: BURSAR_E_NOT_FOUND when it has no such limit; BURSAR_E_LIMIT_TEXT.
@@ -454,7 +459,7 @@ typedef struct bursar_request {
     bursar_model_t model;        /* wanted; 0 = the ladder's best, or no model (a tool step) */
     bursar_tool_t tool;          /* a tool step: counts tool_calls and calls(tool), at the tool's price */
     int64_t input_tokens;        /* estimate, cached included */
-    int64_t input_tokens_upper;  /* the estimate's upper end, for context tiers; 0 = input_tokens */
+    int64_t input_tokens_upper;  /* the estimate's upper end: held and priced where it is above input_tokens; 0 = none */
     int64_t max_output_tokens;   /* wanted */
     int64_t min_output_tokens;   /* least useful; 0 = the smaller of wanted and 256 */
     int64_t extra_nanos;         /* priced extras: hosted tools, per-unit charges */
@@ -471,7 +476,7 @@ typedef struct bursar_request {
 BURSAR_STATIC_ASSERT(sizeof(bursar_request_t) == 104, "bursar_request_t");
 #define BURSAR_REQUEST_INIT {(uint32_t)sizeof(bursar_request_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
-#define BURSAR_DECISION_TRANSIENT 1u   /* refused only because of what steps in flight hold: they will give some back */
+#define BURSAR_DECISION_TRANSIENT 1u   /* refused only for what steps in flight hold: without it the least useful request fits */
 #define BURSAR_DECISION_CLAMPED 2u     /* fewer output tokens than wanted */
 #define BURSAR_DECISION_LOWER_RUNG 4u  /* another model than wanted */
 #define BURSAR_DECISION_UNPRICED 8u    /* unknown model, admitted by policy */
@@ -516,14 +521,14 @@ BURSAR_STATIC_ASSERT(sizeof(bursar_decision_t) == 128, "bursar_decision_t");
  * Memory:  `out_decision` is filled up to its size, also on refusal.
  * Returns: BURSAR_OK: granted (verdict allow or downgrade). BURSAR_E_REFUSED:
  *          not (throttle, pause, halt). BURSAR_E_INVALID: negative or
- *          overflowing amounts. BURSAR_E_NOT_FOUND, BURSAR_E_CLOSED, BURSAR_E_FORKED.
+ *          overflowing amounts, a model or tool that was never found. BURSAR_E_NOT_FOUND, BURSAR_E_CLOSED, BURSAR_E_FORKED.
  * Since 0.1.
  */
 BURSAR_API bursar_status_t bursar_reserve(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_id_t session,
                                           const bursar_request_t *BURSAR_NONNULL request,
                                           bursar_decision_t *BURSAR_NONNULL out_decision);
 
-/** Before a held step goes out. BURSAR_E_EXPIRED: do not send. Thread: any; hot. Since 0.1. */
+/** Before a held step goes out. BURSAR_E_EXPIRED: do not send. BURSAR_E_NOT_FOUND: never issued. Thread: any; hot. Since 0.1. */
 BURSAR_API bursar_status_t bursar_begin(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_reservation_t reservation);
 
 #define BURSAR_USAGE_INCOMPLETE 1u /* the answer was cut off: settle at what was seen or estimated, never below */
@@ -576,7 +581,8 @@ BURSAR_STATIC_ASSERT(sizeof(bursar_receipt_t) == 48, "bursar_receipt_t");
  * Replaces what `reservation` held by what the step used, at every level.
  * Usage larger than reserved is recorded in full, flagged, and trips the next
  * admission. Settling again with the same usage answers with the first result;
- * with other usage it is BURSAR_E_CONFLICT. After an expiry it corrects the
+ * with other usage it is BURSAR_E_CONFLICT; long after, when another step has its
+ * place in the journal, BURSAR_E_NOT_FOUND. After an expiry it corrects the
  * estimate.
  *
  * Thread:  any, concurrently. Hot.
@@ -606,12 +612,13 @@ BURSAR_API bursar_status_t bursar_release(bursar_runtime_t *BURSAR_NONNULL runti
  * Returns: BURSAR_OK: go on. BURSAR_E_REFUSED: stop reading and settle: the
  *          session was killed, paused or closed, its deadline passed, or the
  *          output is used up; *out_reason has the BURSAR_REASON_*.
+ *          BURSAR_E_EXPIRED: it has ended. BURSAR_E_NOT_FOUND: never issued.
  * Since 0.1.
  */
 BURSAR_API bursar_status_t bursar_stream(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_reservation_t reservation,
                                          int64_t output_tokens, int32_t *BURSAR_NULLABLE out_reason);
 
-#define BURSAR_CHARGE_FORCE 1u /* it has happened already: record it even past a limit */
+#define BURSAR_CHARGE_FORCE 1u /* it has happened already: record it even past a limit, as an overrun */
 
 typedef struct bursar_charge {
     uint32_t size;
@@ -670,7 +677,11 @@ BURSAR_API bursar_status_t bursar_decision_explain(bursar_runtime_t *BURSAR_NONN
  * resume a pause (also one by a limit's `then pause`: time limits start again).
  * Doing it twice is BURSAR_OK.
  *
- * Thread:  any; takes the configuration lock. `reason` is recorded, up to 256 bytes.
+ * A refusal tells the gravest stop on the path (killed, closed, halted, paused)
+ * before any limit.
+ *
+ * Thread:  any; takes the configuration lock. `reason` is recorded: one line of up
+ *          to 256 bytes; what is longer is cut, control bytes are blanks.
  * Since 0.1.
  */
 BURSAR_API bursar_status_t bursar_kill(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_id_t id,
@@ -775,7 +786,7 @@ typedef struct bursar_view {
     int32_t kind;                /* BURSAR_KIND_* */
     int32_t state;               /* BURSAR_STATE_*, its own */
     int32_t effective_state;     /* the worst of its own and its ancestors' */
-    int32_t reason;              /* BURSAR_REASON_* of that state */
+    int32_t reason;              /* BURSAR_REASON_* of the effective state */
     uint32_t flags;              /* BURSAR_VIEW_* */
     bursar_id_t id;
     bursar_id_t parent;          /* 0 = top level */
@@ -786,7 +797,7 @@ typedef struct bursar_view {
     int64_t tool_calls;
     int64_t input_tokens;
     int64_t output_tokens;
-    int64_t refusals;
+    int64_t refusals;            /* here and below, since it opened */
     int64_t opened_unix_ns;
     uint32_t children;           /* budgets and sessions directly below */
     uint32_t limits;             /* how many: bursar_limit_read() */
@@ -866,7 +877,7 @@ BURSAR_API bursar_status_t bursar_children(bursar_runtime_t *BURSAR_NONNULL runt
 /** Spend by workflow (the session's path), agent and models: one row each, since the runtime opened. */
 typedef struct bursar_spend {
     uint32_t size;
-    uint32_t path_len, agent_len, reserved; /* of the texts below, which may be cut */
+    uint32_t path_len, agent_len, reserved; /* of the whole texts; below they may be cut, between characters */
     bursar_model_t asked_model;  /* 0 = none (a tool or a charge) */
     bursar_model_t model;        /* granted */
     int64_t steps;
@@ -925,11 +936,11 @@ typedef struct bursar_event {
     int64_t limit;
     int64_t committed;
     int32_t reason;
-    uint32_t path_len;
+    uint32_t path_len;         /* of the whole text, which may be longer than its field */
     uint32_t text_len;
     uint32_t reserved;
-    char path[256];            /* of `id`; NUL-terminated */
-    char text[256];            /* a reason or a name; NUL-terminated */
+    char path[256];            /* of `id`; NUL-terminated, cut between characters */
+    char text[256];            /* a reason or a name; the same */
 } bursar_event_t;
 BURSAR_STATIC_ASSERT(sizeof(bursar_event_t) == 608, "bursar_event_t");
 

@@ -111,15 +111,16 @@ func open(_ runtime: OpaquePointer) throws(Failure) -> Runtime {
 func bytes(_ p: UnsafePointer<CChar>?, _ count: Int, most: Int = 65_536) throws(Failure) -> [UInt8] {
     if count == 0 { return [] }
     guard let p else { throw Failure(.invalid, "a text is NULL and its length is not 0") }
-    if count > most { throw Failure(.invalid, "a text is longer than \(most) bytes") }
+    if count < 0 || count > most { throw Failure(.invalid, "a text is longer than \(most) bytes") }
     return [UInt8](UnsafeRawBufferPointer(start: p, count: count))
 }
 
 func bytes(_ text: bursar_text_t) throws(Failure) -> [UInt8] { try bytes(text.data, text.len) }
 
+/// A length above what memory can have reads as none, which every reader refuses.
 func buffer(_ p: UnsafePointer<CChar>, _ count: Int) -> UnsafeBufferPointer<UInt8> {
     UnsafeBufferPointer(
-        start: UnsafeRawPointer(p).assumingMemoryBound(to: UInt8.self), count: count)
+        start: UnsafeRawPointer(p).assumingMemoryBound(to: UInt8.self), count: max(count, 0))
 }
 
 /// Writes text out with a NUL where there is room; always reports the length.

@@ -8,7 +8,8 @@ private func control(
     _ reason: UnsafePointer<CChar>?, _ reason_len: Int
 ) -> bursar_status_t {
     answer { () throws(Failure) in
-        try open(runtime).control(what, id, reason: try bytes(reason, reason_len))
+        try open(runtime).control(what, id, reason: try bytes(
+            reason, reason_len < 0 ? 4096 : min(reason_len, 4096)))
     }
 }
 

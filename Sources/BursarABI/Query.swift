@@ -4,9 +4,14 @@ internal import BursarCore
 public import CBursar
 
 /// Copies text into a fixed field, cut and NUL-terminated; the whole length.
+/// Copies a text into a fixed field, as many whole characters as fit; the length of
+/// the whole text.
 private func put<T>(_ text: [UInt8], into field: inout T) -> UInt32 {
     withUnsafeMutableBytes(of: &field) { to in
-        let count = min(text.count, to.count - 1)
+        var count = min(text.count, to.count - 1)
+        if count < text.count {
+            while count > 0, text[count] & 0xC0 == 0x80 { count -= 1 }
+        }
         for i in 0..<count { to[i] = text[i] }
         to[count] = 0
     }

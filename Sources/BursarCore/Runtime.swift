@@ -130,6 +130,9 @@ public final class Runtime: @unchecked Sendable {
         root.opened.value = core.engine.pointee.clock.steady
     }
 
+    /// The page goes with the class: whoever holds that may call it late.
+    deinit { bursar__unmap(core.page, Core.pageBytes) }
+
     /// Closes: late calls find a closed page, then cleared memory, until 64
     /// others were closed.
     public static func close(_ page: UnsafeMutableRawPointer) -> Status {
@@ -174,8 +177,6 @@ final class Quarantine: @unchecked Sendable {  // Sendable because of its lock.
         let oldest = pages.count > Quarantine.most ? pages.removeFirst() : nil
         lock.unlock()
         guard let oldest else { return }
-        let core = Core(page: oldest)
-        Unmanaged<Runtime>.fromOpaque(core.engine.pointee.runtime).release()
-        bursar__unmap(oldest, Core.pageBytes)
+        Unmanaged<Runtime>.fromOpaque(Core(page: oldest).engine.pointee.runtime).release()
     }
 }

@@ -278,10 +278,9 @@ test("ids that name nothing are not found") {
     bursar_meter_view_t meter = BURSAR_METER_VIEW_INIT;
     equal(bursar_meter_read(rt, s, 31, &meter), BURSAR_E_NOT_FOUND);
     equal(bursar_meter_read(rt, s, 1000, &meter), BURSAR_E_NOT_FOUND);
-    request.model = 1 << 30; /* no name has it, so no price is known */
     bursar_decision_t d;
-    equal(reserve(rt, s, request, &d), BURSAR_E_REFUSED);
-    equal(d.reason, BURSAR_REASON_PRICE_UNKNOWN);
+    request.model = 1 << 30; /* no name has it */
+    equal(reserve(rt, s, request, &d), BURSAR_E_INVALID);
     request.model = -1;
     equal(reserve(rt, s, request, &d), BURSAR_E_INVALID);
     close_runtime(rt);

@@ -166,7 +166,7 @@ extension Core {
                 c = Int(cell.next.value)
             }
             if last { return }
-            if node.flags.value & NodeFlag.rates != 0 { refundRates(i, record, all: true) }
+            if node.flags.value & NodeFlag.rates != 0 { undoRates(i, record) }
             i = Int(node.parent.value)
         }
     }
@@ -191,9 +191,12 @@ extension Core {
         }
     }
 
-    /// Charges without asking a ceiling: what has happened already.
-    func chargeForced(_ amounts: borrowing Amounts, _ record: Record, leaf: Int) {
+    /// Charges without asking a ceiling: what has happened already. How much of its
+    /// cost no limit that stops anybody had room for.
+    @discardableResult
+    func chargeForced(_ amounts: borrowing Amounts, _ record: Record, leaf: Int) -> Int64 {
         let epoch = record.epoch.value
+        var excess: Int64 = 0
         var i = leaf
         while true {
             let node = self.node(i)
@@ -203,11 +206,15 @@ extension Core {
                 let kind = cell.kind.value
                 let amount = amounts[Int(kind & 31)]
                 if amount > 0, kind >> 5 <= epoch {
-                    if cell.committed.add(amount) >= cell.watermark.value { attend(to: i) }
+                    let sum = cell.committed.add(amount)
+                    if sum >= cell.watermark.value { attend(to: i) }
+                    if kind & 31 == MeterIndex.cost {
+                        excess = max(excess, min(amount, sum &- cell.ceiling.loadAcquiring()))
+                    }
                 }
                 c = Int(cell.next.value)
             }
-            if i == 0 { return }
+            if i == 0 { return excess }
             i = Int(node.parent.value)
         }
     }
@@ -232,7 +239,7 @@ extension Core {
             let amount = limit.isRate ? rateAmount(limit, record, used: false) : 0
             if amount > 0 {
                 let isObserved = observed || limit.end == LimitEnd.observe
-                let wait = chargeRate(limit, amount, now: exact, isObserved)
+                let wait = chargeRate(limit, amount, now: exact, isObserved, record)
                 if wait != 0 {
                     if isObserved {
                         passage.observed = true
@@ -252,7 +259,7 @@ extension Core {
         var l = Int(node(i).firstLimit.loadAcquiring())
         while l != 0 {
             let limit = self.limit(l)
-            if limit.end == LimitEnd.observe, limit.countsAmounts,
+            if limit.end == LimitEnd.observe, limit.countsAmounts, holds(limit, at: node(i)),
                 let cell = cell(of: limit.meter, at: i), record.held[limit.meter] > 0,
                 cell.committed.value > limit.top
             {
@@ -262,6 +269,13 @@ extension Core {
             l = Int(limit.next.value)
         }
         return false
+    }
+
+    /// Whether a limit holds for the node itself, and is no default for the
+    /// sessions below it.
+    @inline(__always)
+    func holds(_ limit: LimitSlot, at node: Node) -> Bool {
+        limit.windowKind != WindowCode.session || node.isSession
     }
 
     /// The node's cell of a meter.

@@ -2,7 +2,7 @@
 //
 // A charge's record goes from CLAIMED to SETTLED at once: what it holds is what
 // it used. A forced charge has happened already, asks no ceiling, and may take a
-// record of the part kept for that.
+// record of the part kept for that; what it takes above a ceiling is an overrun.
 
 extension Core {
     /// The header's bursar_charge().
@@ -32,10 +32,10 @@ extension Core {
         _ receipt: inout Receipt
     ) -> Status {
         let isForced = c.flags & DirectCharge.force != 0
-        var stop = put(session, leaf, c, cost, isForced, &d)
+        var stop = put(session, leaf, c, cost, isForced, &d, &receipt)
         if stop.cause == .journal || (stop.cause == .amount && isAnythingDue()) {
             runtime.catchUp()
-            stop = put(session, leaf, c, cost, isForced, &d)
+            stop = put(session, leaf, c, cost, isForced, &d, &receipt)
         }
         if stop.cause == .gone { return .notFound }
         if stop.cause != .none {
@@ -49,15 +49,19 @@ extension Core {
             return refuse(plan, Try(), stop, &d)
         }
         receipt.costNanos = cost
-        receipt.reservedNanos = cost
+        receipt.reservedNanos = cost &- receipt.overrunNanos
         receipt.askedCostNanos = cost
+        if receipt.overrunNanos > 0 {
+            receipt.flags |= Receipt.overrun
+            reportOverrun(session, receipt.overrunNanos)
+        }
         wake(from: Signal.empty | Signal.resting)
         return .ok
     }
 
     private func put(
         _ session: Int64, _ leaf: Int, _ c: DirectCharge, _ cost: Int64, _ isForced: Bool,
-        _ d: inout Decision
+        _ d: inout Decision, _ receipt: inout Receipt
     ) -> Stop {
         guard let (i, gen) = isForced ? claimForced() : claim() else {
             return Stop(cause: .journal)
@@ -68,9 +72,9 @@ extension Core {
                 return Stop(cause: .journal)
             }
             if id == 0 { free(i, gen: gen); return Stop(cause: .gone) }
-            return put(i, gen: gen, session, leaf, c, cost, isForced, &d)
+            return put(i, gen: gen, session, leaf, c, cost, isForced, &d, &receipt)
         }
-        return put(i, gen: gen, session, leaf, c, cost, isForced, &d)
+        return put(i, gen: gen, session, leaf, c, cost, isForced, &d, &receipt)
     }
 
     /// Whether a claim came before the session's closing, which then waits for it.
@@ -82,7 +86,7 @@ extension Core {
     /// Writes and charges a claimed record.
     private func put(
         _ i: Int, gen: Int64, _ session: Int64, _ leaf: Int, _ c: DirectCharge, _ cost: Int64,
-        _ isForced: Bool, _ d: inout Decision
+        _ isForced: Bool, _ d: inout Decision, _ receipt: inout Receipt
     ) -> Stop {
         let record = self.record(i)
         let now = engine.pointee.clock.steadyCoarse
@@ -110,7 +114,7 @@ extension Core {
         bill.units = c.units
         writeUsed(record, bill, key: mixed(c.key))
         if isForced {
-            chargeForced(record.held, record, leaf: leaf)
+            receipt.overrunNanos = max(chargeForced(record.held, record, leaf: leaf), 0)
         } else {
             let passage = charge(
                 record.held, record, leaf: leaf, gen: session >> 32, now: now, final: false)

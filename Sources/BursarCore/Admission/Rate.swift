@@ -1,7 +1,10 @@
 // Rates: one word each, the generic cell rate algorithm (ITU-T I.371): the
 // theoretical arrival time of the next unit. A charge moves it by the time that
 // the amount is worth; it may run ahead of now by the burst. What was charged
-// for the worst case and not used is moved back at settle.
+// for the worst case and not used is moved back at settle, as far as it is still
+// ahead: a charge that ended at E is still owed E - now, and without it the
+// others' charges would end at least that much earlier, so that the rest are
+// never admitted faster than if only what was used had been charged.
 
 extension LimitSlot {
     var isRate: Bool { windowKind == WindowCode.rate }
@@ -36,7 +39,9 @@ extension Core {
     /// 0 and charged; or the nanoseconds to wait; or -1: larger than the burst.
     /// An observed rate counts what it would have refused, as counters do, for
     /// it is given back like the rest.
-    func chargeRate(_ limit: LimitSlot, _ units: Int64, now: Int64, _ isObserved: Bool) -> Int64 {
+    func chargeRate(
+        _ limit: LimitSlot, _ units: Int64, now: Int64, _ isObserved: Bool, _ record: Record
+    ) -> Int64 {
         let ahead = limit.worth(limit.burst.value, roundingUp: true)
         if units > limit.burst.value { return -1 }
         let step = limit.worth(units, roundingUp: true)
@@ -46,23 +51,30 @@ extension Core {
             let wait = next &- now > ahead ? max(next &- now &- ahead, 1) : 0
             if wait > 0, !isObserved { return wait }
             let (done, other) = limit.window.exchange(seen, for: next)
-            if done { return wait }
+            if done {
+                record.addMore()
+                record.rateEndWord.value = min(record.rateEndWord.value, next)
+                return wait
+            }
             seen = other
         }
     }
 
     /// Moves back, at the node's rates, what the record was charged (`all`) or
-    /// what it did not use.
+    /// what it did not use. Of that, what time has paid off already stays paid:
+    /// to give it back too would be room that others have taken since.
     @inline(never)
     func refundRates(_ i: Int, _ record: Record, all: Bool) {
-        refund(i, record, all: all, before: 0)
+        let owed = record.rateEnd &- engine.pointee.clock.steady
+        refund(i, record, all: all, owed: max(owed, 0), before: 0)
     }
 
-    func undoRates(_ i: Int, _ record: Record, before end: Int) {
-        refund(i, record, all: true, before: end)
+    /// The same for a walk that was stopped: all of it, as if it had not been.
+    func undoRates(_ i: Int, _ record: Record, before end: Int = 0) {
+        refund(i, record, all: true, owed: .max, before: end)
     }
 
-    private func refund(_ i: Int, _ record: Record, all: Bool, before end: Int) {
+    private func refund(_ i: Int, _ record: Record, all: Bool, owed: Int64, before end: Int) {
         var l = Int(node(i).firstLimit.loadAcquiring())
         while l != 0, l != end {
             let limit = self.limit(l)
@@ -70,7 +82,7 @@ extension Core {
                 let held = rateAmount(limit, record, used: false)
                 let back = all ? held : held &- rateAmount(limit, record, used: true)
                 if back > 0, held <= limit.burst.value {
-                    limit.window.subtract(limit.worth(back, roundingUp: all))
+                    limit.window.subtract(min(limit.worth(back, roundingUp: all), owed))
                 }
             }
             l = Int(limit.next.value)

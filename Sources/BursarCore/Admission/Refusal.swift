@@ -16,7 +16,12 @@ extension Core {
     func refused(_ plan: Plan, _ d: inout Decision) -> Status {
         let node = self.node(plan.leaf)
         _ = refusals.add(1)
-        node.refusals.add(1)
+        var i = plan.leaf
+        while true {
+            self.node(i).refusals.add(1)
+            if i == 0 { break }
+            i = Int(self.node(i).parent.value)
+        }
         let row = node.row.add(1)
         if d.flags & Decision.transient != 0 {
             _ = transientRefusals.add(1)
@@ -39,6 +44,11 @@ extension Core {
         d.verdict = .halt
         d.remedy = .stop
         d.model = t.model
+        var stop = stop
+        // Who is killed or paused hears that, whatever else would refuse it.
+        if stop.cause != .invalid, stop.cause != .gone, let i = stopped(plan.leaf) {
+            stop = Stop(cause: .state, node: Int32(truncatingIfNeeded: i))
+        }
         let i = Int(stop.node)
         switch stop.cause {
         case .none, .invalid, .gone: return .invalid
@@ -62,6 +72,27 @@ extension Core {
         case .rate: explainRate(plan, t, i, stop.wait, &d)
         }
         return refused(plan, &d)
+    }
+
+    /// Of the nodes from `leaf` up that let nothing in, the one with the gravest
+    /// state: killed, closed, halted, paused. Nil: all are open.
+    func stopped(_ leaf: Int) -> Int? {
+        var gravest: Int?
+        var worst = 0
+        var i = leaf
+        while true {
+            let bits = node(i).state.loadSequential() & StateBit.stops
+            let rank =
+                bits & StateBit.killed != 0 ? 4
+                : bits & (StateBit.closed | StateBit.free) != 0 ? 3
+                : bits & StateBit.halted != 0 ? 2 : bits != 0 ? 1 : 0
+            if rank > worst {
+                worst = rank
+                gravest = i
+            }
+            if i == 0 { return gravest }
+            i = Int(node(i).parent.value)
+        }
     }
 
     /// The verdict of a node's state; also for a stream that must stop.
@@ -104,7 +135,7 @@ extension Core {
         while l != 0 {
             let limit = self.limit(l)
             if limit.countsAmounts, limit.meter == meter, limit.end != LimitEnd.observe,
-                limit.windowKind != WindowCode.session || node(i).isSession,
+                holds(limit, at: node(i)),
                 least == nil || limit.top < (least?.top ?? .max)
             {
                 least = limit
@@ -118,6 +149,7 @@ extension Core {
     {
         let meter = cell.meter
         let wanted = amount(of: meter, plan, t)
+        let least = leastAmount(of: meter, plan, t)
         runtime.fold()
         let node = self.node(i)
         let committed = cell.committed.value
@@ -149,7 +181,7 @@ extension Core {
         d.committed = max(committed &- limit.floor, 0)
         d.remaining = max(whole &- d.committed &- kept, 0)
         if kept > 0, saturatingAdd(committed, wanted) <= ceiling { d.reason = .holdback }
-        if meter == MeterIndex.inFlight || saturatingAdd(settled, wanted) <= ceiling &- kept {
+        if saturatingAdd(settled, least) <= ceiling &- kept {
             d.flags |= Decision.transient
             d.remedy = .wait
             if meter == MeterIndex.inFlight {
@@ -157,7 +189,7 @@ extension Core {
             }
             return
         }
-        d.retryAfter = wanted <= whole ? runtime.untilNextWindow(limit) : 0
+        d.retryAfter = untilRoom(for: least, of: meter, at: i, kept, settled)
         d.remedy =
             d.retryAfter > 0
             ? .wait : d.remaining > 0 ? (t.set != 0 && t.output > 0 ? .smaller : .cheaperModel)
@@ -165,6 +197,28 @@ extension Core {
         runtime.reportOnce(
             limit, i, limit.end == LimitEnd.pause ? .pause : .halt, plan.session,
             committed: d.committed)
+    }
+
+    /// The time until the last of the limits that stand in the way starts anew; 0
+    /// when one of them never does, or never leaves that much room.
+    private func untilRoom(
+        for least: Int64, of meter: Int, at i: Int, _ kept: Int64, _ settled: Int64
+    ) -> Int64 {
+        var wait: Int64 = 0
+        var l = Int(node(i).firstLimit.loadAcquiring())
+        while l != 0 {
+            let limit = self.limit(l)
+            if limit.countsAmounts, limit.meter == meter, limit.end != LimitEnd.observe,
+                holds(limit, at: node(i)), saturatingAdd(settled, least) > limit.top &- kept
+            {
+                let whole = saturatingAdd(limit.amount.value, limit.extra.value)
+                let next = least <= whole &- kept ? runtime.untilNextWindow(limit) : 0
+                if next == 0 { return 0 }
+                wait = max(wait, next)
+            }
+            l = Int(limit.next.value)
+        }
+        return wait
     }
 
     private func explainRate(_ plan: Plan, _ t: Try, _ i: Int, _ wait: Int64, _ d: inout Decision) {
@@ -210,8 +264,8 @@ extension Core {
             var l = Int(node(i).firstLimit.loadAcquiring())
             while l != 0 {
                 let limit = self.limit(l)
-                if limit.countsAmounts, let cell = cell(of: limit.meter, at: i),
-                    record.held[limit.meter] > 0, cell.committed.value > limit.top
+                if limit.countsAmounts, holds(limit, at: node(i)),
+                    let cell = cell(of: limit.meter, at: i), record.held[limit.meter] > 0, cell.committed.value > limit.top
                 {
                     let wanted = record.held[limit.meter]
                     d.budget = id(of: i)

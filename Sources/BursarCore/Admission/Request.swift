@@ -3,7 +3,7 @@
 // the caller's own memory. A test compares the layouts.
 
 /// bursar_request_t. Every amount is checked by `isSound` before it is used.
-public struct Request {
+public struct Request: Sendable {
     public var size = UInt32(MemoryLayout<Request>.size)
     public var flags: UInt32 = 0
     public var model: Int32 = 0
@@ -49,6 +49,9 @@ public struct Request {
 }
 
 extension Request {
+    /// The least useful output.
+    var leastOutput: Int64 { min(minOutput > 0 ? minOutput : 256, maxOutput) }
+
     /// What pricing needs of it.
     @inline(__always)
     var estimate: StepEstimate {
@@ -66,7 +69,7 @@ extension Request {
 }
 
 /// bursar_decision_t.
-public struct Decision {
+public struct Decision: Sendable {
     public var size = UInt32(MemoryLayout<Decision>.size)
     var verdictCode: Int32 = 0
     var reasonCode: Int32 = 0
@@ -106,17 +109,17 @@ public struct Decision {
             && Remedy(rawValue: remedyCode) != nil
     }
 
-    static let transient: UInt32 = 1
-    static let clamped: UInt32 = 2
-    static let lowerRung: UInt32 = 4
-    static let unpriced: UInt32 = 8
-    static let observed: UInt32 = 16
-    static let undeclared: UInt32 = 32
-    static let downgrading: UInt32 = 64
+    public static let transient: UInt32 = 1
+    public static let clamped: UInt32 = 2
+    public static let lowerRung: UInt32 = 4
+    public static let unpriced: UInt32 = 8
+    public static let observed: UInt32 = 16
+    public static let undeclared: UInt32 = 32
+    public static let downgrading: UInt32 = 64
 }
 
 /// bursar_usage_t: what a step used, as its caller says.
-public struct Report {
+public struct Report: Sendable {
     public var size = UInt32(MemoryLayout<Report>.size)
     public var flags: UInt32 = 0
     public var usage = Usage()
@@ -148,7 +151,7 @@ func mixed(_ key: (UInt64, UInt64)) -> UInt64 {
 }
 
 /// bursar_receipt_t.
-public struct Receipt {
+public struct Receipt: Sendable {
     public var size = UInt32(MemoryLayout<Receipt>.size)
     public var flags: UInt32 = 0
     public var costNanos: Int64 = 0
@@ -160,15 +163,15 @@ public struct Receipt {
 
     public init() {}
 
-    static let overrun: UInt32 = 1
-    static let estimated: UInt32 = 2
-    static let replay: UInt32 = 4
-    static let late: UInt32 = 8
-    static let unpriced: UInt32 = 16
+    public static let overrun: UInt32 = 1
+    public static let estimated: UInt32 = 2
+    public static let replay: UInt32 = 4
+    public static let late: UInt32 = 8
+    public static let unpriced: UInt32 = 16
 }
 
 /// bursar_charge_t.
-public struct DirectCharge {
+public struct DirectCharge: Sendable {
     public var size = UInt32(MemoryLayout<DirectCharge>.size)
     public var flags: UInt32 = 0
     public var nanos: Int64 = 0

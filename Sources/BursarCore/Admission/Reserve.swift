@@ -94,6 +94,8 @@ extension Core {
     @inline(never)
     private func prepareUnpriced(_ q: UnsafePointer<Request>, _ given: Try) -> Try? {
         var t = given
+        // A number that no name was given is a mistake, not an unknown model.
+        guard engine.pointee.prices.isNumbered(t.model) else { return nil }
         switch engine.pointee.policy.unknownModel {
         case .refuse:
             t.flags = RecordFlag.unpriced | RecordFlag.refusable
@@ -109,7 +111,7 @@ extension Core {
     }
 
     /// Claims a record, writes it, charges the path. The stop says why not.
-    @inline(__always)
+    @_optimize(speed) @inline(never)
     func attempt(
         _ session: Int64, _ leaf: Int, _ q: UnsafePointer<Request>, _ t: Try, asked: Int32, _ now: Int64,
         _ room: UnsafeMutableRawPointer, _ d: inout Decision
@@ -144,7 +146,8 @@ extension Core {
         let record = self.record(i)
         let hasMore = q.pointee.units | q.pointee.parent | q.pointee.timeToLive != 0 || meters != 0
         record.node.value = session
-        record.expiresAt.value = now &+ (q.pointee.timeToLive > 0 ? q.pointee.timeToLive : engine.pointee.timeToLive)
+        record.expiresAt.value = saturatingAdd(
+            now, q.pointee.timeToLive > 0 ? q.pointee.timeToLive : engine.pointee.timeToLive)
         record.flags.value =
             (t.flags & RecordFlag.kept) | (q.pointee.flags & Request.stream != 0 ? RecordFlag.stream : 0)
             | (isModel ? 0 : RecordFlag.charge) | (hasMore ? RecordFlag.more : 0)
@@ -166,6 +169,7 @@ extension Core {
             record.originalWord.value = q.pointee.parent
             record.ownTimeWord.value = q.pointee.timeToLive
             record.cacheWriteWord.value = 0
+            record.rateEndWord.value = .max
         }
         let passage: Passage
         if isPlain, route.isOpen(gen: session >> 32, now: now) {
@@ -219,13 +223,28 @@ extension Core {
         if headerFlags.value & HeaderFlag.observed != 0 { return false }
         var i = leaf
         while i != 0 {
-            if node(i).flags.value & NodeFlag.observed == 0,
-                let cell = cell(of: MeterIndex.cost, at: i),
-                cell.ceiling.loadAcquiring() < Bound.ceiling
-            {
-                return true
+            let flags = node(i).flags.value
+            if flags & NodeFlag.observed == 0 {
+                if let cell = cell(of: MeterIndex.cost, at: i),
+                    cell.ceiling.loadAcquiring() < Bound.ceiling
+                {
+                    return true
+                }
+                if flags & NodeFlag.rates != 0, hasMoneyRate(i) { return true }
             }
             i = Int(node(i).parent.value)
+        }
+        return false
+    }
+
+    private func hasMoneyRate(_ i: Int) -> Bool {
+        var l = Int(node(i).firstLimit.loadAcquiring())
+        while l != 0 {
+            let limit = self.limit(l)
+            if limit.isRate, limit.meter == MeterIndex.cost, limit.end != LimitEnd.observe {
+                return true
+            }
+            l = Int(limit.next.value)
         }
         return false
     }

@@ -129,7 +129,7 @@ extension Core {
             rung += 1
         }
         if q.maxOutput > 0 {
-            let least = q.minOutput > 0 ? min(q.minOutput, q.maxOutput) : min(q.maxOutput, 256)
+            let least = q.leastOutput
             rung = plan.start
             while rung < plan.rungs {
                 if clamp(plan, rung, least, now, &d) {
@@ -226,6 +226,20 @@ extension Core {
         }
     }
 
+    /// The least that any form of the request which may be granted would hold.
+    func leastAmount(of meter: Int, _ plan: Plan, _ t: Try) -> Int64 {
+        if plan.isCharge { return amount(of: meter, plan, t) }
+        var least = Int64.max
+        for rung in plan.start..<max(plan.rungs, plan.start + 1) {
+            guard var lower = ready(plan.q, model: plan.model(rung)),
+                lower.flags & RecordFlag.refusable == 0
+            else { continue }
+            lower.output = plan.q.leastOutput
+            least = min(least, amount(of: meter, plan, lower))
+        }
+        return min(least, amount(of: meter, plan, t))
+    }
+
     // MARK: - Where on the ladder
 
     /// The highest rung that the budgets above allow for the step's complexity.
@@ -261,7 +275,7 @@ extension Core {
                 var l = Int(node.firstLimit.loadAcquiring())
                 while l != 0 {
                     let limit = self.limit(l)
-                    if limit.downgrade > 0, limit.countsAmounts,
+                    if limit.downgrade > 0, limit.countsAmounts, holds(limit, at: node),
                         let cell = cell(of: limit.meter, at: i)
                     {
                         let share = limit.share(committed: cell.committed.value)

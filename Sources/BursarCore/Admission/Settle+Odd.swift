@@ -31,18 +31,20 @@ extension Core {
             case RecordState.inFlight, RecordState.held:
                 return settle(handle, report, &receipt)
             case RecordState.settling:
-                // Another thread of ours: a few hundred nanoseconds.
-                spins += 1
-                if spins > 10_000 { return .busy }
-                if spins % 100 == 0 { bursar__thread_yield() } else { bursar__cpu_relax() }
+                break
             case RecordState.adjusting, RecordState.settled, RecordState.folding:
                 if record.flags.value & RecordFlag.estimated != 0 {
+                    if state == RecordState.adjusting { break }
                     return settleLate(handle, report, &receipt)
                 }
                 if let status = replay(record, word, report, &receipt) { return status }
             default:
                 return state == RecordState.releasing ? .released : .notFound
             }
+            // Another thread is at it: a few hundred nanoseconds.
+            spins += 1
+            if spins > 10_000 { return .busy }
+            if spins % 100 == 0 { bursar__thread_yield() } else { bursar__cpu_relax() }
         }
     }
 
@@ -61,10 +63,12 @@ extension Core {
         let key = UInt64(bitPattern: record.key.value)
         let again = mixed(report.key)
         if key != 0, again != 0, key != again { same = false }
-        receipt.flags = Receipt.replay
         receipt.costNanos = cost
         receipt.reservedNanos = reserved
         receipt.overrunNanos = max(cost &- reserved, 0)
+        receipt.flags =
+            Receipt.replay | (cost > reserved ? Receipt.overrun : 0)
+            | (record.flags.value & RecordFlag.unpriced != 0 ? Receipt.unpriced : 0)
         receipt.askedCostNanos = record.askedCost.value
         receipt.model = Int32(bitPattern: record.granted.value)
         acquireFence()
@@ -91,13 +95,13 @@ extension Core {
         }
         if !row.isEstimated {
             free(i, gen: gen)
-            receipt.flags = Receipt.replay | Receipt.late
-            receipt.costNanos = row.used[MeterIndex.cost]
-            receipt.reservedNanos = row.reserved
-            receipt.overrunNanos = max(receipt.costNanos &- row.reserved, 0)
-            receipt.askedCostNanos = row.askedCost
-            receipt.model = Int32(bitPattern: row.granted)
-            return row.says(bill) ? .ok : .conflict
+            let isSame = row.says(bill)
+            var first = bill
+            first.cost = row.used[MeterIndex.cost]
+            first.askedCost = row.askedCost
+            first.isEstimated = false
+            fill(&receipt, first, late: Receipt.replay | Receipt.late, reserved: row.reserved)
+            return isSame ? .ok : .conflict
         }
         record.flags.value =
             RecordFlag.correction | RecordFlag.late
@@ -111,13 +115,25 @@ extension Core {
         record.word.storeReleasing(RecordWord.make(RecordState.settled, actor: 0, gen: gen))
         wake(from: Signal.resting | Signal.empty)
         _ = statistic(Header.late).add(1)
-        receipt.flags = Receipt.late
-        receipt.costNanos = bill.cost
-        receipt.reservedNanos = row.reserved
-        receipt.overrunNanos = max(bill.cost &- row.reserved, 0)
-        receipt.askedCostNanos = bill.askedCost
-        receipt.model = Int32(bitPattern: record.granted.value)
+        fill(&receipt, bill, late: Receipt.late, reserved: row.reserved)
+        if receipt.overrunNanos > 0 { reportOverrun(node, receipt.overrunNanos) }
         return .ok
+    }
+
+    /// What a settle that came late, or again, is told.
+    private func fill(
+        _ receipt: inout Receipt, _ bill: Bill, late flags: UInt32, reserved: Int64
+    ) {
+        let overrun = max(bill.cost &- reserved, 0)
+        receipt.costNanos = bill.cost
+        receipt.reservedNanos = reserved
+        receipt.overrunNanos = overrun
+        receipt.askedCostNanos = bill.askedCost
+        receipt.model = bill.model
+        receipt.flags =
+            flags | (overrun > 0 ? Receipt.overrun : 0)
+            | (bill.isEstimated ? Receipt.estimated : 0)
+            | (bill.isUnpriced ? Receipt.unpriced : 0)
     }
 
     /// Settles a step whose time is over, or nobody's, at its estimate. True if

@@ -204,7 +204,7 @@ extension Core {
     }
 
     @inline(never)
-    private func reportOverrun(_ session: Int64, _ overrun: Int64) {
+    func reportOverrun(_ session: Int64, _ overrun: Int64) {
         _ = statistic(Header.overrun).add(overrun)
         runtime.report(
             .overrun, node: Int(truncatingIfNeeded: session & 0xFFFF_FFFF), session: session,
@@ -291,7 +291,7 @@ extension Core {
         if usage.inputTokens == 0 { usage.inputTokens = heldInput }
         let seen = record.streamed.value
         if usage.outputTokens == 0 {
-            let isStream = record.flags.value & RecordFlag.stream != 0
+            let isStream = seen > 0 || record.flags.value & RecordFlag.stream != 0
             usage.outputTokens =
                 isStream ? min(seen &+ Core.chunk, max(heldOutput, seen)) : heldOutput
             isEstimated = true
@@ -316,6 +316,7 @@ extension Core {
         guard let record = record(of: handle) else { return .notFound }
         let gen = Handle.gen(handle)
         let word = record.word.loadAcquiring()
+        if !wasIssued(gen, word) { return .notFound }
         guard RecordWord.gen(word) == gen else { return .expired }
         switch RecordWord.state(word) {
         case RecordState.held:
@@ -363,7 +364,7 @@ extension Core {
         let word = record.word.loadAcquiring()
         guard RecordWord.gen(word) == Handle.gen(handle),
             RecordWord.state(word) == RecordState.inFlight
-        else { return .expired }
+        else { return wasIssued(Handle.gen(handle), word) ? .expired : .notFound }
         if tokens > record.streamed.value { record.streamed.value = tokens }
         let now = engine.pointee.clock.steadyCoarse
         let own = record.ownTime
@@ -373,32 +374,40 @@ extension Core {
         // Unless it is settled or expires meanwhile: then that place is the time
         // of settling, or another step's.
         _ = record.expiresAt.exchange(
-            due, for: now &+ (own > 0 ? own : engine.pointee.timeToLive))
-        if tokens > record.heldOutput.value {
-            reason = .limit
-            return .refused
-        }
-        var i = Int(truncatingIfNeeded: record.node.value & 0xFFFF_FFFF)
+            due, for: saturatingAdd(now, own > 0 ? own : engine.pointee.timeToLive))
+        let leaf = Int(truncatingIfNeeded: record.node.value & 0xFFFF_FFFF)
+        var i = leaf
         while true {
             let node = self.node(i)
             if node.state.loadSequential() & StateBit.stops != 0
                 || (now >= node.dueAt.value && !passesTimeLimits(i))
             {
                 var d = Decision()
-                explainState(i, record.node.value, &d)
+                explainState(stopped(leaf) ?? i, record.node.value, &d)
                 reason = d.reason
                 return .refused
             }
             if node.flags.value & NodeFlag.idles != 0 { node.lastStep.value = now }
-            if i == 0 { return .ok }
+            if i == 0 { break }
             i = Int(node.parent.value)
         }
+        if tokens > record.heldOutput.value {
+            reason = .limit
+            return .refused
+        }
+        return .ok
     }
 
     @inline(__always)
     func record(of handle: Int64) -> Record? {
         let i = Handle.index(handle)
         return handle > 0 && i < Int(engine.pointee.recordsMax) ? record(i) : nil
+    }
+
+    /// Whether a record that stands at `word` ever was somebody's under `gen`.
+    private func wasIssued(_ gen: Int64, _ word: Int64) -> Bool {
+        if gen != RecordWord.gen(word) { return gen > 0 && gen < RecordWord.gen(word) }
+        return RecordWord.state(word) > RecordState.claimed
     }
 
     /// Whether the record stands as `gen` left it: freed once and not claimed again.

@@ -26,6 +26,7 @@ extension Runtime {
     /// The header's bursar_budget_declare().
     public func budgetDeclare(_ path: [UInt8], _ options: BudgetOptions) throws(Failure) -> Int64 {
         let names = try Path.parse(path)
+        fold()  // so that new windows and meters start from exact figures
         return try configuring { () throws(Failure) in
             let list = options.limits.isEmpty
                 ? LimitList([]) : try parse(options.limits, onSession: false)
@@ -70,6 +71,7 @@ extension Runtime {
         node.flags.update(
             setting: options.isObserved ? NodeFlag.observed : 0,
             clearing: options.isObserved ? 0 : NodeFlag.observed)
+        judgeTimeAgain(i)
     }
 
     /// The header's bursar_budget_find().
@@ -173,7 +175,11 @@ extension Runtime {
                 guard limit.meter == meter, !limit.isRate, !isDefault(limit, at: i) else { return }
                 found = true
                 limit.extra.value = saturatingAdd(limit.extra.value, top.amount)
-                if time > 0 { expireTopUp(l, limit, i, top.amount, after: time) }
+                let most = lastsAtMost(limit)
+                if time > 0 || most > 0 {
+                    let span = min(time > 0 ? time : .max, most > 0 ? most : .max)
+                    expireTopUp(l, limit, i, top.amount, after: span)
+                }
             }
             guard found else {
                 var failure = Failure(.notFound, "it has no limit on that meter to top up; limits_set() gives it one")
@@ -187,10 +193,17 @@ extension Runtime {
             event.meter = Int32(meter)
             event.amount = top.amount
             event.path = path(of: i)
-            event.text = reason
+            event.text = Path.line(reason, most: 256)
             send(event)
         }
         loop.ring()
+    }
+
+    /// A calendar window drops its top-ups when it ends; a rolling one never ends,
+    /// so that there they last for its span. 0 = as long as was asked.
+    private func lastsAtMost(_ limit: LimitSlot) -> Int64 {
+        guard limit.windowKind == WindowCode.rolling else { return 0 }
+        return windows.window(limit.spec.value).spanNanos
     }
 
     private func expireTopUp(
@@ -210,12 +223,32 @@ extension Runtime {
             return
         }
         let limit = core.limit(Int(top.limit))
-        // A new window has dropped it already; a time limit's window is its start.
+        // A new calendar window has dropped it already.
         guard limit.fired.value >> 16 == top.limitGen,
-            limit.isTime || limit.window.value >> 1 == top.window
+            limit.windowKind != WindowCode.calendar || limit.window.value >> 1 == top.window
         else { return }
         limit.extra.value = max(limit.extra.value - top.amount, 0)
         if limit.meter < MeterIndex.end { recompute(i, meter: limit.meter) }
+        rescheduleTimeLimits(i)
+    }
+
+    /// Time limits that had run out are judged again: the node is observed now, or
+    /// not any more. Config lock held.
+    private func judgeTimeAgain(_ i: Int) {
+        var hasRunOut = false
+        eachLimit(i) { _, limit in
+            if limit.isTime, limit.fired.value & LimitFlag.refusing != 0 {
+                limit.fired.update(clearing: LimitFlag.refusing)
+                hasRunOut = true
+            }
+        }
+        if !hasRunOut { return }
+        let ended = StateBit.held | StateBit.halted
+        if core.node(i).state.value & ended != 0 {
+            change(i, clear: ended)
+            core.node(i).setStateReason(.none)
+            tell(.resume, i)
+        }
         rescheduleTimeLimits(i)
     }
 
@@ -225,11 +258,13 @@ extension Runtime {
             if id == 0 {
                 core.headerFlags.update(
                     setting: on ? HeaderFlag.observed : 0, clearing: on ? 0 : HeaderFlag.observed)
+                for i in 1..<Int(segment.freeNodes.highWater) { judgeTimeAgain(i) }
                 return
             }
             let i = try resolve(id)
             core.node(i).flags.update(
                 setting: on ? NodeFlag.observed : 0, clearing: on ? 0 : NodeFlag.observed)
+            judgeTimeAgain(i)
         }
     }
 }

@@ -12,7 +12,7 @@ extension Runtime {
             if state & StateBit.closed != 0 {
                 throw Failure(.notFound, "the session was closed")
             }
-            let text = Array(reason.prefix(256))
+            let text = Path.line(reason, most: 256)
             switch what {
             case .kill:
                 if state & StateBit.killed != 0 { return }
@@ -47,7 +47,7 @@ extension Runtime {
 
     private func remember(_ text: [UInt8], at i: Int) throws(Failure) {
         let node = core.node(i)
-        let block = try intern(Path.isText(text) ? text : [])
+        let block = try intern(text)
         slab.release(node.reasonText.value)
         node.reasonText.value = block
     }

@@ -108,6 +108,7 @@ extension Runtime {
     }
 
     private func write(_ limit: Limit, meter: UInt32, window: UInt32, into slot: LimitSlot) {
+        let was = (slot.amount.value, slot.burst.value, slot.period.value)
         slot.amount.value = limit.amount
         var alerts: UInt32 = 0
         for (k, percent) in limit.alerts.prefix(4).enumerated() {
@@ -122,7 +123,16 @@ extension Runtime {
         if limit.window.kind == .rate {
             slot.burst.value = limit.burst > 0 ? limit.burst : limit.amount
             slot.period.value = limit.window.spanNanos
+            if was != (slot.amount.value, slot.burst.value, slot.period.value) { bear(slot) }
         }
+    }
+
+    /// A rate is new: what steps in flight were charged before is not refunded by
+    /// it, as it was worth another time.
+    private func bear(_ slot: LimitSlot) {
+        let born = core.epoch.value &+ 1
+        slot.extra.value = Int64(born)
+        core.epoch.storeReleasing(born)
     }
 
     /// A new limit: where its window stands, and what was settled by its start.
@@ -150,11 +160,8 @@ extension Runtime {
             let base = isYoung ? 0 : settled(i, Int(meter), tightestAt: .min)
             startRing(l, span: limit.window.spanNanos, base: base, now: steady)
         case .rate:
-            // Steps that were reserved before it are not refunded by it.
-            let born = core.epoch.value &+ 1
-            slot.extra.value = Int64(born)
             slot.window.value = steady
-            core.epoch.storeReleasing(born)
+            bear(slot)
         case .none where meter >= 32:
             slot.window.value = steady
             slot.base(0).value = pausedTime(of: i, at: steady)

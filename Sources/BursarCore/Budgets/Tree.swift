@@ -56,6 +56,17 @@ struct Path {
         }
     }
 
+    /// What somebody said, as one line of at most `most` bytes: control bytes are
+    /// blanks, no character is cut in two, and what is not UTF-8 is dropped.
+    static func line(_ text: [UInt8], most: Int) -> [UInt8] {
+        var end = min(text.count, most)
+        if end < text.count {
+            while end > 0, text[end] & 0xC0 == 0x80 { end -= 1 }
+        }
+        let line = text[..<end].map { $0 < 0x20 || $0 == 0x7F ? UInt8(ascii: " ") : $0 }
+        return isText(line) ? line : []
+    }
+
     /// Whether bytes are well-formed UTF-8.
     static func isText(_ bytes: [UInt8]) -> Bool {
         bytes.withUnsafeBufferPointer { bursar__is_utf8($0.baseAddress, $0.count) != 0 }
@@ -145,6 +156,9 @@ extension Runtime {
         for offset in [40, 44, 48, 52, 56, 60, 64, 68, 72, 76, 80, 84, 88, 92] {
             Half(core.engine.pointee.nodes + Int(i) * Node.size + offset).value = 0
         }
+        node.steps.value = 0
+        node.input.value = 0
+        node.output.value = 0
         node.firstLimit.value = 0
         let cell = core.cell(Int(c))
         clear(cell, meter: MeterIndex.cost, born: 0)
@@ -177,8 +191,9 @@ extension Runtime {
         cell.kind.value = UInt32(meter) | born << 5
     }
 
-    /// The node's cell of a meter, born now if it is missing: steps that were
-    /// reserved before do not count in it, at no point of their life.
+    /// The node's cell of a meter, born now if it is missing. It starts from what
+    /// the node is known to have spent; steps in flight do not count in it, at no
+    /// point of their life.
     @discardableResult
     func ensureCell(_ i: Int, meter: Int) throws(Failure) -> Cell {
         if let cell = core.cell(of: meter, at: i) { return cell }
@@ -189,11 +204,30 @@ extension Runtime {
         let isNew = node.state.value & StateBit.closed != 0
         let born = isNew ? 0 : core.epoch.value &+ 1
         clear(cell, meter: meter, born: born)
+        if !isNew {
+            let known = folded(i, meter)
+            cell.spent(0).value = known
+            cell.spent(1).value = known
+            cell.committed.value = known
+        }
         cell.next.value = node.firstCell.value
         // The cell, then the epoch: who reads the epoch sees the cell.
         node.firstCell.storeReleasing(c)
         if !isNew { core.epoch.storeReleasing(born) }
         return cell
+    }
+
+    /// What a node has spent of a meter that it has no cell for, as far as known.
+    private func folded(_ i: Int, _ meter: Int) -> Int64 {
+        let node = core.node(i)
+        switch meter {
+        case MeterIndex.tokens: return saturatingAdd(node.input.value, node.output.value)
+        case MeterIndex.inputTokens: return node.input.value
+        case MeterIndex.outputTokens: return node.output.value
+        case MeterIndex.steps: return node.steps.value
+        case MeterIndex.toolCalls: return Int64(node.toolCalls.value)
+        default: return 0
+        }
     }
 
     /// Takes a node out of the tree and gives back all that it has. Nothing may

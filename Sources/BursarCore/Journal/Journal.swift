@@ -42,6 +42,7 @@
 //   152  original   a correction: the handle that it corrects; else the parent step
 //   160  ownTime    the step's own time to live, 0 = the runtime's
 //   168  cacheWrite tokens
+//   176  rateEnd    steady ns until which what it charged at a rate is owed
 
 internal import CPlatform
 public import Synchronization
@@ -120,12 +121,14 @@ public struct Record {
     @inline(__always) var originalWord: Word { Word(p + 152) }
     @inline(__always) var ownTimeWord: Word { Word(p + 160) }
     @inline(__always) var cacheWriteWord: Word { Word(p + 168) }
+    @inline(__always) var rateEndWord: Word { Word(p + 176) }
     var meters: UInt32 { hasMore ? meterWord.value : 0 }
     var units: Int64 { hasMore ? unitsWord.value : 0 }
     var usedUnits: Int64 { hasMore ? usedUnitsWord.value : 0 }
     var original: Int64 { hasMore ? originalWord.value : 0 }
     var ownTime: Int64 { hasMore ? ownTimeWord.value : 0 }
     var cacheWrite: Int64 { hasMore ? cacheWriteWord.value : 0 }
+    var rateEnd: Int64 { hasMore ? rateEndWord.value : .max }
 
     /// Makes the third line valid: all zero.
     func addMore() {
@@ -136,6 +139,7 @@ public struct Record {
         originalWord.value = 0
         ownTimeWord.value = 0
         cacheWriteWord.value = 0
+        rateEndWord.value = .max
         flags.value |= RecordFlag.more
     }
 

@@ -32,14 +32,15 @@ extension Runtime {
     @discardableResult
     func foldLocked() -> Scan {
         guard core.life.value == 0 else { return Scan() }
+        // What settles from here on waits for the next fold: else busy threads would
+        // keep the loop here for ever, and readers at the lock; and what settled
+        // after a window began must not be folded before the window was opened.
+        let began = clock.steady
         if core.isAnythingDue() {
             config.lock()
             rollDue()
             config.unlock()
         }
-        // What settles meanwhile waits for the next fold: else busy threads would
-        // keep the loop here for ever, and readers at the lock.
-        let began = clock.steady
         while foldBatch(settledBy: began) {}
         reclaim()
         return scan()
@@ -89,16 +90,18 @@ extension Runtime {
         // with others of other originals.
         core.eachRecord { i, record in
             let word = record.word.loadAcquiring()
-            guard RecordWord.state(word) == RecordState.settled else { return true }
+            guard RecordWord.state(word) == RecordState.settled,
+                record.settledAt.value <= began
+            else { return true }
             if records.isEmpty {
                 epoch = record.epoch.value
                 batchWork.begin(meters: MeterIndex.named + 24, epoch: epoch)
             } else if record.epoch.value != epoch {
-                left = left || record.settledAt.value <= began
+                left = true
                 return true
             }
             if record.flags.value & RecordFlag.correction != 0, !mayFold(record, among: records) {
-                left = left || record.settledAt.value <= began
+                left = true
                 return true
             }
             let gen = RecordWord.gen(word)
@@ -106,7 +109,7 @@ extension Runtime {
             // Only a folder takes a record out of SETTLED, and we hold the lock.
             if record.word.exchange(word, for: claimed).exchanged { records.append(UInt32(i)) }
             if records.count < Runtime.batchMax { return true }
-            left = left || record.settledAt.value <= began
+            left = true
             return false
         }
         defer { batchRecords = records }
@@ -328,7 +331,7 @@ extension Runtime {
         var i = Int(record.node.value & 0xFFFF_FFFF)
         while true {
             eachLimit(i) { l, limit in
-                guard limit.countsAmounts, limit.meter < MeterIndex.named else { return }
+                guard limit.countsAmounts else { return }
                 let fall = differences[limit.meter]
                 guard fall < 0 else { return }
                 if limit.windowKind == WindowCode.calendar,

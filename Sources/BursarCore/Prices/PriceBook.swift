@@ -67,6 +67,7 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         let dearest = PriceBook.builtIn + 1
         index.slot(dearest).value = Int64(Int(bitPattern: bursar__price_dearest()))
         index.current(0).storeReleasing(UInt32(dearest))
+        index.slot(0).storeReleasing(Int64(count))
     }
 
     deinit {
@@ -128,6 +129,7 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         let new = Int32(models.count - 1)
         resolve(new)
         publish(new)
+        index.slot(0).storeReleasing(Int64(new))
         return new
     }
 

@@ -30,6 +30,10 @@ public struct PriceIndex {
     @inline(__always)
     public var dearestSet: Int32 { Int32(bitPattern: current(0).loadAcquiring()) }
 
+    /// Whether a name bears the number; 0 is no model. Sets start at 1: in the place
+    /// of set 0 stands the highest number.
+    func isNumbered(_ model: Int32) -> Bool { Int64(model) <= slot(0).loadAcquiring() }
+
     /// The rows of a set; nil for a number that was never published.
     @inline(__always)
     public func rows(set: Int32) -> PriceRows? {

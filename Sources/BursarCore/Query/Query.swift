@@ -83,10 +83,12 @@ extension Runtime {
 
     private func reason(_ i: Int) -> Reason {
         let bits = core.node(i).state.value
-        if bits & StateBit.killed != 0 { return .killed }
         if bits & StateBit.closed != 0 { return .closed }
+        if bits & StateBit.killed != 0 { return .killed }
+        // In the order of `state`: who was paused after a deadline stays halted.
+        if bits & StateBit.halted != 0 { return core.node(i).stateReason }
         if bits & StateBit.paused != 0 { return .paused }
-        return bits & (StateBit.halted | StateBit.held) != 0 ? core.node(i).stateReason : .none
+        return bits & StateBit.held != 0 ? core.node(i).stateReason : .none
     }
 
     private func spent(_ cell: Cell) -> Int64 {
@@ -103,13 +105,15 @@ extension Runtime {
             view.id = id
             view.isSession = node.isSession
             view.state = state(i)
-            view.reason = reason(i)
             view.parent = i == 0 ? 0 : core.id(of: Int(node.parent.value))
             var above = i
             while true {
                 let state = state(above)
                 // Closed is a session's own affair; of the others the worst counts.
-                if state > view.effectiveState { view.effectiveState = state }
+                if state > view.effectiveState {
+                    view.effectiveState = state
+                    view.reason = reason(above)
+                }
                 if above == 0 { break }
                 above = Int(core.node(above).parent.value)
             }

@@ -115,6 +115,7 @@ extension Runtime {
                 limit.window = Window(.total)
                 let isTaken = list.limits.contains {
                     $0.meter == limit.meter && $0.name == limit.name && $0.isCall == limit.isCall
+                        && ($0.window.kind == .total || $0.window.kind == .session)
                 }
                 if !isTaken, list.limits.count < LimitList.limitsMax { list.limits.append(limit) }
             }

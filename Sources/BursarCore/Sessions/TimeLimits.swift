@@ -138,7 +138,8 @@ extension Runtime {
         guard core.node(i).dueAt.value < .max else { return }
         let due = max(core.node(i).dueAt.value, notBefore)
         guard let armed = armedAt(i) else { return }
-        if armed.value > 0, armed.value <= due { return }
+        // One that is over came up while another limit was the first.
+        if armed.value > clock.steady, armed.value <= due { return }
         armed.value = due
         timers.insert(Timer(due: due, .node, index: UInt32(i), gen: 0))
         if timers.count > 2 * (segment.freeNodes.inUse + topUps.count) + 1024 {

@@ -78,6 +78,24 @@ import Testing
         #expect(try t.remaining(team) == 4 * dollar)
     }
 
+    @Test func aFoldThatBeganBeforeMidnightLeavesTheNewDaysSettlesAlone() throws {
+        let team = try t.budget("acme", "$10/day")
+        let session = try t.session("acme")
+        let d = t.granted(session, 6 * dollar) { $0.timeToLive = 48 * hour }
+        let now = t.runtime.clock.unix
+        let ahead = (now / day + 1) * day - now + hour
+        // The settle is of tomorrow, the fold of today.
+        t.runtime.folding.lock()
+        t.runtime.clock.shiftSteady(by: ahead)
+        t.settle(d.reservation, cost: 6 * dollar)
+        t.runtime.clock.shiftSteady(by: -ahead)
+        t.runtime.folding.unlock()
+        t.runtime.fold()
+        t.runtime.clock.shiftUnix(by: ahead)
+        t.runtime.clock.shiftSteady(by: ahead)
+        #expect(try t.remaining(team) == 4 * dollar)
+    }
+
     @Test func severalWindowsOfOneMeterHoldTogether() throws {
         let team = try t.budget("acme", "$10/day, $15/year, $100")
         let session = try t.session("acme")

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Tuple
 
 from . import _abi
+from .errors import BursarError
 from .words import DecisionFlag, End, Meter, Reason, ReceiptFlag, Remedy, TextKind, Verdict
 
 if TYPE_CHECKING:
@@ -136,7 +137,9 @@ class Decision(_Grant):
     @property
     def why(self) -> str:
         """What was said when somebody killed or paused that budget."""
-        return self._link.text(self.budget, TextKind.REASON) if self.budget else ""
+        if not self.budget and self.reason_number not in (Reason.KILLED, Reason.PAUSED):
+            return ""
+        return self._link.text(self.budget, TextKind.REASON)  # 0 = everything was
 
     def explain(self) -> str:
         """A sentence: which limit, how much was left, what to do."""
@@ -147,6 +150,22 @@ class Decision(_Grant):
         status, text = _abi.read_text(call, self._link.handle, C.byref(value))
         return f"{self.verdict.name} ({self.reason.name})".lower() if status else text
 
+    def __copy__(self) -> Decision:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Decision:
+        return self
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        """To another process it takes along what it would ask the runtime here."""
+        said = []
+        for ask in (lambda: self.model, lambda: self.path, lambda: self.why, self.explain):
+            try:
+                said.append(ask())
+            except BursarError:  # the runtime was closed
+                said.append("")
+        return _carried, (tuple(self), *said)
+
     def as_dict(self) -> Dict[str, Any]:
         """Everything by name, for a log."""
         return {name: getattr(self, name) for name in _NAMES}
@@ -154,6 +173,36 @@ class Decision(_Grant):
 
 _NAMES = ["reservation", "max_output_tokens", "reserved_nanos"]
 _NAMES += [name for name, value in vars(Decision).items() if isinstance(value, property)]
+
+
+class CarriedDecision(Decision):
+    """A decision that came from another process: it has its texts with it."""
+
+    _said: Tuple[str, str, str, str]
+
+    @property
+    def model(self) -> str:
+        return self._said[0]
+
+    @property
+    def path(self) -> str:
+        return self._said[1]
+
+    @property
+    def why(self) -> str:
+        return self._said[2]
+
+    def explain(self) -> str:
+        return self._said[3]
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return _carried, (tuple(self), *self._said)
+
+
+def _carried(values: Tuple[int, ...], *said: str) -> CarriedDecision:
+    decision: CarriedDecision = tuple.__new__(CarriedDecision, values)
+    decision._said = said  # type: ignore[assignment]
+    return decision
 
 
 class Receipt(NamedTuple):

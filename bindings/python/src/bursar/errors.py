@@ -102,6 +102,16 @@ class Refused(BursarError):
         super().__init__(decision.explain())  # now: it is printed when the runtime is closed
         self.decision = decision
 
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return _refused, (type(self), self.args, self.decision)
+
+
+def _refused(kind: Type[Refused], args: Tuple[str, ...], decision: Decision) -> Refused:
+    """As it was raised in another process, or copied."""
+    error = kind.__new__(kind)
+    error.args, error.decision = args, decision
+    return error
+
 
 class Throttled(Refused):
     """Wait `decision.retry_after` seconds and try again."""

@@ -235,7 +235,7 @@ class Runtime(Steps, Prices):
             self._link.failed(status, f"read {target!r}")
         limits = (self._limit(id, position) for position in range(out.limits))
         text = {kind: self._link.text(id, kind) for kind in TextKind if kind < TextKind.METER}
-        pairs = (line.partition("=") for line in text[TextKind.LABELS].splitlines())
+        pairs = (line.partition("=") for line in text[TextKind.LABELS].split("\n") if line)
         return values(
             View, out,
             flags=ViewFlag(out.flags),

@@ -6,7 +6,7 @@ import contextvars
 import ctypes as C
 import struct
 import warnings
-from typing import TYPE_CHECKING, Any, Iterable, List, Mapping, Optional, SupportsIndex, Union
+from typing import TYPE_CHECKING, Any, Iterable, Mapping, Optional, SupportsIndex, Union
 
 from . import _abi
 from .decision import Decision, Receipt, read_decision, read_grant, read_receipt
@@ -29,13 +29,35 @@ if TYPE_CHECKING:
     from .views import View
 
 _NO_MEDIA = Usage()[6:]
-_current: contextvars.ContextVar[Optional[Session]]
+
+
+class _Entry:
+    """A session that was entered, and what had been before. A generator or a task may leave its
+    session when others were entered since: then the entry is passed over."""
+
+    __slots__ = ("session", "below", "left")
+
+    def __init__(self, session: Session, below: Optional[_Entry]) -> None:
+        self.session = session
+        self.below = below
+        self.left = False
+
+    @staticmethod
+    def top() -> Optional[_Entry]:
+        entry = _current.get()
+        while entry is not None and (entry.left or entry.session._closed):
+            entry = entry.below
+        return entry
+
+
+_current: contextvars.ContextVar[Optional[_Entry]]
 _current = contextvars.ContextVar("bursar.session", default=None)
 
 
 def current() -> Optional[Session]:
-    """The innermost session that was entered in this task or thread, or None."""
-    return _current.get()
+    """The innermost session that was entered in this task or thread and is open, or None."""
+    entry = _Entry.top()
+    return None if entry is None else entry.session
 
 
 class Session(Steps):
@@ -46,7 +68,6 @@ class Session(Steps):
         self.id = id
         self._link = runtime._link
         self._arg: Any = C.c_int64.from_param(id)  # as the hot functions take it
-        self._tokens: List[contextvars.Token[Optional[Session]]] = []
         self._closed = False
 
     def __repr__(self) -> str:
@@ -294,15 +315,17 @@ class Session(Steps):
                 self._link.call.bursar_session_close(self._link.handle, self.id)
 
     def __enter__(self) -> Self:
-        self._tokens.append(_current.set(self))
+        _current.set(_Entry(self, _Entry.top()))
         return self
 
     def __exit__(self, *exception: object) -> None:
-        try:
-            _current.reset(self._tokens.pop())
-        except ValueError:
-            pass  # left in another task than entered: that task's context is not ours to change
+        entry = _current.get()
+        while entry is not None and (entry.left or entry.session is not self):
+            entry = entry.below
+        if entry is not None:  # else it was entered in another task, where it is closed now
+            entry.left = True
         self.close()
+        _current.set(_Entry.top())
 
     async def __aenter__(self) -> Self:
         return self.__enter__()

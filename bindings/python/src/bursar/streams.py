@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes as C
 import warnings
-from typing import Any, List, Optional
+from typing import TYPE_CHECKING, Any, List, Optional
 
+from . import _abi
 from .decision import Decision
 from .errors import BursarError, BursarWarning, ExpiredError, refusal
 from .estimate import text_tokens
 from .hot import tuple_as
 from .step import Step
-from .words import Reason, Remedy, Verdict
+from .words import Reason, Remedy, State, Verdict
+
+if TYPE_CHECKING:
+    from .session import Session
 
 
 def settle_answer(step: Step, answer: Any) -> None:
@@ -73,7 +78,8 @@ class StreamAccount:
         pause = reason in (Reason.PAUSED, Reason.UNATTENDED)
         verdict = Verdict.PAUSE if pause else Verdict.HALT
         session = self.step.session
-        values = (verdict, reason, Remedy.STOP, 0, 0, 0, 0, 0, session.id, *(0,) * 7)
+        stopped = _stopped(session, reason)
+        values = (verdict, reason, Remedy.STOP, 0, 0, 0, 0, 0, stopped, *(0,) * 7)
         decision: Decision = tuple_as(session._link.decision, values)
         return decision
 
@@ -87,6 +93,21 @@ class StreamAccount:
             return
         self._go_on(min(max(self._pieces, text_tokens(self._bytes)), self._granted))
         self.step.settle(input_tokens=0, output_tokens=0, incomplete=True)  # at what was seen
+
+
+def _stopped(session: Session, reason: int) -> int:
+    """The budget or session that stopped a stream for a reason; 0 = everything is stopped."""
+    link, id = session._link, session.id
+    if reason == Reason.LIMIT:
+        return id
+    while id:
+        view = _abi.View()
+        if link.call.bursar_read(link.handle, id, C.byref(view)):
+            return session.id
+        if view.state == State.KILLED if reason == Reason.KILLED else view.state != State.OPEN:
+            break
+        id = view.parent
+    return id
 
 
 def _size(piece: Any) -> int:

@@ -1,0 +1,129 @@
+// A runtime: an open handle on a set of budgets, and what everything else here
+// is reached through.
+
+internal import BursarCore
+
+/// An open set of budgets, private to this process.
+///
+///     let runtime = try Runtime()
+///     try runtime.declare("acme/support", "$500/month alert 50% 80%")
+///     let session = try runtime.openSession("acme/support/triage", limits: "$2")
+///     let step = try session.reserve("gpt-5", input: 1_200, maxOutput: 1_024)
+///     // Call the provider with step.model and step.maxOutput.
+///     try step.settle(Usage(input: 1_200, output: 300))
+///
+/// Every method may be called from any thread. The runtime lives as long as anything
+/// of it does, a session, a step, a decision; then it closes itself. Reserving and
+/// settling never block; the others may take a short lock.
+public final class Runtime: @unchecked Sendable {  // Sendable because the core is.
+    /// For the hot calls. Valid as long as `slow` is held, closed or not.
+    let core: Core
+    private let slow: BursarCore.Runtime
+    private let hub: EventHub
+
+    /// Opens a runtime.
+    public init(_ options: Options = Options()) throws(BursarError) {
+        var given = OpenOptions()
+        given.isObserved = options.isObserved
+        given.policy.unknownModel = Policy.UnknownModel(options.unknownModel)
+        given.policy.undeclared = options.refusesUndeclared ? .refuse : .allow
+        given.sessionsMax = UInt32(clamping: options.sessionsMax)
+        given.reservationsMax = UInt32(clamping: options.reservationsMax)
+        given.textBytesMax = UInt32(clamping: options.textBytesMax)
+        given.eventsMax = UInt32(clamping: options.eventsMax)
+        given.timeToLive = options.timeToLive.nanoseconds
+        hub = EventHub(capacity: options.eventsMax > 0 ? options.eventsMax : 1024)
+        core = Core(page: try calling { () throws(BursarCore.Failure) in
+            try BursarCore.Runtime.open(given)
+        })
+        slow = core.runtime
+    }
+
+    deinit { close() }
+
+    /// Closes the runtime: events that wait are delivered, every stream of events
+    /// ends, and every later call throws ``Failure/Code/closed``. What is
+    /// in flight is forgotten. Waits for the runtime's thread. Closing again does
+    /// nothing.
+    public func close() {
+        if BursarCore.Runtime.close(core.page) == .ok { hub.finish() }
+    }
+
+    /// What happens from now on, for one consumer; each access is a stream of its own.
+    ///
+    /// Take it before what you want to hear of: `let events = runtime.events`. As many
+    /// events wait as ``Options/eventsMax`` says; what does not fit is told as one
+    /// ``Event/Kind/lost`` before the next that does. The stream does not keep the
+    /// runtime open, and ends when it closes.
+    public var events: AsyncStream<Event> {
+        let stream = hub.stream()
+        // After close the stream has ended, and nobody would call the hub.
+        try? call { (runtime) throws(BursarCore.Failure) in hub.connect(to: runtime) }
+        return stream
+    }
+}
+
+extension Runtime {
+    /// What a runtime is opened with. 0 is the default of a number.
+    public struct Options: Sendable {
+        /// Counts, decides and reports, but stops nobody.
+        public var isObserved = false
+        /// What becomes of a model without a known price under a money limit.
+        public var unknownModel = UnknownModel.refused
+        /// Whether a session without any limit above it is refused, or only flagged.
+        public var refusesUndeclared = false
+        /// Live budgets and sessions; default 65,536.
+        public var sessionsMax = 0
+        /// Steps in flight; default 16,384.
+        public var reservationsMax = 0
+        /// Bytes of names and labels in use; default 64 MiB.
+        public var textBytesMax = 0
+        /// Events that wait for their consumer; default 1,024.
+        public var eventsMax = 0
+        /// After this a step that nobody settled is settled at an estimate; default 15 minutes.
+        public var timeToLive = Duration.zero
+
+        public init() {}
+    }
+
+    /// A model without a known price, under a money limit.
+    public enum UnknownModel: Sendable {
+        /// Refused.
+        case refused
+        /// Priced at the dearest of every class in the price book.
+        case dearest
+        /// Costs nothing, and every step of it is flagged.
+        case free
+    }
+}
+
+extension Policy.UnknownModel {
+    fileprivate init(_ policy: Runtime.UnknownModel) {
+        switch policy {
+        case .refused: self = .refuse
+        case .dearest: self = .dearest
+        case .free: self = .free
+        }
+    }
+}
+
+// MARK: - Into the core
+
+extension Runtime {
+    /// Calls the core's class, unless the runtime was closed.
+    func call<T>(
+        _ body: (BursarCore.Runtime) throws(BursarCore.Failure) -> T
+    ) throws(BursarError) -> T {
+        if let status = core.obstacle() { throw BursarError(status) }
+        return try calling { () throws(BursarCore.Failure) in try body(slow) }
+    }
+}
+
+/// Calls the core and throws its failures as this module's.
+func calling<T>(_ body: () throws(BursarCore.Failure) -> T) throws(BursarError) -> T {
+    do throws(BursarCore.Failure) {
+        return try body()
+    } catch {
+        throw .failed(Failure(error))
+    }
+}
