@@ -139,7 +139,7 @@ clean:
 # threads; ASan, with its leak check, runs everything.
 
 .PHONY: tsan asan
-CONCURRENT := Hammer|Journal|Ledger|Event|Control|Session|Reserve|Charge|Rate|Settle|LimitChange|Crowding
+CONCURRENT := Hammer|Ceiling|Journal|Ledger|Event|Control|Session|Reserve|Charge|Rate|Settle|LimitChange|Crowding
 
 tsan:
 	TSAN_OPTIONS=halt_on_error=0:second_deadlock_stack=1:report_signal_unsafe=0 \

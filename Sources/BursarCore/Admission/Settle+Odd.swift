@@ -147,7 +147,12 @@ extension Core {
             var report = Report()
             let isStream = record.flags.value & RecordFlag.stream != 0
             report.flags = isStream ? Report.incomplete : Report.worst
-            guard let estimated = estimate(record, report) else { return false }
+            var worst = Report()
+            worst.flags = Report.worst
+            // What cannot be priced any more is settled at what was held.
+            guard let estimated = estimate(record, report) ?? estimate(record, worst) else {
+                return false
+            }
             bill = estimated
             bill.cost = min(bill.cost, record.heldCost.value)
         }

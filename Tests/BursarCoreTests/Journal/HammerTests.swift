@@ -13,7 +13,7 @@ import Testing
 @testable import BursarCore
 
 @Suite(.serialized) struct HammerTests {
-    @Test(arguments: [1, 2, 4, 2 * max(2, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))])
+    @Test(arguments: [1, 2, 4, 2 * max(4, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))])
     func everyCallFromManyThreadsAddsUp(threads: Int) throws {
         let seed = runSeed &+ UInt64(threads)
         let world = try World()
@@ -29,7 +29,7 @@ import Testing
         try world.finish(place)
     }
 
-    @Test(arguments: [1, 2, 4, 2 * max(2, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))])
+    @Test(arguments: [1, 2, 4, 2 * max(4, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))])
     func aSmallJournalAndTableAddUpToo(threads: Int) throws {
         let world = try World { $0.reservationsMax = 64; $0.sessionsMax = 128 }
         hammer(threads: threads, iterations: 8_000 * effort / threads, seed: runSeed) {
@@ -81,6 +81,60 @@ import Testing
             #expect(held[1].value == 0, "more than ten; plain: \(isPlainCharge)")
             try t.expectNothingLeft()
         }
+    }
+}
+
+extension CeilingTests {
+    /// One place and two threads: whoever finds it free races the other for it.
+    @Test(arguments: ["", ", 1B steps/min"])
+    func theLastPlaceIsGivenOnce(other: String) throws {
+        let t = try TestRuntime { $0.reservationsMax = 64 }
+        try t.budget("acme", "1 in_flight" + other)
+        let sessions = try (0..<2).map { _ in try t.session("acme") }
+        let held = Counters(3)
+        hammer(threads: 2, iterations: 40_000 * effort) { thread, iteration, _ in
+            // Both come at once, as far as that can be had.
+            _ = held[2].add(1)
+            var spins = 0
+            while held[2].value < 2 * (iteration + 1), spins < 2000 { spins += 1 }
+            var d = Decision()
+            if t.core.reserve(sessions[thread], Request(), &d) == .ok {
+                // Long enough for the other to be seen.
+                for _ in 0..<500 where held[0].add(1) > 500 { held[1].value = 1 }
+                held[0].subtract(500)
+                _ = t.release(d.reservation)
+            }
+        }
+        #expect(held[1].value == 0, "two at once")
+        try t.expectNothingLeft()
+    }
+
+    /// Two threads settle one step at the same instant, at different amounts.
+    @Test func oneOfTwoSettlesWins() throws {
+        let t = try TestRuntime { $0.reservationsMax = 64 }
+        let team = try t.budget("acme", "$1000000")
+        let session = try t.session("acme")
+        let rounds = 10_000 * effort
+        let words = Counters(4)  // handle, round, done, sum of what won
+        let wins = Counters(1)
+        hammer(threads: 2, iterations: rounds) { thread, iteration, _ in
+            if thread == 0 {
+                while words[2].loadAcquiring() < Int64(2 * iteration) { sched_yield() }
+                words[0].value = t.granted(session, 100).reservation
+                words[1].storeReleasing(Int64(iteration + 1))
+            } else {
+                while words[1].loadAcquiring() <= Int64(iteration) { sched_yield() }
+            }
+            let (status, r) = t.settle(words[0].value, cost: thread == 0 ? 10 : 130)
+            if status == .ok {
+                _ = wins[0].add(1)
+                _ = words[3].add(r.costNanos)
+            }
+            _ = words[2].add(1)
+        }
+        #expect(wins[0].value == Int64(rounds))
+        #expect(try t.spent(team) == words[3].value && t.committed(team) == words[3].value)
+        try t.expectNothingLeft()
     }
 }
 
