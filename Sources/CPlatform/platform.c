@@ -106,9 +106,9 @@ _Thread_local uint32_t bursar__record_hint __attribute__((tls_model("initial-exe
 
 uint32_t bursar__hint_start(uint32_t end) {
     static uint32_t threads;
-    uint32_t stretches = end / 1024;
+    uint32_t stretches = end / 4096;
     uint32_t mine = __atomic_fetch_add(&threads, 1, __ATOMIC_RELAXED);
-    bursar__record_hint = stretches ? mine % stretches * 1024 : 0;
+    bursar__record_hint = stretches ? mine % stretches * 4096 : 0;
     return bursar__record_hint;
 }
 

@@ -9,9 +9,9 @@ internal import CPlatform
 
 extension Core {
     /// The stretch that a thread walks before it starts again.
-    @inline(__always) private static var stretch: UInt32 { 1024 }
-    /// A busy thread rings the loop every 512 steps, so that folding keeps up.
-    @inline(__always) private static var pressureMask: UInt32 { 511 }
+    @inline(__always) private static var stretch: UInt32 { 4096 }
+    /// A busy thread rings the loop every 2,048 steps, so that folding keeps up.
+    @inline(__always) private static var pressureMask: UInt32 { 2047 }
 
     /// A record in CLAIMED, and its word; nil when none is free.
     @inline(__always)

@@ -41,9 +41,10 @@ extension Runtime {
             rollDue()
             config.unlock()
         }
-        while foldBatch(settledBy: began) {}
+        var scan = Scan()
+        while foldBatch(settledBy: began, &scan) {}
         reclaim()
-        return scan()
+        return scan
     }
 
     /// Looks at every record: what is left, and what has outlived its time.
@@ -52,47 +53,59 @@ extension Runtime {
         let now = clock.steady
         oldestSettled = 0
         core.eachRecord { i, record in
-            let word = record.word.loadSequential()
-            switch RecordWord.state(word) {
-            case RecordState.free: break
-            case RecordState.held, RecordState.inFlight:
-                scan.used += 1
-                let due = record.expiresAt.value
-                if due <= now, core.expire(i, word) {
-                    scan.moving += 1
-                } else {
-                    scan.nextExpiry = min(scan.nextExpiry, due)
-                }
-            default:
-                scan.used += 1
-                scan.moving += 1
-                if RecordWord.state(word) == RecordState.settled {
-                    let at = record.settledAt.value
-                    if oldestSettled == 0 || at < oldestSettled { oldestSettled = at }
-                }
-            }
+            look(at: record, i, record.word.loadSequential(), now, &scan)
             return true
         }
         return scan
     }
 
+    @inline(__always)
+    private func look(at record: Record, _ i: Int, _ word: Int64, _ now: Int64, _ scan: inout Scan) {
+        switch RecordWord.state(word) {
+        case RecordState.free: return
+        case RecordState.held, RecordState.inFlight:
+            let due = record.expiresAt.value
+            if due <= now, core.expire(i, word) {
+                scan.moving += 1
+            } else {
+                scan.nextExpiry = min(scan.nextExpiry, due)
+            }
+        default:
+            scan.moving += 1
+            if RecordWord.state(word) == RecordState.settled {
+                let at = record.settledAt.value
+                if oldestSettled == 0 || at < oldestSettled { oldestSettled = at }
+            }
+        }
+        scan.used += 1
+    }
+
     private static var batchMax: Int { 4096 }
 
-    /// One batch; true when it left records that were settled by then.
-    private func foldBatch(settledBy began: Int64) -> Bool {
+    /// One batch; true when it left records that were settled by then. Looks at
+    /// the rest on the way: every pass over the journal takes its lines from the
+    /// threads that are stepping.
+    private func foldBatch(settledBy began: Int64, _ scan: inout Scan) -> Bool {
         let h = core.batch.value
         let next = h + 1
         var records = batchRecords
         records.removeAll(keepingCapacity: true)
         var epoch: UInt32 = 0
         var left = false
+        var seen = Scan()
+        oldestSettled = 0
         // Claim. A correction waits for its original to be folded, and goes alone
         // with others of other originals.
         core.eachRecord { i, record in
-            let word = record.word.loadAcquiring()
+            let word = record.word.loadSequential()
             guard RecordWord.state(word) == RecordState.settled,
                 record.settledAt.value <= began
-            else { return true }
+            else {
+                look(at: record, i, word, began, &seen)
+                return true
+            }
+            seen.used += 1
+            seen.moving += 1
             if records.isEmpty {
                 epoch = record.epoch.value
                 batchWork.begin(meters: MeterIndex.named + 24, epoch: epoch)
@@ -113,6 +126,7 @@ extension Runtime {
             return false
         }
         defer { batchRecords = records }
+        scan = seen
         if records.isEmpty { return false }
 
         var run = Run()
