@@ -54,6 +54,10 @@ extension Core {
             if done {
                 record.addMore()
                 record.rateEndWord.value = min(record.rateEndWord.value, next)
+                // It admits again: the next refusal is told again.
+                if wait == 0, limit.fired.value & LimitFlag.refusing != 0 {
+                    limit.fired.update(clearing: LimitFlag.refusing)
+                }
                 return wait
             }
             seen = other

@@ -212,6 +212,19 @@ import Testing
         t.expectIdentity()
     }
 
+    @Test func aRateTellsItsRefusalOnceUntilItAdmitsAgain() throws {
+        try t.listen()
+        try t.budget("acme", "60 steps/min burst 1")
+        let session = try t.session("acme")
+        for _ in 0..<2 {
+            t.spend(session, 0)
+            for _ in 0..<3 { _ = t.refused(session, 0) }
+            #expect(t.events(.throttle).count == 1)
+            t.pass(second)
+        }
+        try t.expectNothingLeft()
+    }
+
     @Test func whatAStepDidNotUseIsGivenBackToTheRate() throws {
         try t.budget("acme", "$60/min")
         let session = try t.session("acme")
