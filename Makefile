@@ -146,7 +146,8 @@ tsan:
 		$(SWIFT) test --disable-xctest --sanitize=thread --scratch-path build/tsan --filter '($(CONCURRENT))'
 
 asan:
-	ASAN_OPTIONS=detect_leaks=1 $(SWIFT) test --disable-xctest --sanitize=address --scratch-path build/asan
+	ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$(CURDIR)/tools/lsan.supp:print_suppressions=0 \
+		$(SWIFT) test --disable-xctest --sanitize=address --scratch-path build/asan
 
 # ---- The main job: sixty agents, written with OpenAI's SDK, under budgets. ----
 DEMO_ENV := build/demo-venv

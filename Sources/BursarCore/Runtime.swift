@@ -131,7 +131,10 @@ public final class Runtime: @unchecked Sendable {
     }
 
     /// The page goes with the class: whoever holds that may call it late.
-    deinit { bursar__unmap(core.page, Core.pageBytes) }
+    deinit {
+        for ring in rings.values { ring.words.deallocate() }
+        bursar__unmap(core.page, Core.pageBytes)
+    }
 
     /// Closes: late calls find a closed page, then cleared memory, until 64
     /// others were closed.
