@@ -7,9 +7,8 @@ and spans are not in it. Amounts are whole numbers in the meter's unit, money is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import (
-    Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union)  # fmt: skip
+from dataclasses import dataclass, field
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 METERS = (
     "cost", "tokens", "input_tokens", "output_tokens", "fresh_tokens", "steps", "tool_calls",
@@ -19,6 +18,7 @@ UNLIMITED = 1 << 62
 GRAVEST = ("KILLED", "CLOSED", "PAUSED")
 
 Amounts = Dict[str, int]
+Fit = Tuple[Optional["Node"], Sequence[str], bool]
 
 
 def amounts(**known: int) -> Amounts:
@@ -75,19 +75,12 @@ class Limit:
         return self.amount + self.topped_up
 
     @property
-    def enforced(self) -> bool:
-        # A limit that says `then observe` stops nobody.
-        return self.end != "observe"
-
-    @property
     def verdict(self) -> str:
         # What `then` leaves out: throttle for steps in flight, halt for the rest.
         return (self.end or ("throttle" if self.meter == "in_flight" else "halt")).upper()
 
     def __str__(self) -> str:
-        text = f"{self.amount} {self.meter}"
-        if self.meter == "cost":
-            text = dollars(self.amount)
+        text = dollars(self.amount) if self.meter == "cost" else f"{self.amount} {self.meter}"
         text += f" downgrade {self.downgrade}%" if self.downgrade else ""
         return text + (f" then {self.end}" if self.end else "")
 
@@ -97,37 +90,35 @@ def dollars(nanos: int) -> str:
     return f"{nanos // 10**9}.{nanos % 10**9:09} USD"
 
 
+@dataclass
 class Cell:
     """A meter of a node: `committed` is what was spent and what steps in flight hold."""
 
-    def __init__(self, born: int, settled: int = 0) -> None:
-        self.committed = self.spent = settled
-        self.born = born
+    born: int = 0
+    spent: int = 0
+    committed: int = 0
 
 
+@dataclass(eq=False)
 class Node:
     """A budget, or a session below one."""
 
-    def __init__(
-        self,
-        id: int,
-        parent: Optional[Node],
-        limits: Sequence[Limit],
-        session: bool = False,
-        ladder: Sequence[str] = (),
-        holdback: int = 0,
-    ) -> None:
-        self.id = id
-        self.parent = parent
-        self.limits = list(limits)
-        self.is_session = session
-        self.ladder = list(ladder)
-        self.holdback = holdback
-        self.killed = self.paused = self.closed = self.observed = False
-        self.refusals = 0
-        self.totals = amounts()
+    id: int
+    parent: Optional[Node]
+    limits: List[Limit]
+    is_session: bool = False
+    ladder: Sequence[str] = ()
+    holdback: int = 0
+    killed: bool = False
+    paused: bool = False
+    closed: bool = False
+    observed: bool = False
+    refusals: int = 0
+    totals: Amounts = field(default_factory=amounts)
+
+    def __post_init__(self) -> None:
         # Money is counted everywhere, another meter where it is limited; all of it from the start.
-        self.cells = {meter: Cell(0) for meter in ("cost", *(limit.meter for limit in limits))}
+        self.cells = {meter: Cell() for meter in ("cost", *(limit.meter for limit in self.limits))}
 
     def path(self) -> Iterator[Node]:
         """This node and those above it, from the leaf to the root."""
@@ -136,11 +127,13 @@ class Node:
             yield node
             node = node.parent
 
+    def enforced(self, meter: str) -> Iterator[Limit]:
+        # A limit that says `then observe` stops nobody.
+        return (each for each in self.limits if each.meter == meter and each.end != "observe")
+
     def ceiling(self, meter: str) -> int:
         # Of several limits on a meter the least holds.
-        return min(
-            (limit.whole for limit in self.limits if limit.meter == meter and limit.enforced),
-            default=UNLIMITED)  # fmt: skip
+        return min((limit.whole for limit in self.enforced(meter)), default=UNLIMITED)
 
     def top_up(self, meter: str, amount: int) -> None:
         # A top-up adds to every limit that the node has on the meter.
@@ -195,14 +188,6 @@ class Grant(NamedTuple):
     epoch: int
 
 
-class Fit(NamedTuple):
-    """Whether amounts fit at every level: the first node where not, and its meters over."""
-
-    node: Optional[Node]
-    over: Sequence[str]
-    observed: bool
-
-
 class Reference:
     """The rules: what is admitted, with which model and output, and what is counted where."""
 
@@ -212,17 +197,17 @@ class Reference:
 
     # ---- Limits ----
 
-    def set_limits(self, node: Node, limits: Sequence[Limit]) -> None:
+    def set_limits(self, node: Node, limits: List[Limit]) -> None:
         for limit in limits:
             # The new limit on a meter keeps the top-ups of the old one.
-            limit.topped_up = max(
-                (old.topped_up for old in node.limits if old.meter == limit.meter), default=0)
+            before = (old.topped_up for old in node.limits if old.meter == limit.meter)
+            limit.topped_up = next(before, 0)
             # A meter limited late counts what was settled, and what is reserved from then on.
             if limit.meter not in node.cells:
                 self.epoch += 1
                 settled = node.totals[limit.meter] if limit.meter in KEPT else 0
-                node.cells[limit.meter] = Cell(self.epoch, settled)
-        node.limits = list(limits)
+                node.cells[limit.meter] = Cell(self.epoch, settled, settled)
+        node.limits = limits
 
     def stopped(self, session: Node) -> Optional[Stopped]:
         # The gravest stop on the path is told, of equals the one nearest to the session.
@@ -233,6 +218,7 @@ class Reference:
         return None
 
     def fit(self, session: Node, wanted: Amounts, final: bool) -> Fit:
+        """The first node where it does not fit and its meters over; whether one was observed."""
         observed = False
         for node in session.path():
             # No grant passes a limit, and what is not used (a price of zero) passes a spent one.
@@ -243,12 +229,12 @@ class Reference:
             ]  # fmt: skip
             # An observed node stops nobody; what it would have refused is flagged.
             if over and not node.observed:
-                return Fit(node, over, observed)
+                return node, over, observed
             observed = observed or bool(over) or any(
                 node.cells[limit.meter].committed + wanted[limit.meter] > limit.whole
-                for limit in node.limits if not limit.enforced and wanted[limit.meter] > 0
+                for limit in node.limits if limit.end == "observe" and wanted[limit.meter] > 0
             )  # fmt: skip
-        return Fit(None, (), observed)
+        return None, (), observed
 
     def kept(self, session: Node, node: Node, meter: str, final: bool) -> int:
         # Only a session's own final step gets at what the session holds back.
@@ -274,7 +260,7 @@ class Reference:
             return self.worst(rungs[rung], request, output)
 
         def fits(rung: int, output: int) -> bool:
-            return self.fit(session, worst(rung, output), request.final).node is None
+            return self.fit(session, worst(rung, output), request.final)[0] is None
 
         # First the full request, on the highest rung where it fits.
         rung = next((rung for rung in lower if fits(rung, request.max_output)), None)
@@ -291,7 +277,7 @@ class Reference:
         flags = {
             "CLAMPED": output < request.max_output,
             "LOWER_RUNG": rung > wanted,
-            "OBSERVED": self.fit(session, held, request.final).observed,
+            "OBSERVED": self.fit(session, held, request.final)[2],
             # Undeclared: no budget above the session has a limit; its own does not count.
             "UNDECLARED": not any(n.limits for n in session.path() if not n.is_session),
             "DOWNGRADING": len(rungs) > 1 and self.lowered(session, len(rungs)) > 0,
@@ -300,7 +286,7 @@ class Reference:
         said = tuple(name for name, on in flags.items() if on)
         return Grant(session, request, rungs[rung], output, held, verdict, said, self.epoch)
 
-    def rungs(self, session: Node, request: Request) -> Tuple[List[str], int, int]:
+    def rungs(self, session: Node, request: Request) -> Tuple[Sequence[str], int, int]:
         """The models that may be tried, which one was asked for, and where to start."""
         ladder, asked = session.ladder, request.model or session.ladder[0]
         # A model that is not on the ladder, or is wanted as asked, is never exchanged.
@@ -350,9 +336,7 @@ class Reference:
         whys = {}
         for meter in over:
             cell, kept = node.cells[meter], self.kept(session, node, meter, request.final)
-            limit = min(
-                (limit for limit in node.limits if limit.meter == meter and limit.enforced),
-                key=lambda limit: limit.whole)  # fmt: skip
+            limit = min(node.enforced(meter), key=lambda limit: limit.whole)
             # Transient: the least useful request would fit without what is in flight.
             floor = min(amount[meter] for amount in (first, *floors))
             transient = cell.spent + floor <= limit.whole - kept
@@ -380,17 +364,14 @@ class Reference:
     def charge(self, session: Node, nanos: int, units: int, force: bool) -> Optional[int]:
         """Reserve and settle in one: how much it is past a limit, or None when refused."""
         wanted = amounts(cost=nanos, credits=units)
-        admitted = not self.stopped(session) and not self.fit(session, wanted, False).node
+        admitted = not self.stopped(session) and not self.fit(session, wanted, False)[0]
         if not (force or admitted):
             self.count_refusal(session)
             return None
         # What is forced is recorded past a limit; the overrun is the most that any level is over.
-        over = [
-            min(nanos, node.cells["cost"].committed + nanos - node.ceiling("cost"))
-            for node in session.path()
-        ]
+        over = [n.cells["cost"].committed + nanos - n.ceiling("cost") for n in session.path()]
         self.spend(session, wanted, self.epoch)
-        return max(0, *over)
+        return max(0, min(nanos, max(over)))
 
     # ---- Counting ----
 
