@@ -5,9 +5,8 @@ import unittest
 
 import bursar
 from bursar import DecisionFlag
-from reference import (
-    METERS, UNLIMITED, Grant, Limit, Node, Rates, Reference, Request, Stopped, Usage,
-    dollars)  # fmt: skip
+from reference import UNLIMITED, Grant, Node, Reference, Stopped
+from reference_words import METERS, Limit, Rates, Request, Usage, dollars
 from support import LONG
 
 RATES = {
