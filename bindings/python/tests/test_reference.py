@@ -16,7 +16,6 @@ RATES = {
     "free": Rates(0, 0, 0),
 }
 LADDERS = [[], [], ["dear", "mid", "cheap"], ["dear", "cheap"], ["mid", "free"]]
-NOTHING = Request("free", 0, 0, 0, 0, 0, 0, 0, False, True)
 ENDS = ["", "", "", "halt", "pause", "throttle", "observe"]
 
 
@@ -125,9 +124,7 @@ class Program:
         for node in [node for node in self.sessions if session in node.path()]:
             node.closed = True
             self.sessions.remove(node)
-            self.handles[node.id].close()
-            self.ask(node, NOTHING)
-            del self.handles[node.id]
+            self.handles.pop(node.id).close()
 
     # ---- Steps ----
 
@@ -140,16 +137,13 @@ class Program:
         units = choice([0, 0, 0, below(1, 20)])
         model = choice([*RATES, None] if session.ladder else [*RATES])
         final, as_asked = self.dice.random() < 0.2, self.dice.random() < 0.1
-        self.ask(session, Request(
-            model, input, upper, most, least, choices, extra, units, final, as_asked))
-
-    def ask(self, session, request):
-        named = {"meter": "credits", "units": request.units} if request.units else {}
+        request = Request(
+            model, input, upper, most, least, choices, extra, units, final, as_asked)
+        named = {"meter": "credits", "units": units} if units else {}
         decision = self.handles[session.id].reserve(
-            request.model, input_tokens=request.input, input_tokens_upper=request.input_upper,
-            max_output_tokens=request.max_output, min_output_tokens=request.min_output,
-            choices=request.choices, extra=request.extra, final=request.final,
-            as_asked=request.as_asked, **named)  # fmt: skip
+            model, input_tokens=input, input_tokens_upper=upper, max_output_tokens=most,
+            min_output_tokens=least, choices=choices, extra=extra, final=final,
+            as_asked=as_asked, **named)  # fmt: skip
         answer = self.model.reserve(session, request)
         self.same("granted", isinstance(answer, Grant), bool(decision), request, answer)
         if isinstance(answer, Grant):
