@@ -20,11 +20,12 @@ public struct OpenOptions {
 /// that its comment names.
 public final class Runtime: @unchecked Sendable {
     let core: Core
-    let segment: Segment
+    let attachment: Attachment
+    var segment: Segment { attachment.segment }
     /// Guards the tree, limits, ceilings, texts and all that says "config".
-    let config = Lock()
+    let config: SharedLock
     /// Held by whoever folds. Taken before `config`.
-    let folding = Lock()
+    let folding: SharedLock
     let book: PriceBook
     let events: Events
     let loop: Loop
@@ -73,7 +74,8 @@ public final class Runtime: @unchecked Sendable {
         if options.timeToLive < 0 {
             throw Failure(.invalid, "reservation_ttl_ns is negative; 0 is the default")
         }
-        let segment = try Segment(capacity)
+        let attachment = try Attachment(capacity)
+        let segment = attachment.segment
         guard let page = bursar__map(Core.pageBytes) else {
             throw Failure(.memory, "no memory for a handle of 4096 bytes")
         }
@@ -97,7 +99,7 @@ public final class Runtime: @unchecked Sendable {
                 toolsMax: Segment.toolsMax,
                 timeToLive: options.timeToLive > 0 ? options.timeToLive : 900_000_000_000,
                 policy: options.policy, clock: Clock(shifts: page + Core.shiftsOffset),
-                forks: bursar__forks(), runtime: page, prices: book.index))
+                forks: bursar__forks(), slot: attachment.slot, runtime: page, prices: book.index))
         Word(base + Header.magic).value = Header.magicValue
         Word(base + Header.segmentID).value = core.engine.pointee.clock.unix
         core.headerFlags.value = options.isObserved ? HeaderFlag.observed : 0
@@ -106,7 +108,7 @@ public final class Runtime: @unchecked Sendable {
         core.signal.value = Signal.empty | Signal.resting
         let runtime: Runtime
         do throws(Failure) {
-            runtime = try Runtime(core, segment, book, options)
+            runtime = try Runtime(core, attachment, book, options)
         } catch {
             bursar__unmap(page, Core.pageBytes)
             throw error
@@ -115,13 +117,17 @@ public final class Runtime: @unchecked Sendable {
         return page
     }
 
-    private init(_ core: Core, _ segment: Segment, _ book: PriceBook, _ options: OpenOptions)
+    private init(_ core: Core, _ attachment: Attachment, _ book: PriceBook, _ options: OpenOptions)
         throws(Failure)
     {
         self.core = core
-        self.segment = segment
+        self.attachment = attachment
+        config = attachment.config
+        folding = attachment.fold
         self.book = book
-        slab = Slab(base: segment.base + segment.slabAt, units: segment.slabUnits)
+        slab = Slab(
+            base: attachment.segment.base + attachment.segment.slabAt,
+            units: attachment.segment.slabUnits)
         events = Events(capacity: Int(options.eventsMax == 0 ? 1024 : min(options.eventsMax, 1 << 24)))
         loop = try Loop(core: core, external: options.loop)
         // The root of everything: open, no parent, no cells, no time limits.

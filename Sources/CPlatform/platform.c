@@ -44,6 +44,7 @@ void bursar__lock_free(void *lock) {
     free(lock);
 }
 void bursar__lock(void *lock) { pthread_mutex_lock(lock); }
+int32_t bursar__lock_try(void *lock) { return pthread_mutex_trylock(lock) == 0; }
 void bursar__unlock(void *lock) { pthread_mutex_unlock(lock); }
 
 struct start {
@@ -78,6 +79,10 @@ int32_t bursar__thread_start(void (*body)(void *), void *argument, uint64_t *out
 void bursar__thread_join(uint64_t thread) { pthread_join((pthread_t)thread, NULL); }
 uint64_t bursar__thread_self(void) { return (uint64_t)pthread_self(); }
 void bursar__thread_yield(void) { sched_yield(); }
+void bursar__sleep(int64_t nanos) {
+    struct timespec t = {nanos / 1000000000, nanos % 1000000000};
+    nanosleep(&t, NULL);
+}
 
 int32_t bursar__eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 void bursar__eventfd_signal(int32_t fd) {

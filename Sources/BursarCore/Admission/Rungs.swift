@@ -256,9 +256,11 @@ extension Core {
         if complexity == 0 { complexity = 2 }  // standard
         i = leaf
         while i != 0 {
-            let cap = Int((node(i).rungs.value >> UInt32(complexity * 8)) & 0xFF)
+            let node = self.node(i)
+            let caps = node.isSession ? 0 : node.rungs.value
+            let cap = Int((caps >> UInt32(complexity * 8)) & 0xFF)
             if cap > 0 { top = max(top, cap - 1) }
-            i = Int(node(i).parent.value)
+            i = Int(node.parent.value)
         }
         return top
     }

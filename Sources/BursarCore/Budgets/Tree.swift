@@ -153,7 +153,7 @@ extension Runtime {
         let now = clock.steady
         node.opened.value = now
         node.lastStep.value = now
-        for offset in [40, 44, 48, 52, 56, 60, 64, 68, 72, 76, 80, 84, 88, 92] {
+        for offset in [40, 44, 48, 52, 56, 60, 64, 76, 80, 84, 88, 92] {
             Half(core.engine.pointee.nodes + Int(i) * Node.size + offset).value = 0
         }
         node.steps.value = 0
@@ -244,7 +244,7 @@ extension Runtime {
         }
         if next != 0 { core.node(Int(next)).previous.value = previous }
         above.childCount.add(UInt32.max)
-        let meta = node.meta.value
+        let meta = node.isSession ? 0 : node.meta.value
         if meta != 0 {
             let texts = Meta(p: slab.address(meta))
             if byName[key(node.parent.value, texts.name.value)] == i {
@@ -255,9 +255,11 @@ extension Runtime {
             }
             slab.free(meta, bytes: Meta.bytes)
         }
-        slab.release(node.agent.value)
+        if node.isSession {
+            slab.release(node.agent.value)
+            freeLabels(node.labels.value)
+        }
         slab.release(node.reasonText.value)
-        freeLabels(node.labels.value)
         slab.free(node.extras.value, bytes: Ladder.bytes)
         removeLimits(Int(i))
         var c = node.firstCell.value

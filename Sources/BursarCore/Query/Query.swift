@@ -253,17 +253,17 @@ extension Runtime {
             let node = core.node(i)
             switch kind {
             case .path: return path(of: i)
-            case .agent: return slab.text(node.agent.value)
+            case .agent: return node.isSession ? slab.text(node.agent.value) : []
             case .owner: return inherited(i) { $0.owner.value }
             case .costCenter: return inherited(i) { $0.costCenter.value }
             case .purpose:
-                let meta = node.meta.value
+                let meta = node.isSession ? 0 : node.meta.value
                 return meta == 0 ? [] : slab.text(Meta(p: slab.address(meta)).purpose.value)
             case .limits: return limits(of: i).limits.isEmpty ? [] : limits(of: i).print()
             case .reason: return slab.text(node.reasonText.value)
             case .labels:
                 var text: [UInt8] = []
-                eachLabel(node.labels.value) { key, value in
+                eachLabel(node.isSession ? node.labels.value : 0) { key, value in
                     text += slab.text(key) + [UInt8(ascii: "=")] + slab.text(value)
                     text.append(UInt8(ascii: "\n"))
                 }
@@ -285,7 +285,7 @@ extension Runtime {
     private func inherited(_ i: Int, _ field: (Meta) -> UInt32) -> [UInt8] {
         var i = i
         while i != 0 {
-            let meta = core.node(i).meta.value
+            let meta = core.node(i).isSession ? 0 : core.node(i).meta.value
             if meta != 0 {
                 let block = field(Meta(p: slab.address(meta)))
                 if block != 0 { return slab.text(block) }

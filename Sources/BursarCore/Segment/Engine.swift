@@ -24,7 +24,9 @@ public enum MeterIndex {
     public static let unattended = 34
 }
 
-/// Words of the segment's header page.
+/// Words of the segment's header page. 0 to 127 say what the segment is, 128 to 255
+/// are counters, 256 to 511 belong to the journal and the fold, 512 to 1023 to the
+/// tables under the config lock, 1024 to 2047 to the loop, events and doorbells.
 enum Header {
     static let magic = 0
     static let layout = 8
@@ -78,6 +80,8 @@ public struct Engine {
     var policy: Policy
     var clock: Clock
     var forks: UInt32
+    /// The process's slot: the actor of records that it is responsible for.
+    var slot: UInt32
     /// The runtime, retained by the page until it closes.
     var runtime: UnsafeMutableRawPointer
     /// Price rows by model: see PriceBook.
@@ -107,6 +111,7 @@ public struct Core {
     static let attentionSlots: Int64 = 512
     static let pageBytes = 4096
 
+    @inline(__always) var me: Int64 { Int64(engine.pointee.slot) }
     @inline(__always) var life: Half { Half(page + Core.lifeOffset) }
     @inline(__always) var signal: Half { Half(page + Core.signalOffset) }
 

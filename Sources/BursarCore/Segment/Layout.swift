@@ -14,14 +14,16 @@
 //    24  lastStep   Word  steady ns                 any step (sessions, and idle limits)
 //    32  dueAt      Word  steady ns of the first time limit to look at; max = none
 //    40  extras     Half  slab block: ladder and holdback
-//    44  rungs      Half  highest rung by complexity, a byte each
+//    44  labels     Half  a session: slab block
+//        rungs      Half  a budget: highest rung by complexity, a byte each
 //    48  row        Half  refusals in a row         any refusal
 //    52  toolCalls  Half                            FOLD
 //    56  reasonText Half  interned                  CONFIG
-//    60  misc       Half  complexity | state reason << 8
-//    64  meta       Half  slab block of a budget: name, owner, cost centre, purpose
-//    68  agent      Half  interned
-//    72  labels     Half  slab block
+//    60  misc       Half  complexity | state reason << 8 | owner's slot << 16 | handed << 28
+//    64  agent      Half  a session: interned
+//        meta       Half  a budget: slab block of name, owner, cost centre, purpose
+//    68  dirty      Half  grows before evidence of a cut-off step is destroyed
+//    72  clean      Half  RECOUNT: what `dirty` was when the node was counted last
 //    76  firstChild, 80 next, 84 previous  Half     CONFIG
 //    88  childCount Half                            CONFIG
 //    92  refusals   Half                            any refusal
@@ -130,14 +132,16 @@ public struct Node {
     @inline(__always) var lastStep: Word { Word(p + 24) }
     @inline(__always) var dueAt: Word { Word(p + 32) }
     @inline(__always) var extras: Half { Half(p + 40) }
+    @inline(__always) var labels: Half { Half(p + 44) }
     @inline(__always) var rungs: Half { Half(p + 44) }
     @inline(__always) var row: Half { Half(p + 48) }
     @inline(__always) var toolCalls: Half { Half(p + 52) }
     @inline(__always) var reasonText: Half { Half(p + 56) }
     @inline(__always) var misc: Half { Half(p + 60) }
     @inline(__always) var meta: Half { Half(p + 64) }
-    @inline(__always) var agent: Half { Half(p + 68) }
-    @inline(__always) var labels: Half { Half(p + 72) }
+    @inline(__always) var agent: Half { Half(p + 64) }
+    @inline(__always) var dirty: Half { Half(p + 68) }
+    @inline(__always) var clean: Half { Half(p + 72) }
     @inline(__always) var firstChild: Half { Half(p + 76) }
     @inline(__always) var next: Half { Half(p + 80) }
     @inline(__always) var previous: Half { Half(p + 84) }
@@ -157,6 +161,14 @@ public struct Node {
     func setStateReason(_ reason: Reason) {
         misc.value = (misc.value & ~0xFF00) | (UInt32(reason.rawValue) << 8)
     }
+
+    /// The slot of the process that opened a session; it is closed when that dies,
+    /// unless it was handed to others.
+    var owner: UInt32 {
+        get { (misc.value >> 16) & 0xFFF }
+        nonmutating set { misc.value = (misc.value & ~0x0FFF_0000) | ((newValue & 0xFFF) << 16) }
+    }
+    var isHanded: Bool { misc.value & (1 << 28) != 0 }
 }
 
 public struct Cell {

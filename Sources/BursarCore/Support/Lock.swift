@@ -1,9 +1,9 @@
-// A mutex for the slow paths. The hot path takes none.
+// Locks for the slow paths. The hot path takes none.
 
 internal import CPlatform
 
-/// A plain mutual exclusion lock. Order, outermost first: fold, config, slab,
-/// prices, events. Never held while host code runs, but for `callback`.
+/// A plain mutual exclusion lock of one process. Order, outermost first: fold,
+/// config, slab, prices, events. Never held while host code runs, but for `callback`.
 public final class Lock: @unchecked Sendable {  // Sendable because a mutex is.
     private let mutex: UnsafeMutableRawPointer
 
@@ -15,5 +15,57 @@ public final class Lock: @unchecked Sendable {  // Sendable because a mutex is.
     deinit { bursar__lock_free(mutex) }
 
     public func lock() { bursar__lock(mutex) }
+    public func tryLock() -> Bool { bursar__lock_try(mutex) != 0 }
     public func unlock() { bursar__unlock(mutex) }
+}
+
+/// A lock between the threads of all processes on a home: a mutex for the threads
+/// of this one, who share the kernel's lock, then the kernel's lock itself.
+///
+/// Who is stopped while holding it stops only what needs it: the slow paths.
+final class SharedLock: @unchecked Sendable {  // Sendable: see its parts.
+    private let own = Lock()
+    private let locks: ProcessLocks
+    private let byte: Int64
+
+    init(_ locks: ProcessLocks, _ byte: Int64) {
+        self.locks = locks
+        self.byte = byte
+    }
+
+    /// Waits, however long it takes.
+    func lock() { _ = lock(for: .max) }
+
+    /// Waits for at most `nanos`; whether it is ours now.
+    func lock(for nanos: Int64) -> Bool {
+        own.lock()
+        var pause: Int64 = 20_000
+        var waited: Int64 = 0
+        while !locks.tryLock(byte) {
+            if waited >= nanos {
+                own.unlock()
+                return false
+            }
+            bursar__sleep(pause)
+            waited = saturatingAdd(waited, pause)
+            pause = min(pause * 2, 1_000_000)
+        }
+        sequentialFence()
+        return true
+    }
+
+    func tryLock() -> Bool {
+        guard own.tryLock() else { return false }
+        guard locks.tryLock(byte) else {
+            own.unlock()
+            return false
+        }
+        sequentialFence()
+        return true
+    }
+
+    func unlock() {
+        locks.unlock(byte)
+        own.unlock()
+    }
 }

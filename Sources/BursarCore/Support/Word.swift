@@ -121,6 +121,11 @@ public struct Half {
 @inlinable @inline(__always)
 public func acquireFence() { atomicMemoryFence(ordering: .acquiring) }
 
+/// After a lock was taken: what others did before they gave it up is seen, and
+/// what is done from here on comes after.
+@inlinable @inline(__always)
+public func sequentialFence() { atomicMemoryFence(ordering: .sequentiallyConsistent) }
+
 /// `base + amount` that stays at the ends of Int64 instead of wrapping.
 @inlinable @inline(__always)
 public func saturatingAdd(_ base: Int64, _ amount: Int64) -> Int64 {

@@ -34,6 +34,7 @@ void bursar__unmap(void *address, size_t bytes);
 void *bursar__lock_new(void);
 void bursar__lock_free(void *lock);
 void bursar__lock(void *lock);
+int32_t bursar__lock_try(void *lock); /* 1 = taken */
 void bursar__unlock(void *lock);
 
 /* Starts a thread with all signals blocked; 0 = started. Join once. */
@@ -41,6 +42,7 @@ int32_t bursar__thread_start(void (*body)(void *), void *argument, uint64_t *out
 void bursar__thread_join(uint64_t thread);
 uint64_t bursar__thread_self(void);
 void bursar__thread_yield(void);
+void bursar__sleep(int64_t nanos); /* may end early */
 
 /* A descriptor that is readable while its count is above 0; -1 = none. */
 int32_t bursar__eventfd(void);
