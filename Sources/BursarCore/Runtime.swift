@@ -61,6 +61,12 @@ public final class Runtime: @unchecked Sendable {
     /// Steady ns of the oldest settled record seen and not folded; 0 = none.
     var oldestSettled: Int64 = 0
 
+    /// When the dead were looked for last. Loop thread only.
+    var lastWatch: Int64 = 0
+    /// The last event of the segment's ring that was taken. Guarded by `taking`.
+    let taking = Lock()
+    var eventsTaken: Int64 = 0
+
     /// Idempotency keys of charges. Guarded by `keys`.
     let keys = Lock()
     var charges = ChargeKeys()
@@ -130,6 +136,7 @@ public final class Runtime: @unchecked Sendable {
             units: attachment.segment.slabUnits)
         events = Events(capacity: Int(options.eventsMax == 0 ? 1024 : min(options.eventsMax, 1 << 24)))
         loop = try Loop(core: core, external: options.loop)
+        eventsTaken = attachment.eventRing?.sent.loadAcquiring() ?? 0
         // The root of everything: open, no parent, no cells, no time limits.
         let root = core.node(0)
         root.dueAt.value = .max

@@ -105,7 +105,7 @@ extension Runtime {
             forgetName(UInt32(i))
             closing.append(UInt32(i))
         }
-        loop.ring()
+        ringKeeper()
     }
 
     /// The header's bursar_limits_set().
@@ -126,7 +126,7 @@ extension Runtime {
             reviveIfThereIsTime(i)
             tell(.limits, i, text: text)
         }
-        loop.ring()
+        ringKeeper()
     }
 
     /// A node that a time limit ended goes on when the limit was taken away or raised.
@@ -196,7 +196,7 @@ extension Runtime {
             event.text = Path.line(reason, most: 256)
             send(event)
         }
-        loop.ring()
+        ringKeeper()
     }
 
     /// A calendar window drops its top-ups when it ends; a rolling one never ends,

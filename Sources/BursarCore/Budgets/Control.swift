@@ -42,7 +42,7 @@ extension Runtime {
                 tell(.resume, i, text: text)
             }
         }
-        loop.ring()
+        ringKeeper()
     }
 
     private func remember(_ text: [UInt8], at i: Int) throws(Failure) {
@@ -71,13 +71,6 @@ extension Runtime {
     }
 
     // MARK: - Events
-
-    /// Queues an event; the time is now. Takes no lock that a caller may hold.
-    func send(_ event: Event) {
-        var event = event
-        event.unixNanos = clock.unix
-        if events.push(event) { loop.ring() }
-    }
 
     /// An event about a step's node, from outside the config lock.
     func report(

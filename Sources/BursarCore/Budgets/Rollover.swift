@@ -76,7 +76,7 @@ extension Runtime {
         } else {
             return
         }
-        loop.ring()
+        ringKeeper()
     }
 
     /// Entries of limits that are gone, once they outnumber the others.

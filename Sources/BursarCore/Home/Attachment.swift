@@ -8,6 +8,10 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
     /// The number that records bear while this process is responsible for them.
     let slot: UInt32
     let isShared: Bool
+    /// The runtimes of this process on it.
+    let siblings = Siblings()
+    /// Events between processes; a private runtime needs none.
+    let eventRing: EventRing?
     /// Held by whoever folds. Taken before `config`.
     let fold: SharedLock
     /// Guards the tree, limits, ceilings, texts and all that says "config".
@@ -28,6 +32,7 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
         self.locks = locks
         self.slot = slot
         self.isShared = isShared
+        eventRing = nil
         fold = SharedLock(locks, LockByte.fold)
         config = SharedLock(locks, LockByte.config)
         events = SharedLock(locks, LockByte.events)

@@ -35,7 +35,7 @@ extension Core {
                 // The next step's lines are on their way while this one is made.
                 bursar__prefetch_write(record(Int(next)).p)
                 bursar__prefetch_write(record(Int(next)).p + 64)
-                if hint & Core.pressureMask == Core.pressureMask { runtime.loop.ring() }
+                if hint & Core.pressureMask == Core.pressureMask { runtime.ringKeeper() }
                 return (Int(hint), gen)
             }
         }

@@ -158,6 +158,7 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
     /// Closes the handles. On the caller's loop they are freed when it has run
     /// once more; on ours here, as nobody else can come.
     private func detach() {
+        core.runtime.resignAsKeeper()
         if isOwn { core.runtime.events.deliver() }
         uv_timer_stop(timer)
         UnsafeMutableRawPointer(timer).withMemoryRebound(to: uv_handle_t.self, capacity: 1) {

@@ -413,11 +413,13 @@ extension Runtime {
 extension Runtime {
     public func setCallback(_ callback: ((borrowing Event) -> Void)?) {
         events.setCallback(callback)
+        attachment.listen()
         loop.ring()
     }
 
     public func eventsDescriptor() throws(Failure) -> Int32 {
         let fd = events.descriptor()
+        attachment.listen()
         if fd < 0 { throw Failure(.loop, "the system has no more file descriptors") }
         return fd
     }

@@ -42,6 +42,11 @@ enum Header {
     static let late = 216  // settles that came after the estimate
     static let overrun = 224  // nano-dollars billed above what was held
     static let wakeUps = 232  // of the loop
+    // The loop's, from here on.
+    static let signal = 1024  // Signal bits
+    static let keeperSlot = 1028  // of the process that attends to what is due for all
+    static let eventsSent = 1032  // Word: EVENTS; release: events in the ring, all in all
+    static let attention = 1088  // 64 Words: a bit for each group of nodes with a mark
     static let page = 4096
     static let magicValue: Int64 = 0x4255_5253_4152_0001
 }
@@ -101,19 +106,17 @@ public struct Core {
 
     // Words of the page beyond the engine, changed while it runs.
     static let lifeOffset = 1024  // Half: 0 open, 1 closed
-    static let signalOffset = 1028  // Half: Signal bits
     static let shiftsOffset = 1040  // the clock's two shifts
+    static let keepsOffset = 1032  // Half: 1 = this runtime is the keeper
     static let rollAtOffset = 1056  // Word: unix ns at which the next calendar window opens
     static let rollingAtOffset = 1064  // Word: steady ns at which the next rolling bucket opens
-    static let attentionOffset = 1088  // Word: tail of the attention ring
-    static let attentionHeadOffset = 1152  // Word
-    static let attentionRing = 2048  // 512 Halves
-    static let attentionSlots: Int64 = 512
     static let pageBytes = 4096
 
     @inline(__always) var me: Int64 { Int64(engine.pointee.slot) }
     @inline(__always) var life: Half { Half(page + Core.lifeOffset) }
-    @inline(__always) var signal: Half { Half(page + Core.signalOffset) }
+    @inline(__always) var keeps: Half { Half(page + Core.keepsOffset) }
+    var isKeeper: Bool { keeps.value != 0 }
+    @inline(__always) var signal: Half { Half(engine.pointee.header + Header.signal) }
 
     @inline(__always) func node(_ i: Int) -> Node { Node(engine.pointee.nodes + i &* Node.size) }
     @inline(__always) func cell(_ i: Int) -> Cell { Cell(engine.pointee.cells + i &* Cell.size) }
@@ -182,29 +185,54 @@ public struct Core {
     @inline(never)
     func wakeLoop() {
         let sleeping = Signal.empty | Signal.resting
-        if signal.update(clearing: sleeping) & sleeping != 0 { runtime.loop.ring() }
+        if signal.update(clearing: sleeping) & sleeping != 0 { runtime.ringKeeper() }
     }
 
-    /// Marks a node for the loop: something about it crossed a threshold.
+    /// Marks a node for the keeper: something about it crossed a threshold or
+    /// changed. The node's mark, then its group's bit; whoever finds the bit set
+    /// knows that the keeper was rung, or looks within a second. So a process that
+    /// dies between the two leaves a mark without a bit, and the next to come along
+    /// sets that.
     @inline(never)
     func attend(to i: Int) {
-        if node(i).flags.update(setting: NodeFlag.marked) & NodeFlag.marked != 0 { return }
-        let tail = Word(page + Core.attentionOffset)
-        let head = Word(page + Core.attentionHeadOffset)
-        // The margin covers every thread that may stand between check and add.
-        if tail.value &- head.value > Core.attentionSlots - 128 {
-            signal.update(setting: Signal.overflow)
-        } else {
-            let slot = (tail.add(1) &- 1) & (Core.attentionSlots - 1)
-            Half(page + Core.attentionRing + Int(slot) * 4).storeReleasing(UInt32(i) &+ 1)
+        let flags = node(i).flags
+        if flags.value & NodeFlag.marked == 0 { flags.update(setting: NodeFlag.marked) }
+        let group = i >> attentionShift
+        let word = Word(engine.pointee.header + Header.attention + (group >> 6) * 8)
+        let bit = Int64(1) << Int64(group & 63)
+        // Sequentially consistent: pairs with the keeper's clearing before its look.
+        if word.loadSequential() & bit != 0 { return }
+        word.update(setting: bit)
+        runtime.ringKeeper()
+    }
+
+    /// Nodes are marked in at most 4,096 groups of neighbours.
+    var attentionShift: Int {
+        let groups = Int(engine.pointee.nodesMax - 1) >> 12
+        return groups == 0 ? 0 : Int.bitWidth - groups.leadingZeroBitCount
+    }
+
+    /// Each marked node, once. Keeper only.
+    func eachMarked(_ body: (Int) -> Void) {
+        let shift = attentionShift
+        for k in 0..<64 {
+            let word = Word(engine.pointee.header + Header.attention + k * 8)
+            if word.value == 0 { continue }
+            var bits = word.update(clearing: -1)
+            while bits != 0 {
+                let group = k << 6 + bits.trailingZeroBitCount
+                bits &= bits &- 1
+                let end = min((group + 1) << shift, Int(engine.pointee.nodesMax))
+                for i in (group << shift)..<end where node(i).flags.value & NodeFlag.marked != 0 {
+                    body(i)
+                }
+            }
         }
-        runtime.loop.ring()
     }
 }
 
 /// Bits of the signal word.
 enum Signal {
-    static let empty: UInt32 = 1  // the loop sleeps: the journal had no record
-    static let resting: UInt32 = 2  // the loop sleeps: no record was settled
-    static let overflow: UInt32 = 4  // the attention ring was full: look at every node
+    static let empty: UInt32 = 1  // the keeper sleeps: the journal had no record
+    static let resting: UInt32 = 2  // the keeper sleeps: no record was settled
 }

@@ -220,7 +220,7 @@ extension Runtime {
             }
             close(UInt32(i))
         }
-        loop.ring()
+        ringKeeper()
     }
 
     private func close(_ i: UInt32) {
@@ -246,7 +246,7 @@ extension Runtime {
             }
             attendBelow(i)
         }
-        loop.ring()
+        ringKeeper()
     }
 
     private func attendBelow(_ i: Int) {

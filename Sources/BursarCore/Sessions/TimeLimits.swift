@@ -136,6 +136,10 @@ extension Runtime {
     /// for a node, its earliest; one that comes up too early looks again.
     func armTimer(_ i: Int, notBefore: Int64 = 0) {
         guard core.node(i).dueAt.value < .max else { return }
+        if !core.isKeeper {
+            core.attend(to: i)
+            return
+        }
         let due = max(core.node(i).dueAt.value, notBefore)
         guard let armed = armedAt(i) else { return }
         // One that is over came up while another limit was the first.
@@ -148,6 +152,27 @@ extension Runtime {
             }
         }
         loop.ring()
+    }
+
+    /// Fills the heap from what stands in the nodes. Config lock held.
+    func rebuildTimers() {
+        for i in 1..<max(nodesUsed, 1) where core.node(i).state.value & StateBit.free == 0 {
+            armedAt(i)?.value = 0
+            armTimer(i)
+        }
+    }
+
+    var nodesUsed: Int { Int(segment.freeNodes.highWater) }
+
+    /// When the first of the timers, rollovers and top-ups is due. Config lock held.
+    func nextTimer(_ now: Int64) -> Int64 {
+        var next = min(timers.next, rollingTimers.next)
+        if calendarTimers.next < .max {
+            // The unix clock may step: look at least once a minute.
+            let wait = max(calendarTimers.next - clock.unix, 0)
+            next = min(next, now + min(wait, 60_000_000_000))
+        }
+        return next
     }
 
     /// Starts a node's time limits again, those that ran out included.
