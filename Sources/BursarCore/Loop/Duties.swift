@@ -15,8 +15,9 @@ extension Runtime {
     private static var rest: Int64 { 1_000_000_000 }
 
     func attendToAll() -> Int64 {
-        if core.life.value != 0 { return .max }
+        if core.life.value == Life.closed { return .max }
         takeEvents()
+        lookAtHomeNowAndThen()
         guard core.isKeeper || becomeKeeper() else {
             let isEmpty = core.signal.value & Signal.empty != 0
             return clock.steady + (isEmpty ? Runtime.rest : Runtime.watch)
@@ -104,6 +105,13 @@ extension Runtime {
         }
         lastWatch = clock.steady
         _ = recoverDead()
+    }
+
+    /// Whether the home is where others would find it: once a second.
+    private func lookAtHomeNowAndThen() {
+        guard attachment.isShared, clock.steady - lastLook >= Runtime.rest else { return }
+        lastLook = clock.steady
+        lookAtHome()
     }
 
     /// Deadlines, idle, unattended, top-ups that end.
