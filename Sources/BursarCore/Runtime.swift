@@ -72,16 +72,15 @@ public final class Runtime: @unchecked Sendable {
     /// They waited for a record in CLAIMED when they were looked at last.
     var reclaimWaits = false
 
+    let ledger: Ledger
     // Guarded by folding.
-    let ledger = MemoryLedger()
-    var batchWork = BatchWork()
+    var foldSums = BatchWork()
     var batchRecords: [UInt32] = []
-    /// The batch's corrections: record, and by meter what changes.
-    var corrections: [(UInt32, [Int64])] = []
-    var folds: Int64 = 0
-    var settledSteps: Int64 = 0
-    /// Steady ns of the oldest settled record seen and not folded; 0 = none.
-    var oldestSettled: Int64 = 0
+    /// The ledger could not be read or written; it was told.
+    var ledgerFails = false
+
+    /// Guarded by config: what `gatherUnfolded` gathers.
+    var batchWork = BatchWork()
 
     /// When the dead were looked for last. Loop thread only.
     var lastWatch: Int64 = 0
@@ -175,9 +174,12 @@ public final class Runtime: @unchecked Sendable {
         if !attachment.isShared { core.signal.value = Signal.empty | Signal.resting }
         // The first handle of a process takes the slot for it.
         if attachment.isShared, attachment.slots[attachment.slot].generation.value != attachment.me.generation {
-            if attachment.inherits { runtime.recover(slot: attachment.slot) }
+            if attachment.inherits {
+                runtime.recover(slot: attachment.slot)
+                runtime.closeSessions(ofSlot: attachment.slot)
+            }
             attachment.enter(options, parent: parent)
-            _ = attachment.takeDead { runtime.recover(slot: $0) }
+            runtime.recoverDead()
         }
         core.forks.storeReleasing(bursar__forks())
         for notice in notices { runtime.tellHome(notice) }
@@ -193,6 +195,8 @@ public final class Runtime: @unchecked Sendable {
         self.attachment = attachment
         config = attachment.config
         folding = attachment.fold
+        ledger = Ledger(
+            path: attachment.ledgerPath, segment: core.statistic(Header.segmentID).value)
         self.book = book
         slab = Slab(
             base: attachment.segment.base + attachment.segment.slabAt,

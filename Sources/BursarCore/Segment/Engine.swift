@@ -47,6 +47,17 @@ enum Header {
     static let late = 216  // settles that came after the estimate
     static let overrun = 224  // nano-dollars billed above what was held
     static let wakeUps = 232  // of the loop
+    // Journal and fold: all written by who folds or recounts.
+    static let foldOpen = 256  // not 0: records may be in FOLDING
+    static let settledSteps = 264  // folded
+    static let oldestSettled = 272  // steady ns of a settled record not folded; 0 = none seen
+    static let recounts = 280  // cells that were counted again
+    static let recountRetries = 288
+    static let recountLowered = 296  // nano-dollars that the dead had left behind
+    static let corrupt = 304  // times that something was found which cannot be
+    static let recovered = 312  // records of dead processes
+    static let dirt = 320  // grows whenever a node was marked dirty
+    static let dirtSeen = 328  // CONFIG: what it was when every node was clean
     // The loop's, from here on.
     static let signal = 1024  // Signal bits
     static let keeperSlot = 1028  // of the process that attends to what is due for all
@@ -116,6 +127,7 @@ public struct Core {
     static let forksOffset = 1028  // Half: how often the process that it belongs to was forked
     static let keepsOffset = 1032  // Half: 1 = this runtime is the keeper
     static let shiftsOffset = 1040  // the clock's two shifts
+    static let corruptOffset = 1036  // Half: 1 = it was told that the segment is corrupt
     static let rollAtOffset = 1056  // Word: unix ns at which the next calendar window opens
     static let rollingAtOffset = 1064  // Word: steady ns at which the next rolling bucket opens
     static let pageBytes = 4096
