@@ -74,7 +74,12 @@ public final class Runtime: @unchecked Sendable {
         if options.timeToLive < 0 {
             throw Failure(.invalid, "reservation_ttl_ns is negative; 0 is the default")
         }
-        let attachment = try Attachment(capacity)
+        return try open(options, on: try Attachment(capacity))
+    }
+
+    static func open(_ options: OpenOptions, on attachment: Attachment) throws(Failure)
+        -> UnsafeMutableRawPointer
+    {
         let segment = attachment.segment
         guard let page = bursar__map(Core.pageBytes) else {
             throw Failure(.memory, "no memory for a handle of 4096 bytes")

@@ -22,6 +22,11 @@ final class ProcessLocks: @unchecked Sendable {  // Sendable: immutable.
     init() {}
 
     /// Whether the byte is ours now.
+    #if BURSAR_SEAM
+    func tryLock(_ byte: Int64) -> Bool { Seam.world.tryLock(byte: byte) }
+    func unlock(_ byte: Int64) { Seam.world.unlock(byte: byte) }
+    #else
     func tryLock(_ byte: Int64) -> Bool { true }
     func unlock(_ byte: Int64) {}
+    #endif
 }

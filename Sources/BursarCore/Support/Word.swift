@@ -6,11 +6,11 @@ public import Synchronization
 /// A 64-bit atomic at an address. Relaxed through `value`.
 @frozen
 public struct Word {
-    @usableFromInline let cell: UnsafeMutablePointer<Atomic<Int64>>
+    @usableFromInline let cell: UnsafeMutablePointer<SharedWord>
 
     @inlinable @inline(__always)
     public init(_ address: UnsafeMutableRawPointer) {
-        cell = address.assumingMemoryBound(to: Atomic<Int64>.self)
+        cell = address.assumingMemoryBound(to: SharedWord.self)
     }
 
     @inlinable @inline(__always)
@@ -70,11 +70,11 @@ public struct Word {
 /// A 32-bit atomic at an address. Relaxed through `value`.
 @frozen
 public struct Half {
-    @usableFromInline let cell: UnsafeMutablePointer<Atomic<UInt32>>
+    @usableFromInline let cell: UnsafeMutablePointer<SharedHalf>
 
     @inlinable @inline(__always)
     public init(_ address: UnsafeMutableRawPointer) {
-        cell = address.assumingMemoryBound(to: Atomic<UInt32>.self)
+        cell = address.assumingMemoryBound(to: SharedHalf.self)
     }
 
     @inlinable @inline(__always)

@@ -1,0 +1,3 @@
+@testable import BursarCore
+import Fibers
+print("hello", Seam.world)
