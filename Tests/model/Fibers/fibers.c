@@ -20,7 +20,6 @@ __attribute__((naked)) static void start(void) {
 void *fiber_make(void *stack, size_t bytes, void (*body)(void *), void *argument) {
     uintptr_t top = ((uintptr_t)stack + bytes) & ~(uintptr_t)15;
     void **sp = (void **)top;
-    *--sp = 0;
     *--sp = (void *)start; /* popped by ret, after which the stack is aligned for a call */
     *--sp = 0;             /* rbp */
     *--sp = 0;             /* rbx */
