@@ -98,8 +98,10 @@ final class Machine: World {
     private var readers: [UInt32] = []
     private var writers: [UInt32] = []
     private(set) var isPoint: [Bool] = []
-    /// Places that may become points.
-    var mayBePoint: (Int) -> Bool = { _ in true }
+    /// Places that may become points: those that are written do, when somebody may die
+    /// after each write; others when two fibers meet there.
+    private var mayBePoint: [Bool] = []
+    var stopsAtWrites = true
     /// A place turned out to be contended that was not known to be.
     var hasGrown = false
 
@@ -119,7 +121,9 @@ final class Machine: World {
         lockBytes.initialize(repeating: 0, count: Machine.lockBytesCount)
     }
 
-    func attach(segment: UnsafeMutableRawPointer, bytes: Int) {
+    func attach(
+        segment: UnsafeMutableRawPointer, bytes: Int, mayBePoint: (_ place: Int) -> Bool
+    ) {
         base = segment
         self.bytes = bytes
         segmentPlaces = bytes >> 2
@@ -127,6 +131,7 @@ final class Machine: World {
         readers = Array(repeating: 0, count: count)
         writers = readers
         isPoint = Array(repeating: false, count: count)
+        self.mayBePoint = (0..<count).map(mayBePoint)
     }
 
     // MARK: - Places
@@ -170,12 +175,12 @@ final class Machine: World {
         if kind == .load { readers[place] |= bit } else { writers[place] |= bit }
         if !isPoint[place] {
             let all = readers[place] | writers[place]
-            if writers[place] != 0, all & (all - 1) != 0, mayBePoint(place) {
+            if writers[place] != 0, all & (all - 1) != 0, mayBePoint[place] {
                 isPoint[place] = true
                 hasGrown = true
             }
         }
-        if isPoint[place], !f.isAlone {
+        if isPoint[place] || (stopsAtWrites && kind != .load && mayBePoint[place]), !f.isAlone {
             f.next = (place, kind)
             pause(f)
         }

@@ -81,7 +81,24 @@ final class Stage {
         Seam.world = machine
         let segment = try Segment(try Capacity(nodes: 16, records: 64, textBytes: 1 << 16))
         self.segment = segment
-        machine.attach(segment: segment.base, bytes: segment.bytes)
+        let recordsAt = segment.recordsAt
+        let nodesAt = segment.nodesAt
+        let cellsAt = segment.cellsAt
+        let tears = scene.tearsBodies
+        machine.attach(segment: segment.base, bytes: segment.bytes) { place in
+            let offset = place << 2
+            if machine.isLock(place: place) { return true }
+            if offset < Header.page { return offset == Header.batch || offset >= 256 && offset < 1024 }
+            if offset >= recordsAt {
+                let field = (offset - recordsAt) % Record.size
+                return field < 16 || tears
+            }
+            if offset >= nodesAt, offset < cellsAt {
+                let field = (offset - nodesAt) % Node.size
+                return field == 0 || field == 68 || field == 72
+            }
+            return true
+        }
 
         func process(slot: Int) throws -> Process {
             let process = Process(id: processes.count, machine: machine)
@@ -129,24 +146,6 @@ final class Stage {
             core, machine, nodes: Int(segment.freeNodes.highWater), cells: Int(segment.freeCells.highWater),
             records: scene.records + scene.forced, steps: scene.steps)
         initial = judge.truth
-        let recordsAt = segment.recordsAt
-        let nodesAt = segment.nodesAt
-        let cellsAt = segment.cellsAt
-        let tears = scene.tearsBodies
-        machine.mayBePoint = { place in
-            let offset = place << 2
-            if machine.isLock(place: place) { return true }
-            if offset < Header.page { return offset == Header.batch || offset >= 256 && offset < 1024 }
-            if offset >= recordsAt {
-                let field = (offset - recordsAt) % Record.size
-                return field < 16 || tears
-            }
-            if offset >= nodesAt, offset < cellsAt {
-                let field = (offset - nodesAt) % Node.size
-                return field == 0 || field == 68 || field == 72
-            }
-            return true
-        }
         machine.observer = { [unowned judge] in judge.saw($0, $1, $2, $3) }
         judge.stepInHand = { [unowned self] in $0.map { self.step(of: $0) } ?? -1 }
         judge.isForced = { [unowned self] in $0.map { self.isForced($0) } ?? false }
