@@ -158,7 +158,7 @@ extension Core {
         }
         bill.isEstimated = true
         bill.happened = wasSent
-        let settling = RecordWord.make(RecordState.settling, actor: 0, gen: gen)
+        let settling = RecordWord.make(RecordState.settling, actor: me, gen: gen)
         guard record.word.exchange(word, for: settling).exchanged else { return false }
         var receipt = Receipt()
         finish(record, gen: gen, bill, key: 0, &receipt)

@@ -16,6 +16,8 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
     let events: SharedLock
     /// Held, and kept, by the one runtime that attends to what is due.
     let keeper: SharedLock
+    /// Held by the one thread that recovers the dead.
+    let recovering = Lock()
 
     /// A private segment.
     convenience init(_ capacity: Capacity) throws(Failure) {

@@ -42,6 +42,17 @@ enum Header {
     static let late = 216  // settles that came after the estimate
     static let overrun = 224  // nano-dollars billed above what was held
     static let wakeUps = 232  // of the loop
+    // Journal and fold: all written by who folds or recounts.
+    static let foldOpen = 256  // not 0: records may be in FOLDING
+    static let settledSteps = 264  // folded
+    static let oldestSettled = 272  // steady ns of a settled record not folded; 0 = none seen
+    static let recounts = 280  // cells that were counted again
+    static let recountRetries = 288
+    static let recountLowered = 296  // nano-dollars that the dead had left behind
+    static let corrupt = 304  // times that something was found which cannot be
+    static let recovered = 312  // records of dead processes
+    static let dirt = 320  // grows whenever a node was marked dirty
+    static let dirtSeen = 328  // CONFIG: what it was when every node was clean
     static let page = 4096
     static let magicValue: Int64 = 0x4255_5253_4152_0001
 }
@@ -103,6 +114,7 @@ public struct Core {
     static let lifeOffset = 1024  // Half: 0 open, 1 closed
     static let signalOffset = 1028  // Half: Signal bits
     static let shiftsOffset = 1040  // the clock's two shifts
+    static let corruptOffset = 1032  // Half: 1 = it was told that the segment is corrupt
     static let rollAtOffset = 1056  // Word: unix ns at which the next calendar window opens
     static let rollingAtOffset = 1064  // Word: steady ns at which the next rolling bucket opens
     static let attentionOffset = 1088  // Word: tail of the attention ring

@@ -69,6 +69,7 @@ final class Segment {
     let nodesMax: UInt32, cellsMax: UInt32, limitsMax: UInt32, recordsMax: UInt32
     let slabUnits: UInt32
     let nodesAt: Int, cellsAt: Int, limitsAt: Int, recordsAt: Int, toolsAt: Int, slabAt: Int
+    let foldLogAt: Int
     static let toolsMax: UInt32 = 4096
 
     var freeNodes: FreeList
@@ -90,7 +91,8 @@ final class Segment {
         recordsAt = limitsAt + pages(Int(limitsMax) * LimitSlot.size)
         toolsAt = recordsAt + pages(Int(recordsMax) * Record.size)
         slabAt = toolsAt + pages(Int(Segment.toolsMax) * Tool.size)
-        bytes = slabAt + pages(Int(slabUnits) * Slab.unit)
+        foldLogAt = slabAt + pages(Int(slabUnits) * Slab.unit)
+        bytes = foldLogAt + FoldLog.bytes
         guard let mapped = bursar__map(bytes) else {
             throw Failure(
                 .memory,
