@@ -60,6 +60,12 @@ open class World {
     open func tryLock(byte: Int64) -> Bool { true }
     open func unlock(byte: Int64) {}
 
+    /// The ledger's file.
+    open func fileSize() -> Int { 0 }
+    open func fileRead(_ into: UnsafeMutableRawPointer, _ count: Int, at offset: Int) -> Int { 0 }
+    open func fileAppend(_ bytes: UnsafeRawBufferPointer) {}
+    open func fileCut(to size: Int) {}
+
     /// Somebody else has to move first, or time to pass.
     open func wait(_ nanos: Int64) {}
     open func clock(_ which: Int32) -> Int64 { 0 }
@@ -115,6 +121,22 @@ func bursar__lock_try(_ mutex: UnsafeMutableRawPointer!) -> Int32 {
     Seam.world.tryLock(mutex) ? 1 : 0
 }
 func bursar__unlock(_ mutex: UnsafeMutableRawPointer!) { Seam.world.unlock(mutex) }
+func bursar__ledger_open(_ path: UnsafePointer<CChar>!) -> Int32 { 3 }
+func bursar__ledger_close(_ fd: Int32) {}
+func bursar__ledger_size(_ fd: Int32) -> Int64 { Int64(Seam.world.fileSize()) }
+func bursar__ledger_read(
+    _ fd: Int32, _ bytes: UnsafeMutableRawPointer!, _ count: Int, _ offset: Int64
+) -> Int64 {
+    count == 0 ? 0 : Int64(Seam.world.fileRead(bytes, count, at: Int(offset)))
+}
+func bursar__ledger_append(_ fd: Int32, _ bytes: UnsafeRawPointer!, _ count: Int) -> Int32 {
+    Seam.world.fileAppend(UnsafeRawBufferPointer(start: bytes, count: count))
+    return 0
+}
+func bursar__ledger_cut(_ fd: Int32, _ size: Int64) -> Int32 {
+    Seam.world.fileCut(to: Int(size))
+    return 0
+}
 func bursar__sleep(_ nanos: Int64) { Seam.world.wait(nanos) }
 func bursar__thread_yield() { Seam.world.wait(0) }
 func bursar__cpu_relax() { Seam.world.wait(0) }
@@ -122,7 +144,7 @@ func bursar__clock(_ which: Int32) -> Int64 { Seam.world.clock(which) }
 func bursar__clock_steady_coarse() -> Int64 { Seam.world.clock(BURSAR__CLOCK_STEADY) }
 func bursar__hint_get() -> UInt32 { Seam.world.hint }
 func bursar__hint_set(_ hint: UInt32) { Seam.world.hint = hint }
-func bursar__hint_start(_ end: UInt32) -> UInt32 { 0 }
+func bursar__hint_start(_ end: UInt32, _ slot: UInt32) -> UInt32 { 0 }
 /// No thread is started and no bell rings: the simulation does what is due.
 func bursar__thread_start(
     _ body: @convention(c) (UnsafeMutableRawPointer?) -> Void, _ argument: UnsafeMutableRawPointer!,

@@ -148,7 +148,7 @@ final class Machine: World {
     }
     private func mutexPlace(_ mutex: UnsafeMutableRawPointer) -> Int {
         if let place = mutexPlaces[mutex] { return place }
-        let place = segmentPlaces + Machine.lockBytesCount + min(mutexes.count, 255)
+        let place = segmentPlaces + Machine.lockBytesCount + min(mutexes.count, 254)
         mutexPlaces[mutex] = place
         mutexes.append(mutex)
         return place
@@ -353,6 +353,73 @@ final class Machine: World {
             place: segmentPlaces + Int(byte))
     }
 
+    // MARK: - The ledger's file
+
+    /// Its last append may be cut in two by a death.
+    var tearsFile = false
+    private(set) var file: [UInt8] = []
+    private var files: [(mark: Int, before: [UInt8])] = []
+    private var filePlace: Int { segmentPlaces + Machine.lockBytesCount + 255 }
+
+    private func change(file new: [UInt8]) {
+        files.append((log.count, file))
+        // So that a mark that is taken now and one taken before differ.
+        log.append((UnsafeMutableRawPointer(lockBytes), false, lockBytes[0]))
+        hash ^= Machine.hashed(file) ^ Machine.hashed(new)
+        file = new
+        writes += 1
+    }
+
+    private static func hashed(_ bytes: [UInt8]) -> UInt64 {
+        if bytes.isEmpty { return 0 }
+        var h = mix(1, UInt64(bytes.count))
+        bytes.withUnsafeBytes { raw in
+            var at = 0
+            while at + 8 <= raw.count {
+                h = mix(h, raw.loadUnaligned(fromByteOffset: at, as: UInt64.self))
+                at += 8
+            }
+        }
+        return h
+    }
+
+    override func fileSize() -> Int {
+        if let f = current {
+            touch(f, filePlace, .load)
+            f.history = Machine.mixed(f.history, Int64(file.count))
+        }
+        return file.count
+    }
+
+    override func fileRead(_ into: UnsafeMutableRawPointer, _ count: Int, at offset: Int) -> Int {
+        if let f = current {
+            touch(f, filePlace, .load)
+            f.history = Machine.mixed(f.history, Int64(bitPattern: Machine.hashed(file)))
+        }
+        let n = max(min(count, file.count - offset), 0)
+        for k in 0..<n { into.storeBytes(of: file[offset + k], toByteOffset: k, as: UInt8.self) }
+        return n
+    }
+
+    override func fileAppend(_ bytes: UnsafeRawBufferPointer) {
+        if isDraining { return }
+        if tearsFile, let f = current {
+            touch(f, filePlace, .store)
+            change(file: file + bytes.prefix(bytes.count / 2))
+            touch(f, filePlace, .store)
+            change(file: file + bytes.dropFirst(bytes.count / 2))
+            return
+        }
+        if let f = current { touch(f, filePlace, .store) }
+        change(file: file + bytes)
+    }
+
+    override func fileCut(to size: Int) {
+        if isDraining { return }
+        if let f = current { touch(f, filePlace, .store) }
+        change(file: Array(file.prefix(size)))
+    }
+
     // MARK: - Time
 
     override func wait(_ nanos: Int64) {
@@ -448,6 +515,11 @@ final class Machine: World {
     var mark: Int { log.count }
 
     func undo(to mark: Int) {
+        while let last = files.last, last.mark >= mark {
+            hash ^= Machine.hashed(file) ^ Machine.hashed(last.before)
+            file = last.before
+            files.removeLast()
+        }
         while log.count > mark {
             let (p, half, old) = log.removeLast()
             let key: UInt64
@@ -472,7 +544,8 @@ final class Machine: World {
     /// What was written so far is where runs start.
     func settle() {
         log.removeAll(keepingCapacity: true)
-        hash = 0
+        files.removeAll()
+        hash = Machine.hashed(file)
     }
 
     /// Forgets who touched what, but not which places are contended.
