@@ -299,6 +299,12 @@ final class Machine: World {
     func put(_ p: UnsafeMutableRawPointer, _ half: Bool, _ value: Int64) {
         write(p, half, value, place: (p - base) >> 2)
     }
+    /// For saboteurs: between two writes that the code makes as one.
+    func stop(_ f: Fiber, at offset: Int) {
+        f.next = (offset >> 2, .change)
+        if !f.isAlone { pause(f) }
+        current = f
+    }
     func peek(_ p: UnsafeMutableRawPointer, _ half: Bool) -> Int64 { raw(p, half) }
 
     // MARK: - Locks
