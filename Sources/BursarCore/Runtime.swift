@@ -123,6 +123,7 @@ public final class Runtime: @unchecked Sendable {
         folding = attachment.fold
         self.book = book
         slab = Slab(attachment.segment)
+        if attachment.isShared { book.shared = SharedNames(attachment.segment, slab) }
         windows = WindowTable(attachment.segment, slab)
         events = Events(capacity: Int(options.eventsMax == 0 ? 1024 : min(options.eventsMax, 1 << 24)))
         loop = try Loop(core: core, external: options.loop)
@@ -159,6 +160,7 @@ public final class Runtime: @unchecked Sendable {
         config.lock()
         defer { config.unlock() }
         if core.life.value != 0 { throw Failure(.closed, "the runtime was closed") }
+        book.learn()
         return try body()
     }
 }
