@@ -342,27 +342,11 @@ extension Runtime {
         defer { config.unlock() }
         let steady = clock.steady
         let settledUnix = clock.unix - (steady - row.settledAt)
-        var i = Int(record.node.value & 0xFFFF_FFFF)
-        while true {
-            eachLimit(i) { l, limit in
-                guard limit.countsAmounts else { return }
-                let fall = differences[limit.meter]
-                guard fall < 0 else { return }
-                if limit.windowKind == WindowCode.calendar,
-                    (limit.window.value >> 1) * 1_000_000_000 > settledUnix
-                {
-                    limit.base(Int(limit.window.value & 1)).value += fall
-                } else if limit.windowKind == WindowCode.rolling, let ring = rings[l] {
-                    for k in 0..<RollingBuckets.words { ring.words[k] += fall }
-                    limit.base(0).value += fall
-                    limit.base(1).value += fall
-                } else {
-                    return
-                }
-                recompute(i, meter: limit.meter)
+        eachUp(Int(record.node.value & 0xFFFF_FFFF)) { i in
+            eachLimit(i) { _, limit in
+                guard limit.countsAmounts, differences[limit.meter] < 0 else { return }
+                lowerBase(limit, by: differences[limit.meter], settledUnix: settledUnix)
             }
-            if i == 0 { return }
-            i = Int(core.node(i).parent.value)
         }
     }
 
@@ -431,47 +415,5 @@ extension Runtime {
         folding.lock()
         defer { folding.unlock() }
         return ledger.estimate(handle)
-    }
-
-    /// Frees the closed nodes that no record names. A record in CLAIMED may name
-    /// any: then all wait. Fold lock held.
-    func reclaim() {
-        config.lock()
-        defer { config.unlock() }
-        reclaimWaits = false
-        if closing.isEmpty { return }
-        var named: Set<UInt32> = []
-        var isClaimed = false
-        core.eachRecord { _, record in
-            // Sequentially consistent: pairs with the claim.
-            var state = RecordWord.state(record.word.loadSequential())
-            // A claim lasts some hundred nanoseconds, unless its thread has to wait.
-            var spins = 0
-            while state == RecordState.claimed, spins < 1000 {
-                spins += 1
-                if spins % 100 == 0 { bursar__thread_yield() } else { bursar__cpu_relax() }
-                state = RecordWord.state(record.word.loadSequential())
-            }
-            if state == RecordState.claimed {
-                isClaimed = true
-                return false
-            }
-            if state != RecordState.free {
-                named.insert(UInt32(truncatingIfNeeded: record.node.value))
-            }
-            return true
-        }
-        reclaimWaits = isClaimed
-        if isClaimed { return }
-        var left: [UInt32] = []
-        // Children come after their parents when a subtree was closed.
-        for i in closing.reversed() {
-            if named.contains(i) || core.node(Int(i)).childCount.value > 0 {
-                left.append(i)
-            } else {
-                remove(i)
-            }
-        }
-        closing = left.reversed()
     }
 }
