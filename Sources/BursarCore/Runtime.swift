@@ -40,16 +40,15 @@ public final class Runtime: @unchecked Sendable {
     /// Closed nodes waited for a record in CLAIMED when they were looked at last.
     var reclaimWaits = false
 
+    let ledger: Ledger
     // Guarded by folding.
-    let ledger = MemoryLedger()
-    var batchWork = BatchWork()
+    var foldSums = BatchWork()
     var batchRecords: [UInt32] = []
-    /// The batch's corrections: record, and by meter what changes.
-    var corrections: [(UInt32, [Int64])] = []
-    var folds: Int64 = 0
-    var settledSteps: Int64 = 0
-    /// Steady ns of the oldest settled record seen and not folded; 0 = none.
-    var oldestSettled: Int64 = 0
+    /// The ledger could not be read or written; it was told.
+    var ledgerFails = false
+
+    /// Guarded by config: what `gatherUnfolded` gathers.
+    var batchWork = BatchWork()
 
     /// Idempotency keys of charges. Guarded by `keys`.
     let keys = Lock()
@@ -121,6 +120,8 @@ public final class Runtime: @unchecked Sendable {
         self.attachment = attachment
         config = attachment.config
         folding = attachment.fold
+        ledger = Ledger(
+            path: attachment.ledgerPath, segment: core.statistic(Header.segmentID).value)
         self.book = book
         slab = Slab(attachment.segment)
         if attachment.isShared { book.shared = SharedNames(attachment.segment, slab) }

@@ -53,6 +53,7 @@ extension Core {
             let node = self.node(i)
             let state = node.state.loadSequential()
             let flags = node.flags.value
+            if state & StateBit.recount != 0 { waitForRecount(i) }
             if state & StateBit.stops != 0 || (i == leaf && state >> 32 != gen) {
                 passage.stop = Stop(cause: .state, node: Int32(truncatingIfNeeded: i))
                 break

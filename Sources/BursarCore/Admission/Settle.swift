@@ -99,9 +99,11 @@ extension Core {
         if isPlain {
             writeUsed(record, bill, key: key)
             if cost > 0 || input > 0 || output > 0 { route.raise(self) }
-            record.word.storeReleasing(
-                RecordWord.make(RecordState.adjusting, actor: me, gen: gen))
-            route.lower()
+            if route.lowers {
+                record.word.storeReleasing(
+                    RecordWord.make(RecordState.adjusting, actor: me, gen: gen))
+                route.lower()
+            }
             record.word.storeReleasing(
                 RecordWord.make(RecordState.settled, actor: 0, gen: gen))
             wake(from: Signal.resting)
@@ -123,8 +125,11 @@ extension Core {
         let change = record.used.minus(held)
         let signs = change.signs
         if signs.up { adjust(change, record, leaf, raising: true) }
-        record.word.storeReleasing(RecordWord.make(RecordState.adjusting, actor: me, gen: gen))
-        if signs.down { adjust(change, record, leaf, raising: false) }
+        // Nothing to lower: SETTLED is the commit.
+        if signs.down {
+            record.word.storeReleasing(RecordWord.make(RecordState.adjusting, actor: me, gen: gen))
+            adjust(change, record, leaf, raising: false)
+        }
         record.word.storeReleasing(RecordWord.make(RecordState.settled, actor: 0, gen: gen))
         wake(from: Signal.resting)
         fill(&receipt, bill)

@@ -4,7 +4,7 @@
 
 extension Core {
     /// No path is longer; a longer one is a loop.
-    private static var pathMax: Int { 64 }
+    static var pathMax: Int { 64 }
 
     /// Each node from `leaf` up to the root. False, and no more calls, for a path
     /// that cannot be.

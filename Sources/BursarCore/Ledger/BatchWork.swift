@@ -1,5 +1,5 @@
 // Sums by node: what a batch of records used, added up along the path, so that
-// each cell is written once however many records touched it. Fold lock.
+// each cell is written once however many records touched it.
 
 struct BatchWork {
     private var slots: [Int32] = []  // open addressing, -1 = empty
@@ -50,6 +50,17 @@ struct BatchWork {
         for entry in 0..<nodes.count { slots[place(nodes[entry])] = Int32(entry) }
     }
 
+    /// Entries for a node and all that is above it.
+    mutating func touch(_ core: Core, _ leaf: Int) {
+        var i = leaf
+        for _ in 0..<Core.pathMax {
+            let before = nodes.count
+            _ = entry(UInt32(truncatingIfNeeded: i), depth: Int(core.node(i).depth))
+            if i == 0 || nodes.count == before { return }
+            i = Int(core.node(i).parent.value)
+        }
+    }
+
     mutating func add(_ entry: Int, _ meter: Int, _ amount: Int64) {
         if meter < width { sums[entry * width + meter] &+= amount }
     }
@@ -77,11 +88,11 @@ struct BatchWork {
 }
 
 extension BatchWork {
-    mutating func take(_ record: Record, into entry: Int) {
-        let used = record.used
-        for m in 0..<MeterIndex.named { add(entry, m, used[m]) }
-        let meters = record.meters
-        if meters != 0 { addNamed(entry, meters) { used[$0] } }
+    mutating func take(_ record: Record, into entry: Int) { take(record.used, into: entry) }
+
+    mutating func take(_ amounts: Amounts, into entry: Int) {
+        for m in 0..<MeterIndex.named { add(entry, m, amounts[m]) }
+        if amounts.meters != 0 { addNamed(entry, amounts.meters) { amounts[$0] } }
     }
 
     /// The named meters of a record: one that it names, one of its tool's calls.

@@ -1,5 +1,5 @@
-// Reading: views of budgets, sessions, meters and limits, spend, health. Reads
-// fold first, so that what is settled counts as spent.
+// Reading: views of budgets, sessions, meters and limits, spend, health. What is
+// settled counts as spent, folded or not.
 
 internal import CPrices
 
@@ -97,8 +97,7 @@ extension Runtime {
 
     /// The header's bursar_read().
     public func read(_ id: Int64) throws(Failure) -> View {
-        fold()
-        return try configuring { () throws(Failure) in
+        try configuring { () throws(Failure) in
             let i = try resolve(id)
             let node = core.node(i)
             var view = View()
@@ -121,6 +120,7 @@ extension Runtime {
             if node.isSession ? !isLimitedAbove(i) : (i != 0 && flags & NodeFlag.declared == 0) {
                 view.flags |= 2
             }
+            let now = core.figuresNow(i, foldLog)
             if i == 0 {
                 // Everything: the sum of what is directly below.
                 eachChild(0) { child in
@@ -130,18 +130,20 @@ extension Runtime {
                             view.reservedNanos, max(cell.committed.value &- spent(cell), 0))
                     }
                 }
+                view.spentNanos = saturatingAdd(view.spentNanos, now.unfoldedCost)
+                view.reservedNanos = max(view.reservedNanos &- now.unfoldedCost, 0)
             } else if let cell = core.cell(of: MeterIndex.cost, at: i) {
-                view.spentNanos = spent(cell)
+                view.spentNanos = core.settledNow(i, cell)
                 view.reservedNanos = max(cell.committed.value &- view.spentNanos, 0)
                 let ceiling = cell.ceiling.value
                 if ceiling < Bound.ceiling {
                     view.remainingNanos = max(ceiling &- cell.committed.value, 0)
                 }
             }
-            view.steps = node.steps.value
-            view.toolCalls = Int64(node.toolCalls.value)
-            view.inputTokens = node.input.value
-            view.outputTokens = node.output.value
+            view.steps = now.steps
+            view.toolCalls = now.toolCalls
+            view.inputTokens = now.input
+            view.outputTokens = now.output
             view.refusals = Int64(node.refusals.value)
             view.openedUnixNanos = clock.unix &- (clock.steady &- node.opened.value)
             view.children = node.childCount.value
@@ -163,14 +165,13 @@ extension Runtime {
 
     /// The header's bursar_meter_read().
     public func meterRead(_ id: Int64, _ meter: Int32) throws(Failure) -> MeterView {
-        fold()
-        return try configuring { () throws(Failure) in
+        try configuring { () throws(Failure) in
             let i = try resolve(id)
             guard meter >= 0, meter < 32, let cell = core.cell(of: Int(meter), at: i) else {
                 throw Failure(.notFound, "it does not count that meter: it has no limit on it")
             }
             var view = MeterView()
-            view.spent = spent(cell)
+            view.spent = core.settledNow(i, cell)
             view.committed = cell.committed.value
             view.reserved = max(view.committed &- view.spent, 0)
             let ceiling = cell.ceiling.value
@@ -181,8 +182,7 @@ extension Runtime {
 
     /// The header's bursar_limit_read().
     public func limitRead(_ id: Int64, _ position: UInt32) throws(Failure) -> LimitView {
-        fold()
-        return try configuring { () throws(Failure) in
+        try configuring { () throws(Failure) in
             let i = try resolve(id)
             var k: UInt32 = 0
             var found: LimitSlot?
@@ -213,7 +213,7 @@ extension Runtime {
                 return view
             } else if let cell = core.cell(of: limit.meter, at: i), !isDefault(limit, at: i) {
                 view.extra = limit.extra.value
-                view.spent = max(spent(cell) &- limit.floor, 0)
+                view.spent = max(core.settledNow(i, cell) &- limit.floor, 0)
                 view.committed = max(cell.committed.value &- limit.floor, 0)
                 if limit.windowKind == WindowCode.calendar {
                     let (start, end) = windows.bounds(
@@ -297,20 +297,20 @@ extension Runtime {
 
     /// The header's bursar_spend_read(): nil past the last row.
     public func spendRead(_ position: Int) -> SpendRow? {
-        folding.lock()
-        defer { folding.unlock() }
-        if position == 0 { foldLocked() }
-        return position < ledger.rows.count ? ledger.rows[position] : nil
+        if position == 0, folding.lock(for: 100_000_000) {
+            foldLocked()
+            folding.unlock()
+        }
+        return ledger.row(at: position)
     }
 
     /// The header's bursar_health().
     public func health() -> Health {
         var health = Health()
-        folding.lock()
-        health.settledSteps = settledSteps
-        health.folds = folds
-        health.foldLagNanos = oldestSettled > 0 ? max(clock.steady - oldestSettled, 0) : 0
-        folding.unlock()
+        health.settledSteps = core.statistic(Header.settledSteps).value
+        health.folds = core.batch.value
+        let oldest = core.statistic(Header.oldestSettled).value
+        health.foldLagNanos = oldest > 0 ? max(clock.steady - oldest, 0) : 0
         config.lock()
         health.nodes = Int64(segment.freeNodes.inUse) - 1
         health.nodesMax = Int64(segment.nodesMax) - 1
@@ -333,54 +333,6 @@ extension Runtime {
         health.pricesAsOfUnix = PriceBook.asOfUnix
         health.wakeUps = core.statistic(Header.wakeUps).value
         return health
-    }
-
-    /// The header's bursar_verify(): committed = spent + held + settled and not
-    /// folded, for every cell. Only right when no other call is running.
-    public func verify() -> Failure? {
-        folding.lock()
-        config.lock()
-        defer {
-            config.unlock()
-            folding.unlock()
-        }
-        if core.life.value != 0 { return Failure(.closed, "the runtime was closed") }
-        // What the journal counts, by cell.
-        var counted: [UInt32: Int64] = [:]
-        core.eachRecord { _, record in
-            let state = RecordWord.state(record.word.loadAcquiring())
-            let isHeld =
-                state == RecordState.held || state == RecordState.inFlight
-                || state == RecordState.settling
-            guard isHeld || state == RecordState.adjusting || state == RecordState.settled
-            else { return true }
-            let amounts = isHeld ? record.held : record.used
-            eachUp(Int(record.node.value & 0xFFFF_FFFF)) { i in
-                eachCell(i) { c, cell in
-                    if cell.kind.value >> 5 <= record.epoch.value {
-                        counted[c, default: 0] &+= amounts[cell.meter]
-                    }
-                }
-            }
-            return true
-        }
-        var found: Failure?
-        for i in 1..<max(Int(segment.freeNodes.highWater), 1) where found == nil {
-            let node = core.node(i)
-            if node.state.value & StateBit.free != 0 || node.generation == 0 { continue }
-            eachCell(i) { c, cell in
-                let expected = spent(cell) &+ (counted[c] ?? 0)
-                if cell.committed.value == expected { return }
-                var failure = Failure(
-                    .corrupt,
-                    "a meter's committed amount is not spent + held + settled: a bug, please report it"
-                )
-                failure.id = core.id(of: i)
-                failure.values = (cell.committed.value, expected)
-                found = failure
-            }
-        }
-        return found
     }
 }
 
