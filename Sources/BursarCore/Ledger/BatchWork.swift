@@ -87,29 +87,6 @@ struct BatchWork {
     }
 }
 
-extension Runtime {
-    /// Gathers what the journal has settled before a steady time and not folded.
-    /// Records of an older epoch than the newest are left out: a low sum only
-    /// under-admits, and they are few and soon folded.
-    func gatherUnfolded(before time: Int64) {
-        let epoch = core.epoch.value
-        batchWork.begin(meters: MeterIndex.named + meterNames.count, epoch: epoch)
-        core.eachRecord { _, record in
-            let state = RecordWord.state(record.word.loadAcquiring())
-            if state == RecordState.settled || state == RecordState.adjusting,
-                record.settledAt.value < time, record.epoch.value == epoch, !record.isCorrection,
-                core.leaf(of: record) != nil
-            {
-                let i = UInt32(truncatingIfNeeded: record.node.value)
-                let entry = batchWork.entry(i, depth: Int(core.node(Int(i)).depth))
-                batchWork.take(record, into: entry)
-            }
-            return true
-        }
-        batchWork.spread(core)
-    }
-}
-
 extension BatchWork {
     mutating func take(_ record: Record, into entry: Int) { take(record.used, into: entry) }
 

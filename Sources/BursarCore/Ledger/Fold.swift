@@ -322,27 +322,11 @@ extension Runtime {
         config.lock()
         let steady = clock.steady
         let settledUnix = clock.unix - (steady - row.settledAt)
-        var i = Int(record.node.value & 0xFFFF_FFFF)
-        while true {
-            eachLimit(i) { l, limit in
-                guard limit.countsAmounts else { return }
-                let fall = delta[limit.meter]
-                guard fall < 0 else { return }
-                if limit.windowKind == WindowCode.calendar,
-                    (limit.window.value >> 1) * 1_000_000_000 > settledUnix
-                {
-                    limit.base(Int(limit.window.value & 1)).value += fall
-                } else if limit.windowKind == WindowCode.rolling, let ring = rings[l] {
-                    for k in 0..<RollingBuckets.words { ring.words[k] += fall }
-                    limit.base(0).value += fall
-                    limit.base(1).value += fall
-                } else {
-                    return
-                }
-                recompute(i, meter: limit.meter)
+        eachUp(Int(record.node.value & 0xFFFF_FFFF)) { i in
+            eachLimit(i) { _, limit in
+                guard limit.countsAmounts, delta[limit.meter] < 0 else { return }
+                lowerBase(limit, by: delta[limit.meter], settledUnix: settledUnix)
             }
-            if i == 0 { break }
-            i = Int(core.node(i).parent.value)
         }
         config.unlock()
         // After the unlocking: a death between lowers them twice, which under-admits.
