@@ -30,24 +30,14 @@ public final class Runtime: @unchecked Sendable {
     let events: Events
     let loop: Loop
 
-    // Guarded by config.
+    // Guarded by config: ways into the segment, and caches of it.
     let slab: Slab
-    /// Budgets by parent and interned name.
-    var byName: [UInt64: UInt32] = [:]
-    var windows = WindowTable()
-    var timers = TimerHeap()  // steady
-    var calendarTimers = TimerHeap()  // unix
-    var rollingTimers = TimerHeap()  // steady
-    var rings: [UInt32: Ring] = [:]  // by limit
-    var pauses: [UInt32: Pause] = [:]  // by node
-    var topUps: [UInt32: TopUpExpiry] = [:]
-    var topUpsMade: UInt32 = 0
-    var meterNames: [[UInt8]] = []  // of meters 8...
-    var toolsByName: [UInt32: Int32] = [:]  // by interned name
-    var toolCount: Int32 = 0
-    /// Closed nodes that wait until no record names them.
-    var closing: [UInt32] = []
-    /// They waited for a record in CLAIMED when they were looked at last.
+    var edit: UndoLog { segment.edit }
+    var windows: WindowTable
+    var windowed = WindowedLimits()
+    /// Of nodes with time limits, steady.
+    var timers = TimerHeap()
+    /// Closed nodes waited for a record in CLAIMED when they were looked at last.
     var reclaimWaits = false
 
     let ledger: Ledger
@@ -56,9 +46,6 @@ public final class Runtime: @unchecked Sendable {
     var batchRecords: [UInt32] = []
     /// The ledger could not be read or written; it was told.
     var ledgerFails = false
-
-    /// Guarded by config: what `gatherUnfolded` gathers.
-    var batchWork = BatchWork()
 
     /// Idempotency keys of charges. Guarded by `keys`.
     let keys = Lock()
@@ -74,7 +61,19 @@ public final class Runtime: @unchecked Sendable {
             throw Failure(.invalid, "reservation_ttl_ns is negative; 0 is the default")
         }
         let attachment = try Attachment(capacity)
+        let page = try open(options, on: attachment)
+        let core = Core(page: page)
+        Word(attachment.segment.base + Header.segmentID).value = core.engine.pointee.clock.unix
+        core.headerFlags.value = options.isObserved ? HeaderFlag.observed : 0
+        return page
+    }
+
+    /// A runtime on a segment that others may be attached to.
+    static func open(
+        _ options: OpenOptions, on attachment: Attachment
+    ) throws(Failure) -> UnsafeMutableRawPointer {
         let segment = attachment.segment
+        let places = segment.places
         guard let page = bursar__map(Core.pageBytes) else {
             throw Failure(.memory, "no memory for a handle of 4096 bytes")
         }
@@ -89,21 +88,16 @@ public final class Runtime: @unchecked Sendable {
         let core = Core(page: page)
         core.engine.initialize(
             to: Engine(
-                header: base, nodes: base + segment.nodesAt, cells: base + segment.cellsAt,
-                limits: base + segment.limitsAt, records: base + segment.recordsAt,
-                slab: base + segment.slabAt, tools: base + segment.toolsAt,
-                nodesMax: segment.nodesMax, cellsMax: segment.cellsMax,
-                limitsMax: segment.limitsMax, recordsMax: segment.recordsMax,
-                forcedFrom: segment.recordsMax - max(segment.recordsMax / 16, 8),
-                toolsMax: Segment.toolsMax,
+                header: base, nodes: base + places.nodesAt, cells: base + places.cellsAt,
+                limits: base + places.limitsAt, records: base + places.recordsAt,
+                slab: base + places.slabAt, tools: base + places.toolsAt,
+                nodesMax: places.nodesMax, cellsMax: places.cellsMax,
+                limitsMax: places.limitsMax, recordsMax: places.recordsMax,
+                forcedFrom: places.recordsMax - max(places.recordsMax / 16, 8),
+                toolsMax: Segment.toolsMax, slabUnits: places.slabUnits,
                 timeToLive: options.timeToLive > 0 ? options.timeToLive : 900_000_000_000,
                 policy: options.policy, clock: Clock(shifts: page + Core.shiftsOffset),
                 forks: bursar__forks(), slot: attachment.slot, runtime: page, prices: book.index))
-        Word(base + Header.magic).value = Header.magicValue
-        Word(base + Header.segmentID).value = core.engine.pointee.clock.unix
-        core.headerFlags.value = options.isObserved ? HeaderFlag.observed : 0
-        core.rollAt.value = .max
-        core.rollingAt.value = .max
         core.signal.value = Signal.empty | Signal.resting
         let runtime: Runtime
         do throws(Failure) {
@@ -126,22 +120,17 @@ public final class Runtime: @unchecked Sendable {
         ledger = Ledger(
             path: attachment.ledgerPath, segment: core.statistic(Header.segmentID).value)
         self.book = book
-        slab = Slab(
-            base: attachment.segment.base + attachment.segment.slabAt,
-            units: attachment.segment.slabUnits)
+        slab = Slab(attachment.segment)
+        if attachment.isShared { book.shared = SharedNames(attachment.segment, slab) }
+        windows = WindowTable(attachment.segment, slab)
         events = Events(capacity: Int(options.eventsMax == 0 ? 1024 : min(options.eventsMax, 1 << 24)))
         loop = try Loop(core: core, external: options.loop)
-        // The root of everything: open, no parent, no cells, no time limits.
-        let root = core.node(0)
-        root.dueAt.value = .max
-        root.opened.value = core.engine.pointee.clock.steady
+        let opened = core.node(0).opened
+        if opened.value == 0 { opened.value = core.engine.pointee.clock.steady }
     }
 
     /// The page goes with the class: whoever holds that may call it late.
-    deinit {
-        for ring in rings.values { ring.words.deallocate() }
-        bursar__unmap(core.page, Core.pageBytes)
-    }
+    deinit { bursar__unmap(core.page, Core.pageBytes) }
 
     /// Closes: late calls find a closed page, then cleared memory, until 64
     /// others were closed.
@@ -154,8 +143,7 @@ public final class Runtime: @unchecked Sendable {
         // Whoever holds a lock finishes first; whoever comes after finds `life`.
         runtime.folding.lock()
         runtime.config.lock()
-        runtime.segment.clear()
-        runtime.byName = [:]
+        if !runtime.attachment.isShared { runtime.segment.clear() }
         runtime.timers = TimerHeap()
         runtime.config.unlock()
         runtime.folding.unlock()
@@ -170,6 +158,7 @@ public final class Runtime: @unchecked Sendable {
         config.lock()
         defer { config.unlock() }
         if core.life.value != 0 { throw Failure(.closed, "the runtime was closed") }
+        book.learn()
         return try body()
     }
 }

@@ -127,11 +127,6 @@ extension Core {
         return passage
     }
 
-    @inline(__always)
-    func slab(_ block: UInt32) -> UnsafeMutableRawPointer {
-        engine.pointee.slab + Int(block) &* Slab.unit
-    }
-
     /// The compare-and-swap form: the new sum, or -1 when it would pass the ceiling.
     @inline(never)
     func chargeNear(_ cell: Cell, _ amount: Int64, _ ceiling: Int64) -> Int64 {

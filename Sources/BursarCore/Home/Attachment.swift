@@ -31,7 +31,7 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
         self.slot = slot
         self.isShared = isShared
         fold = SharedLock(locks, LockByte.fold)
-        config = SharedLock(locks, LockByte.config)
+        config = SharedLock(locks, LockByte.config, segment.edit)
         events = SharedLock(locks, LockByte.events)
         keeper = SharedLock(locks, LockByte.keeper)
     }

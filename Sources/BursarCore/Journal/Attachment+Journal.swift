@@ -11,9 +11,3 @@ extension Attachment {
     /// Where the ledger lies; nil = in memory.
     var ledgerPath: [UInt8]? { nil }
 }
-
-extension Runtime {
-    /// Closes what the process of a slot had opened and nobody was handed. No lock
-    /// but the slot's is held.
-    func closeSessions(ofSlot slot: UInt32) {}
-}

@@ -106,7 +106,7 @@ extension Runtime {
         tally.words.removeAll(keepingCapacity: true)
         tally.isExact = true
         var c = Int(core.node(n).firstCell.loadAcquiring())
-        while c != 0, c < Int(segment.cellsMax), tally.cells.count < 64 {
+        while c != 0, c < Int(segment.places.cellsMax), tally.cells.count < 64 {
             let cell = core.cell(c)
             tally.cells.append(c)
             tally.spent.append(cell.spent(cell.slot(at: h)).value)

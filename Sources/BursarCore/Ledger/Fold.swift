@@ -35,7 +35,10 @@ extension Runtime {
     }
 
     /// Opens what is due and makes room: for a step that was just refused.
-    func catchUp() { tryFold() }
+    func catchUp(leaf: Int) {
+        if core.isAnythingDue() { rollPath(leaf: leaf) }
+        tryFold()
+    }
 
     /// What one scan of the journal saw. Fold lock held.
     struct Scan {
@@ -144,7 +147,7 @@ extension Runtime {
         if last == h + 1 {
             // The epoch is the same for all of a batch.
             let epoch = records.isEmpty ? 0 : core.record(Int(records[0])).epoch.value
-            foldSums.begin(meters: MeterIndex.end, epoch: epoch)
+            foldSums.begin(meters: MeterIndex.end)
             for i in records where core.leaf(of: core.record(Int(i))) != nil {
                 foldSums.touch(core, Int(core.record(Int(i)).node.value & 0xFFFF_FFFF))
             }
@@ -189,7 +192,7 @@ extension Runtime {
             seen.moving += 1
             if records.isEmpty {
                 epoch = record.epoch.value
-                foldSums.begin(meters: MeterIndex.end, epoch: epoch)
+                foldSums.begin(meters: MeterIndex.end)
                 core.statistic(Header.foldOpen).storeSequential(next)
             } else if record.epoch.value != epoch {
                 left = true
@@ -312,8 +315,8 @@ extension Runtime {
     }
 
     /// A step that settled before a window started and turns out cheaper: what it
-    /// gives back belongs to the former window, so the base falls with it, the
-    /// before `spent` falls.
+    /// gives back belongs to the former window, so the base falls with it,
+    /// before `spent` does.
     private func lowerBases(_ record: Record) {
         let delta = record.delta
         guard delta.signs.down, record.flags.value & RecordFlag.lowered == 0,
@@ -322,27 +325,11 @@ extension Runtime {
         config.lock()
         let steady = clock.steady
         let settledUnix = clock.unix - (steady - row.settledAt)
-        var i = Int(record.node.value & 0xFFFF_FFFF)
-        while true {
-            eachLimit(i) { l, limit in
-                guard limit.countsAmounts else { return }
-                let fall = delta[limit.meter]
-                guard fall < 0 else { return }
-                if limit.windowKind == WindowCode.calendar,
-                    (limit.window.value >> 1) * 1_000_000_000 > settledUnix
-                {
-                    limit.base(Int(limit.window.value & 1)).value += fall
-                } else if limit.windowKind == WindowCode.rolling, let ring = rings[l] {
-                    for k in 0..<RollingBuckets.words { ring.words[k] += fall }
-                    limit.base(0).value += fall
-                    limit.base(1).value += fall
-                } else {
-                    return
-                }
-                recompute(i, meter: limit.meter)
+        eachUp(Int(record.node.value & 0xFFFF_FFFF)) { i in
+            eachLimit(i) { _, limit in
+                guard limit.countsAmounts, delta[limit.meter] < 0 else { return }
+                lowerBase(limit, by: delta[limit.meter], settledUnix: settledUnix)
             }
-            if i == 0 { break }
-            i = Int(core.node(i).parent.value)
         }
         config.unlock()
         // After the unlocking: a death between lowers them twice, which under-admits.

@@ -62,5 +62,5 @@ struct FoldLog {
 }
 
 extension Runtime {
-    var foldLog: FoldLog { FoldLog(segment.base + segment.foldLogAt) }
+    var foldLog: FoldLog { FoldLog(segment.base + segment.places.foldLogAt) }
 }

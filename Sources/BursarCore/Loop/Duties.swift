@@ -25,13 +25,14 @@ extension Runtime {
         // Clear of `empty` nobody rings for a step that may expire.
         next = min(next, scan.nextExpiry)
         config.lock()
-        next = min(next, timers.next, rollingTimers.next)
-        if calendarTimers.next < .max {
+        next = min(next, timers.next, core.rollingAt.value, core.topUpAt.value)
+        let rollAt = core.rollAt.value
+        config.unlock()
+        if rollAt < .max {
             // The unix clock may step: look at least once a minute.
-            let wait = max(calendarTimers.next - clock.unix, 0)
+            let wait = max(saturatingAdd(rollAt, 0 &- clock.unix), 0)
             next = min(next, now + min(wait, 60_000_000_000))
         }
-        config.unlock()
         return next
     }
 
@@ -66,15 +67,10 @@ extension Runtime {
         config.lock()
         defer { config.unlock() }
         let now = clock.steady
+        endTopUps()
         while let timer = timers.pop(due: now) {
-            if timer.kind == .topUp {
-                endTopUp(timer.index)
-                continue
-            }
             let i = Int(timer.index)
-            guard timer.kind == .node, let armed = armedAt(i), armed.value == timer.due else {
-                continue
-            }
+            guard let armed = armedAt(i), armed.value == timer.due else { continue }
             armed.value = 0
             evaluateTimeLimits(i)
             armTimer(i, notBefore: now + 1)

@@ -107,16 +107,13 @@ extension Runtime {
             view.isSession = node.isSession
             view.state = state(i)
             view.parent = i == 0 ? 0 : core.id(of: Int(node.parent.value))
-            var above = i
-            while true {
+            eachUp(i) { above in
                 let state = state(above)
                 // Closed is a session's own affair; of the others the worst counts.
                 if state > view.effectiveState {
                     view.effectiveState = state
                     view.reason = reason(above)
                 }
-                if above == 0 { break }
-                above = Int(core.node(above).parent.value)
             }
             let flags = node.flags.value
             if flags & NodeFlag.observed != 0 || core.headerFlags.value & HeaderFlag.observed != 0 {
@@ -128,14 +125,12 @@ extension Runtime {
             let now = core.figuresNow(i, foldLog)
             if i == 0 {
                 // Everything: the sum of what is directly below.
-                var child = Int(node.firstChild.value)
-                while child != 0 {
+                eachChild(0) { child in
                     if let cell = core.cell(of: MeterIndex.cost, at: child) {
                         view.spentNanos = saturatingAdd(view.spentNanos, spent(cell))
                         view.reservedNanos = saturatingAdd(
                             view.reservedNanos, max(cell.committed.value &- spent(cell), 0))
                     }
-                    child = Int(core.node(child).next.value)
                 }
                 view.spentNanos = saturatingAdd(view.spentNanos, now.unfoldedCost)
                 view.reservedNanos = max(view.reservedNanos &- now.unfoldedCost, 0)
@@ -152,7 +147,7 @@ extension Runtime {
             view.inputTokens = now.input
             view.outputTokens = now.output
             view.refusals = Int64(node.refusals.value)
-            view.openedUnixNanos = clock.unix - (clock.steady - node.opened.value)
+            view.openedUnixNanos = clock.unix &- (clock.steady &- node.opened.value)
             view.children = node.childCount.value
             eachLimit(i) { _, _ in view.limits += 1 }
             return view
@@ -160,13 +155,14 @@ extension Runtime {
     }
 
     private func isLimitedAbove(_ i: Int) -> Bool {
-        var i = i
-        while i != 0 {
+        var isLimited = false
+        eachUp(i) { i in
             let flags = core.node(i).flags.value
-            if flags & NodeFlag.session == 0, flags & NodeFlag.limited != 0 { return true }
-            i = Int(core.node(i).parent.value)
+            if i != 0, flags & NodeFlag.session == 0, flags & NodeFlag.limited != 0 {
+                isLimited = true
+            }
         }
-        return false
+        return isLimited
     }
 
     /// The header's bursar_meter_read().
@@ -210,8 +206,9 @@ extension Runtime {
                 view.extra = limit.extra.value
                 view.spent = elapsed(limit, i, at: steady)
                 view.committed = view.spent
-                view.startUnixNanos = limit.window.value + unixOf
-                view.endUnixNanos = view.startUnixNanos + view.amount + view.extra
+                view.startUnixNanos = limit.window.value &+ unixOf
+                view.endUnixNanos = saturatingAdd(
+                    view.startUnixNanos, saturatingAdd(view.amount, view.extra))
             } else if limit.isRate {
                 let ahead = max(limit.window.value &- steady, 0)
                 view.committed = limit.units(worth: ahead)
@@ -225,10 +222,10 @@ extension Runtime {
                 if limit.windowKind == WindowCode.calendar {
                     let (start, end) = windows.bounds(
                         limit.spec.value, unix: limit.window.value >> 1)
-                    view.startUnixNanos = start * 1_000_000_000
-                    view.endUnixNanos = end * 1_000_000_000
+                    view.startUnixNanos = start &* 1_000_000_000
+                    view.endUnixNanos = end &* 1_000_000_000
                 } else if limit.windowKind == WindowCode.rolling {
-                    let span = windows.window(limit.spec.value).spanNanos
+                    let span = windows.window(windowNumber(limit)).spanNanos
                     view.startUnixNanos = clock.unix - span
                     view.endUnixNanos = clock.unix
                 }
@@ -242,10 +239,10 @@ extension Runtime {
     public func textRead(_ id: Int64, _ kind: TextKind) throws(Failure) -> [UInt8] {
         try configuring { () throws(Failure) in
             if kind == .meter {
-                guard id >= 8, id - 8 < meterNames.count else {
+                guard id >= 8, id < 32, let name = meterName(Int(id)) else {
                     throw Failure(.notFound, "no such named meter")
                 }
-                return meterNames[Int(id - 8)]
+                return name
             }
             if kind == .tool {
                 guard id > 0, id <= Int64(toolCount) else {
@@ -261,8 +258,7 @@ extension Runtime {
             case .owner: return inherited(i) { $0.owner.value }
             case .costCenter: return inherited(i) { $0.costCenter.value }
             case .purpose:
-                let meta = node.isSession ? 0 : node.meta.value
-                return meta == 0 ? [] : slab.text(Meta(p: slab.address(meta)).purpose.value)
+                return i == 0 || node.isSession ? [] : slab.text(meta(UInt32(i)).purpose.value)
             case .limits: return limits(of: i).limits.isEmpty ? [] : limits(of: i).print()
             case .reason: return slab.text(node.reasonText.value)
             case .labels:
@@ -287,27 +283,18 @@ extension Runtime {
     }
 
     private func inherited(_ i: Int, _ field: (Meta) -> UInt32) -> [UInt8] {
-        var i = i
-        while i != 0 {
-            let meta = core.node(i).isSession ? 0 : core.node(i).meta.value
-            if meta != 0 {
-                let block = field(Meta(p: slab.address(meta)))
-                if block != 0 { return slab.text(block) }
-            }
-            i = Int(core.node(i).parent.value)
+        var block: UInt32 = 0
+        eachUp(i) { i in
+            if block == 0, i != 0, !core.node(i).isSession { block = field(meta(UInt32(i))) }
         }
-        return []
+        return slab.text(block)
     }
 
     /// The header's bursar_children(): calls `body` with each id; how many there are.
     public func children(_ id: Int64, _ body: (Int64) -> Void) throws(Failure) -> Int {
         try configuring { () throws(Failure) in
             let i = try resolve(id)
-            var child = Int(core.node(i).firstChild.value)
-            while child != 0 {
-                body(core.id(of: child))
-                child = Int(core.node(child).next.value)
-            }
+            eachChild(i) { body(core.id(of: $0)) }
             return Int(core.node(i).childCount.value)
         }
     }
@@ -331,7 +318,7 @@ extension Runtime {
         config.lock()
         health.nodes = Int64(segment.freeNodes.inUse) - 1
         health.nodesMax = Int64(segment.nodesMax) - 1
-        health.timers = Int64(timers.count + calendarTimers.count + rollingTimers.count)
+        health.timers = Int64(timers.count) + Int64(core.header(Header.windowedCount).value)
         health.segmentBytes = Int64(segment.bytes)
         config.unlock()
         core.eachRecord { _, record in

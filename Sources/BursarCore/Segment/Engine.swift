@@ -53,6 +53,28 @@ enum Header {
     static let recovered = 312  // records of dead processes
     static let dirt = 320  // grows whenever a node was marked dirty
     static let dirtSeen = 328  // CONFIG: what it was when every node was clean
+    /// From here on CONFIG, by the undo log but for what says otherwise.
+    static let configured = 512
+    static let freeNodes = 512  // three FreeLists
+    static let freeCells = 524
+    static let freeLimits = 536
+    static let slabFresh = 548  // Half
+    static let slabReturned = 552  // five Halves, by size of block
+    static let windowCount = 572  // Half
+    static let windowedVersion = 576  // Half: grows when a windowed limit comes or goes
+    static let windowedCount = 580  // Half
+    static let toolCount = 584  // Half
+    static let meterCount = 588  // Half
+    static let topUps = 592  // Half: the first block of top-ups that end
+    static let closingFirst = 596  // Half: closed nodes that wait to be freed
+    static let closingLast = 600  // Half
+    static let modelCount = 604  // Half
+    static let undoCount = 608  // Half: entries of the undo log; not in it itself
+    static let raised = 612  // Half: ceilings that rise after the commit; likewise
+    static let rollAt = 616  // Word: unix ns at which the next calendar window opens
+    static let rollingAt = 624  // Word: steady ns at which the next rolling bucket opens
+    static let topUpAt = 632  // Word: steady ns at which the next top-up ends
+    static let meterNames = 640  // 24 Halves: interned
     static let page = 4096
     static let magicValue: Int64 = 0x4255_5253_4152_0001
 }
@@ -87,6 +109,7 @@ public struct Engine {
     /// Records from here on are kept for late settles and forced charges.
     var forcedFrom: UInt32
     var toolsMax: UInt32
+    var slabUnits: UInt32
     var timeToLive: Int64
     var policy: Policy
     var clock: Clock
@@ -115,8 +138,6 @@ public struct Core {
     static let signalOffset = 1028  // Half: Signal bits
     static let shiftsOffset = 1040  // the clock's two shifts
     static let corruptOffset = 1032  // Half: 1 = it was told that the segment is corrupt
-    static let rollAtOffset = 1056  // Word: unix ns at which the next calendar window opens
-    static let rollingAtOffset = 1064  // Word: steady ns at which the next rolling bucket opens
     static let attentionOffset = 1088  // Word: tail of the attention ring
     static let attentionHeadOffset = 1152  // Word
     static let attentionRing = 2048  // 512 Halves
@@ -127,10 +148,23 @@ public struct Core {
     @inline(__always) var life: Half { Half(page + Core.lifeOffset) }
     @inline(__always) var signal: Half { Half(page + Core.signalOffset) }
 
-    @inline(__always) func node(_ i: Int) -> Node { Node(engine.pointee.nodes + i &* Node.size) }
-    @inline(__always) func cell(_ i: Int) -> Cell { Cell(engine.pointee.cells + i &* Cell.size) }
+    // An index that the segment gives is bounded wherever it is used: one beyond the
+    // table's end means entry 0.
+    @inline(__always) private func bounded(_ i: Int, _ end: UInt32) -> Int {
+        UInt(bitPattern: i) < UInt(end) ? i : 0
+    }
+    @inline(__always) func node(_ i: Int) -> Node {
+        Node(engine.pointee.nodes + bounded(i, engine.pointee.nodesMax) &* Node.size)
+    }
+    @inline(__always) func cell(_ i: Int) -> Cell {
+        Cell(engine.pointee.cells + bounded(i, engine.pointee.cellsMax) &* Cell.size)
+    }
     @inline(__always) func limit(_ i: Int) -> LimitSlot {
-        LimitSlot(engine.pointee.limits + i &* LimitSlot.size)
+        LimitSlot(engine.pointee.limits + bounded(i, engine.pointee.limitsMax) &* LimitSlot.size)
+    }
+    /// A block of the slab: at least 512 bytes from here on are mapped.
+    @inline(__always) func slab(_ block: UInt32) -> UnsafeMutableRawPointer {
+        engine.pointee.slab + bounded(Int(block), engine.pointee.slabUnits) &* Slab.unit
     }
     @inline(__always) func record(_ i: Int) -> Record {
         Record(engine.pointee.records + i &* Record.size)
@@ -140,10 +174,13 @@ public struct Core {
     @inline(__always) var forcedHighWater: Half {
         Half(engine.pointee.header + Header.forcedHighWater)
     }
+    /// A half of the header page.
+    @inline(__always) func header(_ offset: Int) -> Half { Half(engine.pointee.header + offset) }
     @inline(__always) func statistic(_ offset: Int) -> Word { Word(engine.pointee.header + offset) }
     @inline(__always) func tool(_ i: Int) -> Tool { Tool(engine.pointee.tools + i &* Tool.size) }
-    @inline(__always) var rollAt: Word { Word(page + Core.rollAtOffset) }
-    @inline(__always) var rollingAt: Word { Word(page + Core.rollingAtOffset) }
+    @inline(__always) var rollAt: Word { Word(engine.pointee.header + Header.rollAt) }
+    @inline(__always) var rollingAt: Word { Word(engine.pointee.header + Header.rollingAt) }
+    @inline(__always) var topUpAt: Word { Word(engine.pointee.header + Header.topUpAt) }
     @inline(__always) var epoch: Half { Half(engine.pointee.header + Header.epoch) }
     @inline(__always) var headerFlags: Half { Half(engine.pointee.header + Header.flags) }
     @inline(__always) var transientRefusals: Word {

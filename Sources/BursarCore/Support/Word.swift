@@ -35,6 +35,8 @@ public struct Word {
         cell.pointee.store(value, ordering: .sequentiallyConsistent)
     }
 
+    var address: UnsafeMutableRawPointer { UnsafeMutableRawPointer(cell) }
+
     /// Adds and returns the new value; release, so that who reads the counter
     /// after the charge also sees the record as claimed (see Journal.swift).
     @inlinable @inline(__always)
@@ -88,6 +90,8 @@ public struct Half {
 
     @inlinable @inline(__always)
     public func storeReleasing(_ value: UInt32) { cell.pointee.store(value, ordering: .releasing) }
+
+    var address: UnsafeMutableRawPointer { UnsafeMutableRawPointer(cell) }
 
     /// Adds and returns the new value, wrapping.
     @inlinable @inline(__always) @discardableResult
