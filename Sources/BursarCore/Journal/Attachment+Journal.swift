@@ -7,7 +7,4 @@ extension Attachment {
     /// The slot's process is dead and everything of it is recovered: it may be
     /// given to another. Its lock is held.
     func vacate(_ slot: UInt32) {}
-
-    /// Where the ledger lies; nil = in memory.
-    var ledgerPath: [UInt8]? { nil }
 }
