@@ -68,9 +68,6 @@ public final class Runtime: @unchecked Sendable {
     /// The ledger could not be read or written; it was told.
     var ledgerFails = false
 
-    /// Guarded by config: what `gatherUnfolded` gathers.
-    var batchWork = BatchWork()
-
     /// When the dead were looked for last. Loop thread only.
     var lastWatch: Int64 = 0
     var lastLook: Int64 = 0
