@@ -167,13 +167,13 @@ extension Process {
         }
         lines.append("models \(core.header(Header.modelCount).value)")
         var block = core.header(Header.topUps).value
-        while block != 0 {
+        while block != 0, lines.count < 10_000 {
             let p = runtime.slab.address(block)
             lines.append("top-up \(Word(p + 8).value) \(Word(p + 32).value) due \(time(Word(p + 40).value))")
             block = Half(p).value
         }
         var i = core.header(Header.closingFirst).value
-        while i != 0 {
+        while i != 0, lines.count < 10_000 {
             lines.append("closing \(i)")
             i = UInt32(truncatingIfNeeded: Int64.max - core.node(Int(i)).dueAt.value)
         }
@@ -189,7 +189,7 @@ extension Process {
         var units = Int(core.header(Header.slabFresh).value)
         for order in 0..<5 {
             var block = core.header(Header.slabReturned + order * 4).value
-            while block != 0 {
+            while block != 0, units > -100_000 {
                 units -= 1 << order
                 block = Half(runtime.slab.address(block)).value
             }

@@ -10,6 +10,18 @@ import Testing
     private func home(_ prepare: (Process) throws -> Void) throws -> Segment {
         let segment = try Segment.shared()
         let process = try Process(segment)
+        // Places that were used before, so that free lists are not empty.
+        try process.budget("old", "$5/day, $1/1h") { $0.owner = [UInt8]("nobody".utf8) }
+        for _ in 0..<3 {
+            try process.runtime.sessionClose(
+                try process.session("old", "$1, $1/2h, 9 steps, 1h wall") {
+                    $0.labels = [([UInt8]("was".utf8), [UInt8]("here".utf8))]
+                    $0.ladder = [UInt8]("gpt-4o".utf8)
+                })
+        }
+        process.runtime.reclaim()
+        try process.runtime.budgetRemove(try process.find("old"))
+        process.runtime.reclaim()
         try prepare(process)
         return segment
     }
