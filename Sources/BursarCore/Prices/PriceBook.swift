@@ -64,7 +64,7 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         models = [Model](repeating: Model(), count: count + 1)
         previous = [Int32](repeating: 0, count: count + 2)
         nowUnix = unixNow
-        aside = .allocate(capacity: Int(BURSAR__PRICE_ROWS_MAX.rawValue))
+        aside = .allocate(capacity: BURSAR__PRICE_ROWS_MAX)
         // The built-in models' sets bear their numbers; the dearest is next.
         for model in 1...PriceBook.builtIn { models[Int(model)].last = model }
         let dearest = PriceBook.builtIn + 1
@@ -103,7 +103,7 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         if model > PriceBook.builtIn {
             return names.withName(Int(model - PriceBook.builtIn), body)
         }
-        let capacity = Int(BURSAR__PRICE_NAME_MAX.rawValue)
+        let capacity = BURSAR__PRICE_NAME_MAX
         return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: capacity) { text in
             let length = bursar__price_name(UInt32(model), text.baseAddress)
             return body(UnsafeBufferPointer(rebasing: text[..<length]))
