@@ -183,12 +183,12 @@ public final class Runtime: @unchecked Sendable {
                 runtime.closeSessions(ofSlot: attachment.slot)
             }
             attachment.enter(options, parent: parent)
-            runtime.recoverDead()
+            if attachment.place != nil { runtime.recoverDead() }
         }
         core.forks.storeReleasing(bursar__forks())
         for notice in notices { runtime.tellHome(notice) }
         // Somebody has to keep.
-        if attachment.isShared { runtime.loop.ring() }
+        if attachment.place != nil { runtime.loop.ring() }
     }
 
     private init(_ core: Core, _ attachment: Attachment, _ book: PriceBook, _ options: OpenOptions)

@@ -6,9 +6,10 @@ import Testing
 
 @testable import BursarCore
 @testable import CPlatform
+import CPrices
 
 /// A directory for one test, removed with the segment that its home has.
-final class TestHome {
+final class TestFolder {
     let folder: [UInt8]
     var path: [UInt8] { folder + [UInt8]("/home".utf8) }
     private var pages: [UnsafeMutableRawPointer] = []
@@ -49,7 +50,7 @@ final class TestHome {
 
 @Suite struct HomeTests {
     @Test func aByteIsLockedByOneProcessAtATime() throws {
-        let home = try TestHome()
+        let home = try TestFolder()
         let runtime = try home.open()
         let mine = runtime.attachment.locks
         let other = home.stranger(runtime)
@@ -71,7 +72,7 @@ final class TestHome {
     }
 
     @Test func aSharedLockIsHeldByOneThreadOfOneProcess() throws {
-        let home = try TestHome()
+        let home = try TestFolder()
         let runtime = try home.open()
         let other = home.stranger(runtime)
         defer { other.close() }
@@ -100,7 +101,7 @@ final class TestHome {
     }
 
     @Test func aLostDescriptorStopsTheHandle() throws {
-        let home = try TestHome()
+        let home = try TestFolder()
         let runtime = try home.open()
         let core = runtime.core
         // A host that closes what it finds open, and opens something else.
@@ -120,7 +121,7 @@ final class TestHome {
 
     @Test func filesTakenAwayStopWhatIsNewAndLetTheRestSettle() throws {
         for name in ["segment", "lock"] {
-            let home = try TestHome()
+            let home = try TestFolder()
             let runtime = try home.open()
             _ = try runtime.eventsDescriptor()
             let core = runtime.core
@@ -168,7 +169,7 @@ final class TestHome {
     }
 
     @Test func theDeadAreFoundOnceAndTheLivingNever() throws {
-        let home = try TestHome()
+        let home = try TestFolder()
         let runtime = try home.open()
         let attachment = runtime.attachment
         let other = home.stranger(runtime)
@@ -181,10 +182,10 @@ final class TestHome {
         slots[105].parent.value = 104
         slots[105].parentGeneration.value = 7
         #expect(attachment.takeDead { _ in Issue.record("nobody died") } == 0)
-        #expect(attachment.isAlive(Process(slot: 104, generation: 7)))
-        #expect(!attachment.isAlive(Process(slot: 104, generation: 6)))
+        #expect(attachment.isAlive(BursarCore.Process(slot: 104, generation: 7)))
+        #expect(!attachment.isAlive(BursarCore.Process(slot: 104, generation: 6)))
         other.unlock(LockByte.slot(104))
-        #expect(!attachment.isAlive(Process(slot: 104, generation: 7)))
+        #expect(!attachment.isAlive(BursarCore.Process(slot: 104, generation: 7)))
         var dead: [UInt32] = []
         let count = attachment.takeDead { slot in
             dead.append(slot)
@@ -205,7 +206,7 @@ final class TestHome {
     }
 
     @Test func slotsAreTakenInTurn() throws {
-        let home = try TestHome()
+        let home = try TestFolder()
         var taken: [UInt32] = []
         for _ in 0..<4 {
             let runtime = try home.open()
@@ -216,7 +217,7 @@ final class TestHome {
     }
 
     @Test func aBellRingsAtItsOwnerAndNowhereElse() throws {
-        let home = try TestHome()
+        let home = try TestFolder()
         let runtime = try home.open()
         let bells = runtime.attachment.bells
         let folder = runtime.attachment.place!.folder
@@ -244,7 +245,7 @@ final class TestHome {
     }
 
     @Test func anAttachmentThatEndsLetsEverythingGo() throws {
-        let home = try TestHome()
+        let home = try TestFolder()
         let keeper = try home.open()
         let other = home.stranger(keeper)
         defer { other.close() }
@@ -259,7 +260,7 @@ final class TestHome {
     }
 
     @Test func whatWasInFlightAtCloseIsLeftToOthers() throws {
-        let home = try TestHome()
+        let home = try TestFolder()
         let runtime = try home.open()
         var options = SessionOptions()
         options.path = [UInt8]("a".utf8)
@@ -278,11 +279,11 @@ final class TestHome {
 
     @Test func theLayoutOfAnotherPriceTableIsAnother() {
         #expect(Layout.identity == Layout.identity)
-        #expect(Layout.identity != Int64(bitPattern: bursar__price_fingerprint()))
+        #expect(Layout.identity != Int64(bitPattern: CPrices.bursar__price_fingerprint()))
     }
 }
 
-extension TestHome {
+extension TestFolder {
     /// The number under which a file is open in this process.
     func descriptor(of file: bursar__file) -> Int32? {
         for fd in Int32(3)..<1024 {

@@ -12,7 +12,7 @@ final class Process {
     let runtime: Runtime
 
     init(_ segment: Segment, slot: UInt32 = 1) throws {
-        let attachment = Attachment(segment, ProcessLocks(), slot: slot, isShared: true)
+        let attachment = Attachment(segment, ProcessLocks(), slot: slot)
         page = try Runtime.open(OpenOptions(), on: attachment)
         core = Core(page: page)
         runtime = core.runtime

@@ -28,7 +28,7 @@ final class TestRuntime: @unchecked Sendable {
 
     /// A runtime of another process on a segment, without a loop of its own.
     init(on segment: Segment, slot: UInt32, ledger: String) throws {
-        let attachment = Attachment(segment, ProcessLocks(), slot: slot, isShared: true)
+        let attachment = Attachment(segment, ProcessLocks(), slot: slot)
         attachment.ledgerPath = [UInt8](ledger.utf8)
         page = try Runtime.open(OpenOptions(), on: attachment)
         core = Core(page: page)
