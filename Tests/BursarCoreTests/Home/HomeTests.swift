@@ -275,11 +275,6 @@ final class TestHome {
         #expect(next.attachment.slot != slot)
         #expect(!next.attachment.slots[slot].isUsed, "recovered at open")
     }
-
-    @Test func theLayoutOfAnotherPriceTableIsAnother() {
-        #expect(Layout.identity == Layout.identity)
-        #expect(Layout.identity != Int64(bitPattern: bursar__price_fingerprint()))
-    }
 }
 
 extension TestHome {
