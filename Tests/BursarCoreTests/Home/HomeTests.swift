@@ -269,6 +269,9 @@ final class TestHome {
         var d = Decision()
         #expect(runtime.core.reserve(session, request, &d) == .ok)
         let slot = runtime.attachment.slot
+        let word = runtime.core.record(Int(d.reservation >> 44)).word
+        word.value = RecordWord.make(
+            RecordState.inFlight, actor: Int64(slot), gen: RecordWord.gen(word.value))
         #expect(Runtime.close(runtime.core.page) == .ok)
         #expect(runtime.attachment.slots[slot].isUsed)
         let next = try home.open()
