@@ -118,11 +118,11 @@ func abiOpen(o *openOptions) (*engine, error) {
 
 func abiClose(e *engine) Status { return Status(C.bursar_close(e.c())) }
 
-func abiHomeInfo(e *engine, h *Home) Status {
+func abiHomeInfo(e *engine, h *HomeInfo) Status {
 	var c C.bursar_home_info_t
 	c.size = C.sizeof_bursar_home_info_t
 	status := Status(C.bursar_home_info(e.c(), &c))
-	*h = Home{
+	*h = HomeInfo{
 		Shared: c.flags&homeShared != 0, Group: c.flags&homeGroup != 0,
 		Slot: int(c.slot), Processes: int(c.processes),
 		SegmentID: int64(c.segment_id), SegmentBytes: int64(c.segment_bytes),

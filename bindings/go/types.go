@@ -423,8 +423,8 @@ const (
 	homeGroup  = 2
 )
 
-// Home is what a runtime is attached to.
-type Home struct {
+// HomeInfo is what a runtime is attached to.
+type HomeInfo struct {
 	Shared, Group     bool
 	Slot, Processes   int
 	SegmentID         int64
