@@ -105,6 +105,10 @@ func abiOpen(o *openOptions) (*engine, error) {
 		unknown_model:      C.int32_t(o.unknownModel),
 		undeclared:         C.int32_t(o.undeclared),
 		reservation_ttl_ns: C.int64_t(o.reservationTTL),
+		on_unavailable:     C.int32_t(o.onUnavailable),
+		role:               C.int32_t(o.role),
+		shm_dir:            text(&pins, o.shmDir),
+		name:               text(&pins, o.name),
 	}
 	var out *C.bursar_runtime_t
 	var d details
@@ -113,6 +117,32 @@ func abiOpen(o *openOptions) (*engine, error) {
 }
 
 func abiClose(e *engine) Status { return Status(C.bursar_close(e.c())) }
+
+func abiHomeInfo(e *engine, h *HomeInfo) Status {
+	var c C.bursar_home_info_t
+	c.size = C.sizeof_bursar_home_info_t
+	status := Status(C.bursar_home_info(e.c(), &c))
+	*h = HomeInfo{
+		Shared: c.flags&homeShared != 0, Group: c.flags&homeGroup != 0,
+		Slot: int(c.slot), Processes: int(c.processes),
+		SegmentID: int64(c.segment_id), SegmentBytes: int64(c.segment_bytes),
+		ID:      C.GoString(&c.id[0]),
+		Path:    fixed(c.path[:], c.path_len),
+		Segment: fixed(c.segment_path[:], c.segment_path_len),
+	}
+	return status
+}
+
+func abiHomeProcess(e *engine, position int, p *Process) Status {
+	var c C.bursar_process_t
+	c.size = C.sizeof_bursar_process_t
+	status := Status(C.bursar_home_process(e.c(), C.uint32_t(position), &c))
+	*p = Process{
+		Slot: int(c.slot), PID: int(c.pid), ForkedFrom: int(c.forked_from),
+		Role: Role(c.role), SinceUnix: int64(c.since_unix_ns), Name: C.GoString(&c.name[0]),
+	}
+	return status
+}
 
 // Budgets
 

@@ -35,6 +35,7 @@ var absent = map[string]string{
 	"BURSAR_NULLABLE":        "a macro of C",
 	"BURSAR_STATIC_ASSERT":   "a macro of C",
 	"open_options.loop":      "a uv_loop_t of the caller's: no Go program has one",
+	"process.reserved":       "padding",
 	"session_options.flags":  "none yet",
 	"error.size":             "written as d.c.size",
 	"event.reserved":         "padding",

@@ -26,6 +26,9 @@ type openOptions struct {
 	unknownModel                                          UnknownModel
 	undeclared                                            Undeclared
 	reservationTTL                                        time.Duration
+	onUnavailable                                         Unavailable
+	role                                                  Role
+	shmDir, name                                          string
 }
 
 type budgetOptions struct {

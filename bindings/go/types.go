@@ -133,6 +133,7 @@ const (
 	policyDefault   = 0
 	openObserve     = 1
 	openPlainCharge = 2
+	openGroup       = 4
 	limitsSession   = 1
 	budgetReplace   = 1
 	budgetObserve   = 2
@@ -397,7 +398,47 @@ const (
 	EventLost       EventType = 20 // Amount events are missing here
 	EventLate       EventType = 21
 	EventThrottle   EventType = 22
+	EventHome       EventType = 23 // the home is not what was asked for, or is gone: Text says how
 )
+
+// Unavailable says what to do when the home cannot be used.
+type Unavailable int32
+
+const (
+	UnavailableRefuse  Unavailable = 1 // the default: an error
+	UnavailablePrivate Unavailable = 2 // a private runtime, and an EventHome that says why
+	UnavailableAllow   Unavailable = 3 // the same, and it observes: it counts, and stops nobody
+)
+
+// Role says who the program is: a guard against accidents.
+type Role int32
+
+const (
+	RoleOperator Role = 1 // the default: may do everything
+	RoleAgent    Role = 2 // neither raises, revives nor removes
+)
+
+const (
+	homeShared = 1
+	homeGroup  = 2
+)
+
+// HomeInfo is what a runtime is attached to.
+type HomeInfo struct {
+	Shared, Group     bool
+	Slot, Processes   int
+	SegmentID         int64
+	SegmentBytes      int64
+	ID, Path, Segment string
+}
+
+// Process is one that is attached to the home.
+type Process struct {
+	Slot, PID, ForkedFrom int
+	Role                  Role
+	SinceUnix             int64  // nanoseconds
+	Name                  string // as it calls itself
+}
 
 // Health are figures for a health page.
 type Health struct {

@@ -7,7 +7,7 @@
 internal import CPlatform
 
 /// A home's directory, found fit. Its path is absolute and has no links.
-struct Folder {
+final class Folder: @unchecked Sendable {  // Sendable: changed while it is made only.
     let path: [UInt8]
     let owner: UInt32
     let group: UInt32
@@ -101,7 +101,7 @@ struct Folder {
     }
 
     /// Makes the directory and the lock file what the home's options say. Once, under MAKING.
-    mutating func settle(isGroup: Bool, lockFile: Int32) throws(Failure) {
+    func settle(isGroup: Bool, lockFile: Int32) throws(Failure) {
         self.isGroup = isGroup
         let fd = bursar__open(path + [0], BURSAR__DIRECTORY)
         if fd < 0 { throw Folder.failed("open", path, fd) }

@@ -11,7 +11,7 @@
 
 internal import CPlatform
 
-struct HomeRecord {
+final class HomeRecord {
     var id: [UInt8] = []
     var lockDevice: UInt64 = 0
     var lockInode: UInt64 = 0
