@@ -178,7 +178,7 @@ public final class Runtime: @unchecked Sendable {
         if !attachment.isShared { core.signal.value = Signal.empty | Signal.resting }
         // The first handle of a process takes the slot for it.
         if attachment.isShared, attachment.slots[attachment.slot].generation.value != attachment.me.generation {
-            if attachment.inherits {
+            if attachment.inherits, attachment.place != nil {
                 runtime.recover(slot: attachment.slot)
                 runtime.closeSessions(ofSlot: attachment.slot)
             }

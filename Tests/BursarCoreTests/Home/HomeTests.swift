@@ -279,14 +279,6 @@ final class TestFolder {
         #expect(next.attachment.slot != slot)
         #expect(!next.attachment.slots[slot].isUsed, "recovered at open")
     }
-<<<<<<< HEAD
-
-    @Test func theLayoutOfAnotherPriceTableIsAnother() {
-        #expect(Layout.identity == Layout.identity)
-        #expect(Layout.identity != Int64(bitPattern: CPrices.bursar__price_fingerprint()))
-    }
-=======
->>>>>>> home
 }
 
 extension TestFolder {
