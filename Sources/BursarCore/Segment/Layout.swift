@@ -168,7 +168,8 @@ public struct Node {
         get { (misc.value >> 16) & 0xFFF }
         nonmutating set { misc.value = (misc.value & ~0x0FFF_0000) | ((newValue & 0xFFF) << 16) }
     }
-    var isHanded: Bool { misc.value & (1 << 28) != 0 }
+    static let handed: UInt32 = 1 << 28
+    var isHanded: Bool { misc.value & Node.handed != 0 }
 }
 
 public struct Cell {
