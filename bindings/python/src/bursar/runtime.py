@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes as C
 import datetime
+import os
 import warnings
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, Union
 
@@ -27,12 +28,23 @@ if TYPE_CHECKING:
 Target = Union[str, int, Session]
 
 
+def directory(home: Union[str, os.PathLike[str]]) -> str:
+    """A home's directory as every process names it."""
+    return os.path.abspath(os.path.expanduser(os.fspath(home)))
+
+
 class Runtime(Steps, Prices):
-    """Opened by `bursar.open()`. Every method may be called from any thread."""
+    """Opened by `bursar.open()`. Every method may be called from any thread.
+
+    `home` is the directory of a set of budgets that processes share, made when it is not there;
+    `~` is the user's directory. None: private to this process, nothing kept. In the child of a
+    fork a runtime on a home goes on, as another process of that home; a private one raises
+    ForkedError.
+    """
 
     def __init__(
         self,
-        home: Optional[str] = None,
+        home: Union[str, os.PathLike[str], None] = None,
         *,
         observe: bool = False,
         unknown_model: Union[UnknownModel, str, None] = None,
@@ -53,7 +65,8 @@ class Runtime(Steps, Prices):
             "undeclared": 0 if undeclared is None else word(Undeclared, undeclared),
             "reservation_ttl_ns": 0 if ttl is None else span_ns(ttl),
         })  # fmt: skip
-        options.home = _abi.text(home)
+        self.home = None if home is None else directory(home)
+        options.home = _abi.text(self.home)
         handle, error = C.c_void_p(), _abi.Error()
         call = _abi.library().call
         status = call.bursar_open(C.byref(options), C.byref(handle), C.byref(error))
@@ -61,6 +74,7 @@ class Runtime(Steps, Prices):
             raise failure(status, "open", error)
         self._link = Link(handle.value)
         self._dispatcher = Dispatcher(handle.value)
+        self._pid = os.getpid()
 
     # ---- Budgets ----
 
@@ -178,6 +192,15 @@ class Runtime(Steps, Prices):
         out = C.c_int64()
         self._link.ask("bursar_session_open", C.byref(options), C.byref(out))
         return Session(self, out.value)
+
+    def attach(self, session: str) -> Session:
+        """The session that another process of the home handed over: its BURSAR_SESSION.
+
+        It stays the other's: leaving `with` does not close it, `close()` does.
+        """
+        data, out = session.encode(), C.c_int64()
+        self._link.ask("bursar_session_attach", data, len(data), C.byref(out))
+        return Session(self, out.value, attached=True)
 
     def kill(
         self, target: Optional[Target] = None, *, everything: bool = False, reason: str = ""
@@ -329,6 +352,9 @@ class Runtime(Steps, Prices):
         self.close()
 
     def __del__(self) -> None:
-        if "_dispatcher" in self.__dict__ and not self.closed:
+        # The copy that the child of a fork has is not its to close.
+        if not self.__dict__.get("_pid", 0) == os.getpid():
+            return
+        if not self.closed:
             warnings.warn("a runtime was never closed", BursarWarning)
             self.close()
