@@ -218,6 +218,21 @@ func abiSessionClose(e *engine, id ID) Status {
 	return Status(C.bursar_session_close(e.c(), C.bursar_id_t(id)))
 }
 
+func abiSessionEnviron(e *engine, id ID, buf []byte) (int, Status) {
+	var n C.size_t
+	out, capacity := space(buf)
+	status := C.bursar_session_environ(e.c(), C.bursar_id_t(id), out, capacity, &n)
+	return int(n), Status(status)
+}
+
+func abiSessionAttach(e *engine, s string) (ID, error) {
+	var id C.bursar_id_t
+	var d details
+	in, length := chars(s)
+	status := C.bursar_session_attach(e.c(), in, length, &id, d.out())
+	return ID(id), d.err(status)
+}
+
 func abiAttend(e *engine, id ID, who string) Status {
 	p, length := chars(who)
 	return Status(C.bursar_attend(e.c(), C.bursar_id_t(id), p, length))

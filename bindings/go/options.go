@@ -58,8 +58,8 @@ func (f sessionOption) session(o *sessionOptions) { f(o) }
 // Private keeps the runtime to this process, with nothing kept on disk: the default.
 func Private() OpenOption { return openOption(func(o *openOptions) { o.home = "" }) }
 
-// Home names the directory of a set of budgets that processes share. Homes are not in this
-// version of the library, which answers ErrUnsupported.
+// Home names the directory of a set of budgets that all processes share; it is made when it is
+// not there. A leading ~ is the user's directory.
 func Home(directory string) OpenOption {
 	return openOption(func(o *openOptions) { o.home = directory })
 }

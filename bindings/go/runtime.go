@@ -34,6 +34,7 @@ import (
 // Runtime is an open handle on a set of budgets. It owns one event loop with a thread.
 type Runtime struct {
 	handle atomic.Pointer[engine] // nil once closed
+	home   string
 	watch  *watch
 }
 
@@ -56,11 +57,16 @@ func Open(options ...OpenOption) (*Runtime, error) {
 	for _, option := range options {
 		option.open(&o)
 	}
+	home, err := directory(o.home)
+	if err != nil {
+		return nil, err
+	}
+	o.home = home
 	handle, err := abiOpen(&o)
 	if err != nil {
 		return nil, err
 	}
-	rt := &Runtime{}
+	rt := &Runtime{home: home}
 	rt.handle.Store(handle)
 	if rt.watch, err = startWatch(rt); err != nil {
 		abiClose(handle)
