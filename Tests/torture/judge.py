@@ -13,14 +13,13 @@ about to send it, the estimate is anything up to what was held.
 
 from __future__ import annotations
 
-import heapq
 from collections import defaultdict
-from typing import Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Set, Tuple
 
-from record import FORCED, HELD, LATE, OVERRUN, REPLAY, Entry
+from record import FORCED, HELD, LATE, REPLAY, Entry
 
 BUDGETS = ("torture/tight", "torture/middle", "torture/wide")
-NOT_FOUND, BUSY = -3, -14
+NOT_FOUND = -3
 
 
 class Failed(Exception):
@@ -104,7 +103,8 @@ class Round:
                 self.settled[e.handle] = e
             self.lates += e.flags & (LATE | REPLAY) == LATE
         elif e.kind == b"N":
-            self.missed.add(e.handle)
+            if e.detail == NOT_FOUND:
+                self.missed.add(e.handle)
         elif e.kind == b"r":
             self.releasing.add(e.handle)
         elif e.kind == b"L":
@@ -156,6 +156,8 @@ class Round:
             return settled.amount, settled.amount
         if handle in self.gone:
             return 0, 0
+        if grant.flags & HELD and handle not in self.begun:
+            return 0, 0  # never sent
         possible: List[int] = list(self.costs.get(handle, ()))
         if handle in self.missed:  # a settle that came too late for a correction
             possible = []
@@ -184,11 +186,11 @@ class Round:
         forced = [c for c in self.charged + list(self.charging.values()) if c.flags & FORCED]
         return most + sum(c.amount for c in forced if self.budget_of[c.session] == budget)
 
-    def most_held(self, budget: int, died: Dict[int, int]) -> Tuple[int, int]:
+    def most_held(self, budget: int) -> Tuple[int, int]:
         """The most money, and the most steps, that were certainly held and spent at one moment.
 
         A step certainly holds its amount from the entry after its grant to the entry before
-        its end, or to the death of its process (its last entry, when that is not known).
+        its end, or to the last that its thread wrote.
         """
         changes: List[Tuple[int, int, int]] = []  # time, money, steps
         last: Dict[Tuple[int, int], int] = {}
@@ -209,9 +211,7 @@ class Round:
             if self.budget_of[charge.session] == budget and not charge.flags & FORCED:
                 changes.append((charge.time, charge.amount, 0))
         money = steps = most_money = most_steps = 0
-        heapq.heapify(changes)
-        while changes:
-            _, amount, count = heapq.heappop(changes)
+        for _, amount, count in sorted(changes):
             money, steps = money + amount, steps + count
             most_money, most_steps = max(most_money, money), max(most_steps, steps)
         return most_money, most_steps
