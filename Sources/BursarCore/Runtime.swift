@@ -13,13 +13,35 @@ public struct OpenOptions {
     public var textBytesMax: UInt32 = 0
     public var eventsMax: UInt32 = 0
     public var timeToLive: Int64 = 0
+    /// The home's directory; empty = private.
+    public var home: [UInt8] = []
+    /// Where the segment of a new home goes; empty = /dev/shm.
+    public var shmDirectory: [UInt8] = []
+    /// A new home is shared with its group.
+    public var isGroup = false
+    /// What this process calls itself.
+    public var name: [UInt8] = []
+    public enum Unavailable: Int32 { case refuse = 1, `private`, allow }
+    public var onUnavailable = Unavailable.refuse
     public init() {}
+
+    /// A home's segment takes its memory when it is made: 13 MiB by default.
+    var capacity: Capacity {
+        get throws(Failure) {
+            let isHome = !home.isEmpty
+            return try Capacity(
+                nodes: sessionsMax == 0 && isHome ? 12_288 : sessionsMax,
+                records: reservationsMax == 0 && isHome ? 8_192 : reservationsMax,
+                textBytes: textBytesMax == 0 && isHome ? 4 << 20 : textBytesMax)
+        }
+    }
 }
 
 /// Sendable because every stored property is immutable, or guarded by the lock
 /// that its comment names.
 public final class Runtime: @unchecked Sendable {
     let core: Core
+    let options: OpenOptions
     let attachment: Attachment
     var segment: Segment { attachment.segment }
     /// Guards the tree, limits, ceilings, texts and all that says "config".
@@ -65,29 +87,69 @@ public final class Runtime: @unchecked Sendable {
     let keys = Lock()
     var charges = ChargeKeys()
 
-    /// Opens a private runtime; the page is its handle.
+    /// Opens a runtime; the page is its handle.
     public static func open(_ options: OpenOptions) throws(Failure) -> UnsafeMutableRawPointer {
         bursar__fork_watch()
-        let capacity = try Capacity(
-            nodes: options.sessionsMax, records: options.reservationsMax,
-            textBytes: options.textBytesMax)
+        _ = try options.capacity
         if options.timeToLive < 0 {
             throw Failure(.invalid, "reservation_ttl_ns is negative; 0 is the default")
         }
-        let attachment = try Attachment(capacity)
-        let segment = attachment.segment
         guard let page = bursar__map(Core.pageBytes) else {
             throw Failure(.memory, "no memory for a handle of 4096 bytes")
         }
         let book: PriceBook
         do throws(Failure) {
             book = try PriceBook(unixNow: bursar__clock(BURSAR__CLOCK_UNIX) / 1_000_000_000)
+            try start(Core(page: page), options, book)
         } catch {
             bursar__unmap(page, Core.pageBytes)
             throw error
         }
+        return page
+    }
+
+    /// Attaches, and puts a runtime behind the page. `parent` is who forked this process.
+    static func start(
+        _ core: Core, _ options: OpenOptions, _ book: PriceBook, parent: Process = .none
+    ) throws(Failure) {
+        if options.home.isEmpty {
+            try start(
+                core, options, book,
+                try Attachment(options.capacity, isObserved: options.isObserved), [], parent)
+            return
+        }
+        bursar__home_lock()
+        defer { bursar__home_unlock() }
+        if parent.slot != 0, core.forks.value == bursar__forks() { return }  // another thread did
+        var notices: [Sentence] = []
+        do throws(Failure) {
+            let attachment = try Homes.attach(core.page, options, options.capacity, &notices)
+            do throws(Failure) {
+                try start(core, options, book, attachment, notices, parent)
+            } catch {
+                attachment.leave(core.page)
+                throw error
+            }
+        } catch {
+            guard options.onUnavailable != .refuse, parent.slot == 0, error.status != .invalid
+            else { throw error }
+            var alone = options
+            alone.home = []
+            alone.isObserved = options.isObserved || options.onUnavailable == .allow
+            try start(
+                core, alone, book,
+                try Attachment(alone.capacity, isObserved: alone.isObserved),
+                [Sentence(bytes: error.sentence) + "; this runtime is private"], .none)
+        }
+    }
+
+    private static func start(
+        _ core: Core, _ options: OpenOptions, _ book: PriceBook, _ attachment: Attachment,
+        _ notices: [Sentence], _ parent: Process
+    ) throws(Failure) {
+        let runtime = try Runtime(core, attachment, book, options)
+        let segment = attachment.segment
         let base = segment.base
-        let core = Core(page: page)
         core.engine.initialize(
             to: Engine(
                 header: base, nodes: base + segment.nodesAt, cells: base + segment.cellsAt,
@@ -98,29 +160,27 @@ public final class Runtime: @unchecked Sendable {
                 forcedFrom: segment.recordsMax - max(segment.recordsMax / 16, 8),
                 toolsMax: Segment.toolsMax,
                 timeToLive: options.timeToLive > 0 ? options.timeToLive : 900_000_000_000,
-                policy: options.policy, clock: Clock(shifts: page + Core.shiftsOffset),
-                forks: bursar__forks(), slot: attachment.slot, runtime: page, prices: book.index))
-        Word(base + Header.magic).value = Header.magicValue
-        Word(base + Header.segmentID).value = core.engine.pointee.clock.unix
-        core.headerFlags.value = options.isObserved ? HeaderFlag.observed : 0
+                policy: options.policy, clock: Clock(shifts: core.page + Core.shiftsOffset),
+                slot: attachment.slot,
+                runtime: Unmanaged.passRetained(runtime).toOpaque(), prices: book.index))
         core.rollAt.value = .max
         core.rollingAt.value = .max
         core.signal.value = Signal.empty | Signal.resting
-        let runtime: Runtime
-        do throws(Failure) {
-            runtime = try Runtime(core, attachment, book, options)
-        } catch {
-            bursar__unmap(page, Core.pageBytes)
-            throw error
+        // The first handle of a process takes the slot for it.
+        if attachment.isShared, attachment.slots[attachment.slot].generation.value != attachment.me.generation {
+            if attachment.inherits { runtime.recover(attachment.slot) }
+            attachment.enter(options, parent: parent)
+            _ = attachment.takeDead { runtime.recover($0) }
         }
-        core.engine.pointee.runtime = Unmanaged.passRetained(runtime).toOpaque()
-        return page
+        for notice in notices { runtime.tellHome(notice) }
+        core.forks.storeReleasing(bursar__forks())
     }
 
     private init(_ core: Core, _ attachment: Attachment, _ book: PriceBook, _ options: OpenOptions)
         throws(Failure)
     {
         self.core = core
+        self.options = options
         self.attachment = attachment
         config = attachment.config
         folding = attachment.fold
@@ -130,10 +190,6 @@ public final class Runtime: @unchecked Sendable {
             units: attachment.segment.slabUnits)
         events = Events(capacity: Int(options.eventsMax == 0 ? 1024 : min(options.eventsMax, 1 << 24)))
         loop = try Loop(core: core, external: options.loop)
-        // The root of everything: open, no parent, no cells, no time limits.
-        let root = core.node(0)
-        root.dueAt.value = .max
-        root.opened.value = core.engine.pointee.clock.steady
     }
 
     /// The page goes with the class: whoever holds that may call it late.
@@ -146,18 +202,29 @@ public final class Runtime: @unchecked Sendable {
     /// others were closed.
     public static func close(_ page: UnsafeMutableRawPointer) -> Status {
         let core = Core(page: page)
-        if core.engine.pointee.forks != bursar__forks() { return .forked }
-        guard core.life.exchange(0, for: 1) else { return .closed }
+        if core.forks.value != bursar__forks() {
+            // What it had belongs to the parent, and nothing of it may be touched.
+            if !core.runtime.attachment.isShared { return .forked }
+            return core.life.exchange(Life.open, for: Life.closed) ? .ok : .closed
+        }
+        guard core.life.exchange(Life.open, for: Life.closed)
+            || core.life.exchange(Life.adrift, for: Life.closed)
+            || core.life.exchange(Life.lost, for: Life.closed)
+        else { return .closed }
         let runtime = core.runtime
         runtime.loop.stop()
-        // Whoever holds a lock finishes first; whoever comes after finds `life`.
-        runtime.folding.lock()
-        runtime.config.lock()
-        runtime.segment.clear()
-        runtime.byName = [:]
-        runtime.timers = TimerHeap()
-        runtime.config.unlock()
-        runtime.folding.unlock()
+        if runtime.attachment.isShared {
+            runtime.attachment.leave(page)
+        } else {
+            // Whoever holds a lock finishes first; whoever comes after finds `life`.
+            runtime.folding.lock()
+            runtime.config.lock()
+            runtime.segment.clear()
+            runtime.byName = [:]
+            runtime.timers = TimerHeap()
+            runtime.config.unlock()
+            runtime.folding.unlock()
+        }
         Quarantine.shared.keep(page)
         return .ok
     }
@@ -168,7 +235,7 @@ public final class Runtime: @unchecked Sendable {
     func configuring<T>(_ body: () throws(Failure) -> T) throws(Failure) -> T {
         config.lock()
         defer { config.unlock() }
-        if core.life.value != 0 { throw Failure(.closed, "the runtime was closed") }
+        if core.life.value != Life.open { throw core.failure(core.obstacleToNew() ?? .closed) }
         return try body()
     }
 }

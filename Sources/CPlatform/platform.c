@@ -25,6 +25,13 @@ void *bursar__map(size_t bytes) {
 #endif
     return p == MAP_FAILED ? NULL : p;
 }
+void *bursar__map_file(int32_t fd, size_t bytes) {
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+#ifdef HOLDS_POINTERS
+    if (p != MAP_FAILED && HOLDS_POINTERS(bytes)) __lsan_register_root_region(p, bytes);
+#endif
+    return p == MAP_FAILED ? NULL : p;
+}
 void bursar__map_clear(void *address, size_t bytes) { madvise(address, bytes, MADV_DONTNEED); }
 void bursar__unmap(void *address, size_t bytes) {
 #ifdef HOLDS_POINTERS
@@ -100,8 +107,11 @@ void bursar__eventfd_clear(int32_t fd) {
 void bursar__fd_close(int32_t fd) { close(fd); }
 
 volatile uint32_t bursar__fork_count;
-static void forked(void) { bursar__fork_count = bursar__fork_count + 1; }
-static void watch(void) { pthread_atfork(NULL, NULL, forked); }
+static void forked(void) {
+    bursar__fork_count = bursar__fork_count + 1;
+    bursar__fork_child();
+}
+static void watch(void) { pthread_atfork(bursar__still_lock, bursar__fork_parent, forked); }
 void bursar__fork_watch(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, watch);

@@ -20,6 +20,16 @@ const char *bursar__price_name(uint32_t model, size_t *out_len) {
     return &price_text[price_offset[model - 1]];
 }
 
+/* FNV-1a, 64 bits, over each name and its end. */
+uint64_t bursar__price_fingerprint(void) {
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (uint32_t model = 1, i = 0; model <= price_models; model++) {
+        for (; i < price_offset[model]; i++) hash = (hash ^ (uint8_t)price_text[i]) * 0x100000001b3u;
+        hash = (hash ^ 0x100u) * 0x100000001b3u;
+    }
+    return hash;
+}
+
 /* The table is at most half full, so a probe ends. */
 uint32_t bursar__price_find(const uint8_t *name, size_t len, int32_t *out_alias) {
     uint32_t hash = 2166136261u;

@@ -41,7 +41,7 @@ extension Core {
         _ session: Int64, _ request: UnsafePointer<Request>, _ room: UnsafeMutableRawPointer,
         _ d: inout Decision
     ) -> Status {
-        if let status = obstacle() { return status }
+        if let status = obstacleToNew() { return status }
         guard let leaf = index(of: session) else { return .notFound }
         let node = self.node(leaf)
         let flags = node.flags.value

@@ -33,7 +33,7 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         var target: Int32 = 0  // the model that its name was resolved to
     }
 
-    private let lock = Lock()
+    private let lock = StillLock()
     // Guarded by lock:
     private var models: [Model]  // by number; [0] is unused
     private var names = NameTable()  // of models beyond the built-in ones

@@ -32,6 +32,11 @@ enum Header {
     static let layout = 8
     static let segmentID = 16
     static let batch = 24  // FOLD; release
+    static let bytes = 32  // of the whole segment
+    static let nodes = 40, records = 44, textBytes = 48  // Halves: its capacity
+    static let lastSlot = 52  // Half, MAKING: the slot that was taken last
+    static let home = 56  // 32 hexadecimal digits
+    static let boot = 88  // 36 bytes
     static let highWater = 128  // records ever used, grows
     static let epoch = 132  // CONFIG: cells born
     static let flags = 136  // CONFIG: HeaderFlag
@@ -57,6 +62,9 @@ public struct Policy {
     public var unknownModel = UnknownModel.refuse
     public var undeclared = Undeclared.allow
     public var plainCharge = false
+    public enum Role: Int32 { case `operator` = 1, agent }
+    /// An agent neither raises, revives nor removes: a guard against accidents.
+    public var role = Role.operator
     public init() {}
 }
 
@@ -79,7 +87,6 @@ public struct Engine {
     var timeToLive: Int64
     var policy: Policy
     var clock: Clock
-    var forks: UInt32
     /// The process's slot: the actor of records that it is responsible for.
     var slot: UInt32
     /// The runtime, retained by the page until it closes.
@@ -100,7 +107,8 @@ public struct Core {
     public var page: UnsafeMutableRawPointer { UnsafeMutableRawPointer(engine) }
 
     // Words of the page beyond the engine, changed while it runs.
-    static let lifeOffset = 1024  // Half: 0 open, 1 closed
+    static let lifeOffset = 1024  // Half: Life
+    static let forksOffset = 1032  // Half: how often the process that it belongs to was forked
     static let signalOffset = 1028  // Half: Signal bits
     static let shiftsOffset = 1040  // the clock's two shifts
     static let rollAtOffset = 1056  // Word: unix ns at which the next calendar window opens
@@ -113,6 +121,7 @@ public struct Core {
 
     @inline(__always) var me: Int64 { Int64(engine.pointee.slot) }
     @inline(__always) var life: Half { Half(page + Core.lifeOffset) }
+    @inline(__always) var forks: Half { Half(page + Core.forksOffset) }
     @inline(__always) var signal: Half { Half(page + Core.signalOffset) }
 
     @inline(__always) func node(_ i: Int) -> Node { Node(engine.pointee.nodes + i &* Node.size) }
@@ -144,12 +153,34 @@ public struct Core {
         Unmanaged<Runtime>.fromOpaque(engine.pointee.runtime).takeUnretainedValue()
     }
 
-    /// Whether calls may go on: nil, or why not.
+    /// Whether calls may go on: nil, or why not. In the child of a fork a home's handle
+    /// is attached anew here; whatever is read of the page before this is the parent's.
     @inline(__always)
     public func obstacle() -> Status? {
-        if life.value != 0 { return .closed }
-        if engine.pointee.forks != bursar__forks() { return .forked }
-        return nil
+        // Acquire: pairs with the release in Runtime.reattach().
+        if life.value == Life.open, forks.loadAcquiring() == bursar__forks() { return nil }
+        return hindrance(isNew: false)
+    }
+
+    /// The same before something new: a step, or a change of budgets.
+    @inline(__always)
+    public func obstacleToNew() -> Status? {
+        if life.value == Life.open, forks.loadAcquiring() == bursar__forks() { return nil }
+        return hindrance(isNew: true)
+    }
+
+    @inline(never)
+    private func hindrance(isNew: Bool) -> Status? {
+        if life.value == Life.closed { return .closed }
+        if forks.loadAcquiring() != bursar__forks() {
+            do throws(Failure) { try Runtime.reattach(self) } catch { return error.status }
+        }
+        switch life.value {
+        case Life.open: return nil
+        case Life.adrift: return isNew ? .home : nil
+        case Life.lost: return .home
+        default: return .closed
+        }
     }
 
     /// The index of an id's node, or nil when the id names nothing any more.
@@ -200,6 +231,17 @@ public struct Core {
         }
         runtime.loop.ring()
     }
+}
+
+/// What a handle still does.
+enum Life {
+    static let open: UInt32 = 0
+    static let closed: UInt32 = 1
+    /// Its home's files are not where others look for them: what is in flight still
+    /// settles, nothing new begins.
+    static let adrift: UInt32 = 2
+    /// Its locks are gone: nothing is safe to do.
+    static let lost: UInt32 = 3
 }
 
 /// Bits of the signal word.

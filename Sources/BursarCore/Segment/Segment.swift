@@ -75,7 +75,11 @@ final class Segment {
     var freeCells: FreeList
     var freeLimits: FreeList
 
-    init(_ capacity: Capacity) throws(Failure) {
+    /// `mapping` makes a segment of so many bytes, or finds one; private memory by default.
+    init(
+        _ capacity: Capacity,
+        mapping: (Int) throws(Failure) -> UnsafeMutableRawPointer = Segment.anonymous
+    ) throws(Failure) {
         func pages(_ bytes: Int) -> Int { (bytes + 4095) & ~4095 }
         nodesMax = capacity.nodes
         // Three cells and four limits for each node on average: untouched, they
@@ -84,23 +88,27 @@ final class Segment {
         limitsMax = capacity.nodes &* 4 &+ 64
         recordsMax = capacity.records
         slabUnits = capacity.textBytes / UInt32(Slab.unit)
-        nodesAt = Header.page
+        nodesAt = Header.page + SlotTable.bytes
         cellsAt = nodesAt + pages(Int(nodesMax) * Node.size)
         limitsAt = cellsAt + pages(Int(cellsMax) * Cell.size)
         recordsAt = limitsAt + pages(Int(limitsMax) * LimitSlot.size)
         toolsAt = recordsAt + pages(Int(recordsMax) * Record.size)
         slabAt = toolsAt + pages(Int(Segment.toolsMax) * Tool.size)
         bytes = slabAt + pages(Int(slabUnits) * Slab.unit)
+        base = try mapping(bytes)
+        freeNodes = FreeList(from: 1, to: nodesMax)
+        freeCells = FreeList(from: 1, to: cellsMax)
+        freeLimits = FreeList(from: 1, to: limitsMax)
+    }
+
+    static func anonymous(_ bytes: Int) throws(Failure) -> UnsafeMutableRawPointer {
         guard let mapped = bursar__map(bytes) else {
             throw Failure(
                 .memory,
                 "no address space for a segment of \(bytes) bytes; lower sessions_max or reservations_max"
             )
         }
-        base = mapped
-        freeNodes = FreeList(from: 1, to: nodesMax)
-        freeCells = FreeList(from: 1, to: cellsMax)
-        freeLimits = FreeList(from: 1, to: limitsMax)
+        return mapped
     }
 
     /// Gives the memory back and keeps the addresses: late calls read zeros.

@@ -19,6 +19,13 @@ public final class Lock: @unchecked Sendable {  // Sendable because a mutex is.
     public func unlock() { bursar__unlock(mutex) }
 }
 
+/// One lock for all that must be whole in the child of a fork, which waits for it:
+/// short, and nothing else is taken under it.
+struct StillLock {
+    func lock() { bursar__still_lock() }
+    func unlock() { bursar__still_unlock() }
+}
+
 /// A lock between the threads of all processes on a home: a mutex for the threads
 /// of this one, who share the kernel's lock, then the kernel's lock itself.
 ///
@@ -33,8 +40,12 @@ final class SharedLock: @unchecked Sendable {  // Sendable: see its parts.
         self.byte = byte
     }
 
-    /// Waits, however long it takes.
-    func lock() { _ = lock(for: .max) }
+    /// Waits, however long it takes. Where the kernel's locks were lost it keeps out
+    /// the threads of this process only: by then every handle has stopped (`Life.lost`),
+    /// which whoever holds the lock looks at first.
+    func lock() {
+        if !lock(for: .max) { own.lock() }
+    }
 
     /// Waits for at most `nanos`; whether it is ours now.
     func lock(for nanos: Int64) -> Bool {
@@ -42,7 +53,7 @@ final class SharedLock: @unchecked Sendable {  // Sendable: see its parts.
         var pause: Int64 = 20_000
         var waited: Int64 = 0
         while !locks.tryLock(byte) {
-            if waited >= nanos {
+            if waited >= nanos || locks.isLost {
                 own.unlock()
                 return false
             }

@@ -11,6 +11,9 @@ public struct Sentence: ExpressibleByStringInterpolation, Sendable {
         bytes = text.bytes
     }
 
+    /// A sentence that was made before.
+    init(bytes: [UInt8]) { self.bytes = bytes }
+
     public init(stringInterpolation: Interpolation) { bytes = stringInterpolation.bytes }
 
     public struct Interpolation: StringInterpolationProtocol {
@@ -25,9 +28,9 @@ public struct Sentence: ExpressibleByStringInterpolation, Sendable {
         }
 
         /// Words of the text, in backquotes.
-        public mutating func appendInterpolation(_ words: [UInt8]) {
+        public mutating func appendInterpolation(_ words: [UInt8], most: Int = 72) {
             bytes.append(UInt8(ascii: "`"))
-            for byte in Sentence.cut(words, to: 72) {
+            for byte in Sentence.cut(words, to: most) {
                 let isControl = byte < 0x20 || byte == 0x7F
                 bytes.append(isControl || byte == UInt8(ascii: "`") ? UInt8(ascii: "?") : byte)
             }

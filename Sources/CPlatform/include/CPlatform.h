@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "home.h"
 #include "zonefile.h"
 
 #define BURSAR__CLOCK_UNIX 0   /* CLOCK_REALTIME */
@@ -26,6 +27,8 @@ static inline int64_t bursar__clock_steady_coarse(void) {
 
 /* Anonymous zeroed memory that takes room only where touched; NULL = none. */
 void *bursar__map(size_t bytes);
+/* A file's bytes, shared with all who map it; NULL = no room. */
+void *bursar__map_file(int32_t fd, size_t bytes);
 /* Gives the pages back; the addresses stay valid and read as zero. */
 void bursar__map_clear(void *address, size_t bytes);
 void bursar__unmap(void *address, size_t bytes);

@@ -46,6 +46,9 @@ const char *bursar__price_name(uint32_t model, size_t *out_len);
 /* The model of an exact name or alias; 0 = none. *out_alias: it was an alias. */
 uint32_t bursar__price_find(const uint8_t *name, size_t len, int32_t *out_alias);
 
+/* Tells tables with other names, or names in another order, apart. */
+uint64_t bursar__price_fingerprint(void);
+
 /* The highest rate of every class over the table's chat models. */
 const struct bursar__price_row *bursar__price_dearest(void);
 
