@@ -3,7 +3,7 @@
 
 extension Attachment {
     /// The home's directory; empty for a private runtime.
-    var home: [UInt8] { [] }
+    var home: [UInt8] { place?.folder.path ?? [] }
 }
 
 extension Runtime {
