@@ -31,8 +31,28 @@ func directory(home string) (string, error) {
 	return path, nil
 }
 
-// Home is the directory of the runtime's home, or "" for a private runtime.
-func (rt *Runtime) Home() string { return rt.home }
+// HomeInfo returns what home the runtime has; Flags are 0 when it is private.
+func (rt *Runtime) HomeInfo() (HomeInfo, error) {
+	var h HomeInfo
+	status := abiHomeInfo(rt.engine(), &h)
+	return h, rt.check(status)
+}
+
+// Processes returns the processes that are attached to the home.
+func (rt *Runtime) Processes() ([]Process, error) {
+	var all []Process
+	for {
+		var p Process
+		switch status := abiHomeProcess(rt.engine(), len(all), &p); status {
+		case OK:
+			all = append(all, p)
+		case ErrNotFound:
+			return all, nil
+		default:
+			return nil, rt.check(status)
+		}
+	}
+}
 
 // Environ returns BURSAR_HOME and BURSAR_SESSION for the environment of a sub-agent in another
 // process, which calls Attach:

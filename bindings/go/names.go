@@ -25,7 +25,7 @@ var (
 	stateWords = []string{"open", "paused", "halted", "killed", "closed"}
 	eventWords = []string{"", "threshold", "downgrade", "halt", "pause", "resume", "kill", "revive",
 		"deadline", "idle", "unattended", "overrun", "orphan", "window", "top up", "declared", "limits",
-		"observed", "unpriced", "storm", "lost", "late", "throttle"}
+		"observed", "unpriced", "storm", "lost", "late", "throttle", "home"}
 )
 
 func (v Verdict) String() string   { return word(verdictWords, int32(v)) }

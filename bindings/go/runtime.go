@@ -34,7 +34,6 @@ import (
 // Runtime is an open handle on a set of budgets. It owns one event loop with a thread.
 type Runtime struct {
 	handle atomic.Pointer[engine] // nil once closed
-	home   string
 	watch  *watch
 }
 
@@ -57,16 +56,15 @@ func Open(options ...OpenOption) (*Runtime, error) {
 	for _, option := range options {
 		option.open(&o)
 	}
-	home, err := directory(o.home)
-	if err != nil {
+	var err error
+	if o.home, err = directory(o.home); err != nil {
 		return nil, err
 	}
-	o.home = home
 	handle, err := abiOpen(&o)
 	if err != nil {
 		return nil, err
 	}
-	rt := &Runtime{home: home}
+	rt := &Runtime{}
 	rt.handle.Store(handle)
 	if rt.watch, err = startWatch(rt); err != nil {
 		abiClose(handle)

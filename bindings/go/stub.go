@@ -27,6 +27,8 @@ func abiVersion() int32                                                         
 func abiStatusString(s Status) string                                           { return "status " + strconv.Itoa(int(s)) }
 func abiOpen(o *openOptions) (*engine, error)                                   { return nil, errNoCgo }
 func abiClose(e *engine) Status                                                 { return ErrUnsupported }
+func abiHomeInfo(e *engine, h *HomeInfo) Status                                 { return ErrUnsupported }
+func abiHomeProcess(e *engine, position int, p *Process) Status                 { return ErrUnsupported }
 func abiLimitsParse(e *engine, flags uint32, s string, buf []byte) (int, error) { return 0, errNoCgo }
 func abiBudgetDeclare(e *engine, path string, o *budgetOptions) (ID, error)     { return 0, errNoCgo }
 func abiBudgetFind(e *engine, path string) (ID, Status)                         { return 0, ErrUnsupported }

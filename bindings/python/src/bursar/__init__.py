@@ -23,9 +23,9 @@ from typing import Dict, Iterable, Mapping, Optional, Union
 from .decision import Decision, Receipt
 from .errors import (
     AmbiguousUsage, BudgetExceeded, BursarError, BursarWarning, CapacityError, ClosedError,
-    ConflictError, DeadlineExceeded, ExpiredError, ForkedError, Halted, InUseError,
+    ConflictError, DeadlineExceeded, ExpiredError, ForkedError, Halted, HomeError, InUseError,
     InvalidArgumentError, Killed, LibraryError, LimitTextError, MoneyTextError, NotFoundError,
-    PathError, Paused, PriceError, Refused, Throttled, UnsupportedError, ZoneError,
+    PathError, Paused, PriceError, Refused, RoleError, Throttled, UnsupportedError, ZoneError,
 )  # fmt: skip
 from .estimate import estimate_tokens
 from .limits import Limit, Limits
@@ -36,20 +36,23 @@ from .runtime import Runtime, Target, directory
 from .session import Session, current
 from .step import Step, Tool
 from .usage import Usage, usage_of
-from .views import Event, Health, LimitView, MeterView, Rates, Spend, View
+from .views import Event, Health, HomeInfo, LimitView, MeterView, Process, Rates, Spend, View
 from .words import (
-    Complexity, DecisionFlag, End, EventType, Kind, Meter, Reason, Remedy, State, Status,
-    Undeclared, UnknownModel, Variant, Verdict,
+    Complexity, DecisionFlag, End, EventType, Kind, Meter, Reason, Remedy, Role, State, Status,
+    Unavailable, Undeclared, UnknownModel, Variant, Verdict,
 )  # fmt: skip
 
 __all__ = [
     "AmbiguousUsage", "BudgetExceeded", "BursarError", "BursarWarning", "CapacityError",
     "ClosedError", "Complexity", "ConflictError", "DeadlineExceeded", "Decision", "DecisionFlag",
-    "End", "Event", "EventType", "ExpiredError", "ForkedError", "Halted", "Health", "InUseError",
+    "End", "Event", "EventType", "ExpiredError", "ForkedError", "Halted", "Health", "HomeError", "HomeInfo",
+    "InUseError",
     "InvalidArgumentError", "Killed", "Kind", "LibraryError", "Limit", "LimitTextError",
     "LimitView", "Meter", "MeterView", "MoneyTextError", "NotFoundError", "PathError", "Paused",
-    "PriceError", "PriceReport", "Rates", "Reason", "Receipt", "Refused", "Remedy", "Runtime",
-    "Session", "Spend", "State", "Status", "Step", "Throttled", "Tool", "Undeclared",
+    "PriceError", "PriceReport", "Process", "Rates", "Reason", "Receipt", "Refused", "Remedy", "Role",
+    "RoleError", "Runtime",
+    "Session", "Spend", "State", "Status", "Step", "Throttled", "Tool", "Unavailable",
+    "Undeclared",
     "UnknownModel", "UnsupportedError", "Usage", "Variant", "Verdict", "View", "ZoneError",
     "attach", "current", "estimate_tokens", "open", "report", "report_at_exit", "runtime", "session",
     "usage_of", "use",
