@@ -32,6 +32,7 @@ let package = Package(
         .target(name: "Bursar", dependencies: ["BursarCore"], swiftSettings: full),
         .executableTarget(name: "window-dump", dependencies: ["BursarCore"]),
         .executableTarget(name: "price-eval", dependencies: ["BursarCore"]),
+        .executableTarget(name: "home-racer", dependencies: ["Bursar"]),
         .testTarget(name: "BursarCoreTests", dependencies: ["BursarCore"]),
         .testTarget(name: "BursarABITests", dependencies: ["Bursar", "BursarCore", "CBursar"]),
         .testTarget(name: "BursarTests", dependencies: ["Bursar"], swiftSettings: full),

@@ -4,6 +4,7 @@
  *
  *     home open HOME     opens a home in a fresh process: nanoseconds on standard output
  *     home size HOME     bytes of memory that its segment takes
+ *     home where HOME    the path of its segment
  *     home steps HOME    reserve and settle in a home and in a private runtime, by turns
  *     home kill HOME     kills a session or budget a thousand times and looks at when
  *                        another process hears of it, and that its next step is refused
@@ -210,18 +211,19 @@ int main(int count, char **arguments) {
         bursar_close(rt);
         return 0;
     }
-    if (strcmp(what, "size") == 0) {
+    if (strcmp(what, "size") == 0 || strcmp(what, "where") == 0) {
         bursar_runtime_t *rt = open_home(home);
         bursar_home_info_t info = {0};
         info.size = sizeof info;
         need(bursar_home_info(rt, &info), "info");
+        bursar_close(rt);
+        if (*what == 'w') return puts(info.segment_path) < 0;
         struct stat file;
         if (stat(info.segment_path, &file)) return 1;
         printf("shared memory of the default home: %.2f MiB (%lld bytes, of which %lld are in memory), "
                "aim: 16 MiB\n",
                (double)file.st_blocks * 512 / 1048576, (long long)file.st_size,
                (long long)file.st_blocks * 512);
-        bursar_close(rt);
         return 0;
     }
     return 2;
