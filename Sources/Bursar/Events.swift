@@ -63,6 +63,8 @@ public struct Event: Sendable, Hashable {
         case late
         /// A rate refuses: once until it admits again.
         case throttle
+        /// The home is not what was asked for, or is gone: the text says how.
+        case home
     }
 
     init(_ event: borrowing BursarCore.Event) {

@@ -114,8 +114,10 @@ extension Runtime {
     func call<T>(
         _ body: (BursarCore.Runtime) throws(BursarCore.Failure) -> T
     ) throws(BursarError) -> T {
-        if let status = core.obstacle() { throw BursarError(status) }
-        return try calling { () throws(BursarCore.Failure) in try body(slow) }
+        return try calling { () throws(BursarCore.Failure) in
+            if let status = core.obstacleToNew() { throw core.failure(status) }
+            return try body(core.runtime)
+        }
     }
 }
 

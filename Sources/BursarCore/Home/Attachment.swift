@@ -164,6 +164,9 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
         if isLast { Homes.forget(self) }
         bursar__still_unlock()
         guard isLast, isShared else { return }
+        // Whoever has a lock finishes, whoever waits for one gives up and finds `life`.
+        locks.end()
+        for lock in [fold, config, events, keeper] { lock.drain() }
         var waits = 0
         var left = Core(page: page).records(of: me.slot)
         while left.moving > 0, waits < 10_000 {
@@ -171,13 +174,11 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
             left = Core(page: page).records(of: me.slot)
             waits += 1
         }
-        // A thread that never finishes keeps the slot until the process ends.
-        if left.moving > 0 { _ = Unmanaged.passRetained(self) }
         bells.close()
+        // A thread that never finishes keeps the slot until the process ends.
         if left.moving > 0 { return }
         if left.all == 0 { slots[me.slot].flags.storeReleasing(0) }
-        locks.unlock(LockByte.slot(me.slot))
-        locks.unlock(LockByte.attached)
+        locks.close()
     }
 }
 

@@ -49,6 +49,8 @@ enum Homes {
         if fd < 0 { throw Folder.failed("open", folder.lock, fd) }
         _ = bursar__fstat(fd, &lock)
         let locks = ProcessLocks(fd, lock.inode)
+        var isDone = false
+        defer { if !isDone { locks.close() } }
         if bursar__user() == 0, lock.owner == 0, folder.owner != 0 {
             _ = bursar__give(fd, folder.owner, folder.group, folder.fileMode)
             _ = bursar__fstat(fd, &lock)
@@ -96,6 +98,7 @@ enum Homes {
         attachment.pages.append(page)
         attachments.append(Unmanaged.passUnretained(attachment))
         bursar__still_unlock()
+        isDone = true
         return attachment
     }
 

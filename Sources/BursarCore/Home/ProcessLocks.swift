@@ -46,13 +46,18 @@ final class ProcessLocks: @unchecked Sendable {  // Sendable: immutable, but for
         forks = bursar__forks()
     }
 
-    /// In a child the descriptor was closed, and its number may be another's.
-    deinit { if fd >= 0, forks == bursar__forks() { bursar__close_kept(fd) } }
+    /// Unlocks everything, at last. In a child the descriptor was closed when it was
+    /// born, and its number may be another's.
+    func close() { if fd >= 0, forks == bursar__forks() { bursar__close_kept(fd) } }
+
+    /// Nothing is locked from here on; what is locked can still be unlocked.
+    func end() { lost.store(true, ordering: .relaxed) }
 
     var isLost: Bool { lost.load(ordering: .relaxed) }
 
     private func set(_ byte: Int64, _ what: Int32) -> Bool {
         guard fd >= 0 else { return true }
+        if isLost, what != BURSAR__UNLOCK { return false }
         let code = bursar__lock_byte(fd, inode, byte, what)
         if code < 0 { lost.store(true, ordering: .relaxed) }
         return code == 0

@@ -64,6 +64,15 @@ extension Core {
 }
 
 extension Runtime {
+    /// The refusal of an agent that wants to `what`; nil for an operator.
+    public func refusesAgent(_ what: StaticString) -> Failure? {
+        if core.mayAdminister { return nil }
+        return Failure(
+            .role, "this runtime was opened with role agent, which may not \(plain: what): ask an operator")
+    }
+}
+
+extension Runtime {
     /// Puts in order what the dead process in `slot` left.
     func recover(_ slot: UInt32) {}
 }

@@ -146,7 +146,9 @@ struct SegmentFile {
         // The stored capacity is what options could have asked for, and makes that size.
         let nodes = half(Header.nodes), records = half(Header.records)
         let texts = half(Header.textBytes)
-        let capacity = try Capacity(nodes: nodes, records: records, textBytes: texts)
+        let capacity = try Capacity(
+            nodes: min(nodes, Capacity.nodesLargest), records: min(records, Capacity.recordsLargest),
+            textBytes: texts)
         try expect("sessions_max", Int64(nodes), Int64(capacity.nodes))
         try expect("reservations_max", Int64(records), Int64(capacity.records))
         try expect("text_bytes_max", Int64(texts), Int64(capacity.textBytes))

@@ -41,6 +41,8 @@ final class Events {
     private var lost: Int64 = 0
     private var fd: Int32 = -1
     private var callback: ((borrowing Event) -> Void)?
+    /// Events of the opening, until somebody listens.
+    private var early: [Event] = []
     /// Held while the callback runs, so that taking it away can wait for it.
     private let calling = Lock()
     private var callingThread: UInt64 = 0  // guarded by lock
@@ -76,7 +78,10 @@ final class Events {
                 lost += 1
             }
         }
-        guard callback != nil else { return false }
+        guard callback != nil else {
+            if fd < 0, event.type == .home, early.count < 16 { early.append(event) }
+            return false
+        }
         if called.count < capacity {
             called.append(event)
         } else {
@@ -90,7 +95,14 @@ final class Events {
     func descriptor() -> Int32 {
         lock.lock()
         defer { lock.unlock() }
-        if fd < 0 { fd = bursar__eventfd() }
+        if fd < 0 {
+            fd = bursar__eventfd()
+            if fd >= 0, !early.isEmpty {
+                polled.append(contentsOf: early)
+                early = []
+                bursar__eventfd_signal(fd)
+            }
+        }
         return fd
     }
 
@@ -130,6 +142,7 @@ final class Events {
         let isInside = callingThread == bursar__thread_self()
         callback = new
         called.removeAll()
+        if new != nil { swap(&called, &early) }
         lostCalled = 0
         lock.unlock()
         if !isInside {

@@ -79,4 +79,10 @@ final class SharedLock: @unchecked Sendable {  // Sendable: see its parts.
         locks.unlock(byte)
         own.unlock()
     }
+
+    /// Waits until no thread of this process has it.
+    func drain() {
+        own.lock()
+        own.unlock()
+    }
 }
