@@ -30,9 +30,8 @@ public struct OpenOptions {
         get throws(Failure) {
             let isHome = !home.isEmpty
             return try Capacity(
-                nodes: sessionsMax == 0 && isHome ? 12_288 : sessionsMax,
-                records: reservationsMax == 0 && isHome ? 8_192 : reservationsMax,
-                textBytes: textBytesMax == 0 && isHome ? 4 << 20 : textBytesMax)
+                nodes: sessionsMax, records: reservationsMax, textBytes: textBytesMax,
+                isShared: isHome)
         }
     }
 }
@@ -52,36 +51,32 @@ public final class Runtime: @unchecked Sendable {
     let events: Events
     let loop: Loop
 
-    // Guarded by config.
+    // Guarded by config: ways into the segment, and caches of it.
     let slab: Slab
-    /// Budgets by parent and interned name.
-    var byName: [UInt64: UInt32] = [:]
-    var windows = WindowTable()
-    var timers = TimerHeap()  // steady
-    var calendarTimers = TimerHeap()  // unix
-    var rollingTimers = TimerHeap()  // steady
-    var rings: [UInt32: Ring] = [:]  // by limit
-    var pauses: [UInt32: Pause] = [:]  // by node
-    var topUps: [UInt32: TopUpExpiry] = [:]
-    var topUpsMade: UInt32 = 0
-    var meterNames: [[UInt8]] = []  // of meters 8...
-    var toolsByName: [UInt32: Int32] = [:]  // by interned name
-    var toolCount: Int32 = 0
-    /// Closed nodes that wait until no record names them.
-    var closing: [UInt32] = []
-    /// They waited for a record in CLAIMED when they were looked at last.
+    var edit: UndoLog { segment.edit }
+    var windows: WindowTable
+    var windowed = WindowedLimits()
+    /// Of nodes with time limits, steady.
+    var timers = TimerHeap()
+    /// Closed nodes waited for a record in CLAIMED when they were looked at last.
     var reclaimWaits = false
 
+    let ledger: Ledger
     // Guarded by folding.
-    let ledger = MemoryLedger()
-    var batchWork = BatchWork()
+    var foldSums = BatchWork()
     var batchRecords: [UInt32] = []
-    /// The batch's corrections: record, and by meter what changes.
-    var corrections: [(UInt32, [Int64])] = []
-    var folds: Int64 = 0
-    var settledSteps: Int64 = 0
-    /// Steady ns of the oldest settled record seen and not folded; 0 = none.
-    var oldestSettled: Int64 = 0
+    /// The ledger could not be read or written; it was told.
+    var ledgerFails = false
+
+    /// Guarded by config: what `gatherUnfolded` gathers.
+    var batchWork = BatchWork()
+
+    /// When the dead were looked for last. Loop thread only.
+    var lastWatch: Int64 = 0
+    var lastLook: Int64 = 0
+    /// The last event of the segment's ring that was taken. Guarded by `taking`.
+    let taking = Lock()
+    var eventsTaken: Int64 = 0
 
     /// Idempotency keys of charges. Guarded by `keys`.
     let keys = Lock()
@@ -143,37 +138,60 @@ public final class Runtime: @unchecked Sendable {
         }
     }
 
+    /// A handle on an attachment of the caller's.
+    static func open(
+        _ options: OpenOptions, on attachment: Attachment
+    ) throws(Failure) -> UnsafeMutableRawPointer {
+        guard let page = bursar__map(Core.pageBytes) else {
+            throw Failure(.memory, "no memory for a handle of 4096 bytes")
+        }
+        let book = try PriceBook(unixNow: bursar__clock(BURSAR__CLOCK_UNIX) / 1_000_000_000)
+        try start(Core(page: page), options, book, attachment, [], .none)
+        return page
+    }
+
     private static func start(
         _ core: Core, _ options: OpenOptions, _ book: PriceBook, _ attachment: Attachment,
         _ notices: [Sentence], _ parent: Process
     ) throws(Failure) {
-        let runtime = try Runtime(core, attachment, book, options)
-        let segment = attachment.segment
-        let base = segment.base
+        let places = attachment.segment.places
+        let base = attachment.segment.base
+        // In a fork's child the parent's stays until there is another.
+        let former = core.engine.pointee
         core.engine.initialize(
             to: Engine(
-                header: base, nodes: base + segment.nodesAt, cells: base + segment.cellsAt,
-                limits: base + segment.limitsAt, records: base + segment.recordsAt,
-                slab: base + segment.slabAt, tools: base + segment.toolsAt,
-                nodesMax: segment.nodesMax, cellsMax: segment.cellsMax,
-                limitsMax: segment.limitsMax, recordsMax: segment.recordsMax,
-                forcedFrom: segment.recordsMax - max(segment.recordsMax / 16, 8),
-                toolsMax: Segment.toolsMax,
+                header: base, nodes: base + places.nodesAt, cells: base + places.cellsAt,
+                limits: base + places.limitsAt, records: base + places.recordsAt,
+                slab: base + places.slabAt, tools: base + places.toolsAt,
+                nodesMax: places.nodesMax, cellsMax: places.cellsMax,
+                limitsMax: places.limitsMax, recordsMax: places.recordsMax,
+                forcedFrom: places.recordsMax - max(places.recordsMax / 16, 8),
+                toolsMax: Segment.toolsMax, slabUnits: places.slabUnits,
                 timeToLive: options.timeToLive > 0 ? options.timeToLive : 900_000_000_000,
                 policy: options.policy, clock: Clock(shifts: core.page + Core.shiftsOffset),
-                slot: attachment.slot,
-                runtime: Unmanaged.passRetained(runtime).toOpaque(), prices: book.index))
-        core.rollAt.value = .max
-        core.rollingAt.value = .max
-        core.signal.value = Signal.empty | Signal.resting
+                slot: attachment.slot, runtime: core.page, prices: book.index))
+        let runtime: Runtime
+        do throws(Failure) {
+            runtime = try Runtime(core, attachment, book, options)
+        } catch {
+            core.engine.initialize(to: former)
+            throw error
+        }
+        core.engine.pointee.runtime = Unmanaged.passRetained(runtime).toOpaque()
+        if !attachment.isShared { core.signal.value = Signal.empty | Signal.resting }
         // The first handle of a process takes the slot for it.
         if attachment.isShared, attachment.slots[attachment.slot].generation.value != attachment.me.generation {
-            if attachment.inherits { runtime.recover(attachment.slot) }
+            if attachment.inherits {
+                runtime.recover(slot: attachment.slot)
+                runtime.closeSessions(ofSlot: attachment.slot)
+            }
             attachment.enter(options, parent: parent)
-            _ = attachment.takeDead { runtime.recover($0) }
+            runtime.recoverDead()
         }
-        for notice in notices { runtime.tellHome(notice) }
         core.forks.storeReleasing(bursar__forks())
+        for notice in notices { runtime.tellHome(notice) }
+        // Somebody has to keep.
+        if attachment.isShared { runtime.loop.ring() }
     }
 
     private init(_ core: Core, _ attachment: Attachment, _ book: PriceBook, _ options: OpenOptions)
@@ -184,19 +202,22 @@ public final class Runtime: @unchecked Sendable {
         self.attachment = attachment
         config = attachment.config
         folding = attachment.fold
+        ledger = Ledger(
+            path: attachment.ledgerPath, segment: core.statistic(Header.segmentID).value)
         self.book = book
-        slab = Slab(
-            base: attachment.segment.base + attachment.segment.slabAt,
-            units: attachment.segment.slabUnits)
+        slab = Slab(attachment.segment)
+        if attachment.isShared { book.shared = SharedNames(attachment.segment, slab) }
+        windows = WindowTable(attachment.segment, slab)
         events = Events(capacity: Int(options.eventsMax == 0 ? 1024 : min(options.eventsMax, 1 << 24)))
-        loop = try Loop(core: core, external: options.loop)
+        loop = try Loop(
+            core: core, external: options.loop, descriptor: attachment.bells.ownDescriptor)
+        eventsTaken = attachment.eventRing?.sent.loadAcquiring() ?? 0
+        let opened = core.node(0).opened
+        if opened.value == 0 { opened.value = core.engine.pointee.clock.steady }
     }
 
     /// The page goes with the class: whoever holds that may call it late.
-    deinit {
-        for ring in rings.values { ring.words.deallocate() }
-        bursar__unmap(core.page, Core.pageBytes)
-    }
+    deinit { bursar__unmap(core.page, Core.pageBytes) }
 
     /// Closes: late calls find a closed page, then cleared memory, until 64
     /// others were closed.
@@ -220,7 +241,6 @@ public final class Runtime: @unchecked Sendable {
             runtime.folding.lock()
             runtime.config.lock()
             runtime.segment.clear()
-            runtime.byName = [:]
             runtime.timers = TimerHeap()
             runtime.config.unlock()
             runtime.folding.unlock()
@@ -236,6 +256,7 @@ public final class Runtime: @unchecked Sendable {
         config.lock()
         defer { config.unlock() }
         if core.life.value != Life.open { throw core.failure(core.obstacleToNew() ?? .closed) }
+        book.learn()
         return try body()
     }
 }

@@ -119,11 +119,13 @@ void bursar__fork_watch(void) {
 
 _Thread_local uint32_t bursar__record_hint __attribute__((tls_model("initial-exec"))) = UINT32_MAX;
 
-uint32_t bursar__hint_start(uint32_t end) {
+uint32_t bursar__hint_start(uint32_t end, uint32_t slot) {
     static uint32_t threads;
     uint32_t stretches = end / 4096;
-    uint32_t mine = __atomic_fetch_add(&threads, 1, __ATOMIC_RELAXED);
-    bursar__record_hint = stretches ? mine % stretches * 4096 : 0;
+    uint32_t mine = __atomic_fetch_add(&threads, 1, __ATOMIC_RELAXED) + slot - 1;
+    /* Processes whose threads share a stretch start at different records of it. */
+    uint32_t start = (stretches ? mine % stretches * 4096 : 0) + (slot - 1) % 16 * 256;
+    bursar__record_hint = start < end ? start : 0;
     return bursar__record_hint;
 }
 

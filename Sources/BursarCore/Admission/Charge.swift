@@ -53,6 +53,7 @@ extension Core {
             let node = self.node(i)
             let state = node.state.loadSequential()
             let flags = node.flags.value
+            if state & StateBit.recount != 0 { waitForRecount(i) }
             if state & StateBit.stops != 0 || (i == leaf && state >> 32 != gen) {
                 passage.stop = Stop(cause: .state, node: Int32(truncatingIfNeeded: i))
                 break
@@ -124,11 +125,6 @@ extension Core {
             passage.stop = Stop(cause: .undeclared, node: Int32(truncatingIfNeeded: leaf))
         }
         return passage
-    }
-
-    @inline(__always)
-    func slab(_ block: UInt32) -> UnsafeMutableRawPointer {
-        engine.pointee.slab + Int(block) &* Slab.unit
     }
 
     /// The compare-and-swap form: the new sum, or -1 when it would pass the ceiling.

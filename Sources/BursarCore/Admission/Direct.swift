@@ -78,7 +78,7 @@ extension Core {
     }
 
     /// Whether a claim came before the session's closing, which then waits for it.
-    private func isOpen(_ leaf: Int, _ session: Int64) -> Bool {
+    func isOpen(_ leaf: Int, _ session: Int64) -> Bool {
         let state = node(leaf).state.loadSequential()
         return state >> 32 == session >> 32 && state & (StateBit.closed | StateBit.free) == 0
     }

@@ -2,8 +2,8 @@
 // left, whether waiting helps, and what the caller may do.
 //
 // A refusal is transient when what is settled would leave room: then steps in
-// flight hold the rest and will give some of it back. It is told after folding, so
-// that "settled" is exact.
+// flight hold the rest and will give some of it back. What is settled is read from
+// the journal: a refusal waits for nobody who folds.
 
 extension Core {
     /// Whether a window may be due: the exact clocks against the loop's words.
@@ -150,10 +150,9 @@ extension Core {
         let meter = cell.meter
         let wanted = amount(of: meter, plan, t)
         let least = leastAmount(of: meter, plan, t)
-        runtime.fold()
         let node = self.node(i)
+        let settled = settledNow(i, cell)
         let committed = cell.committed.value
-        let settled = cell.spent(cell.slot(at: batch.loadAcquiring())).value
         let ceiling = cell.ceiling.loadAcquiring()
         var kept: Int64 = 0
         if meter == MeterIndex.cost, node.flags.value & NodeFlag.holdsBack != 0,

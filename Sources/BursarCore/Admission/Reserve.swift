@@ -156,7 +156,7 @@ extension Core {
         record.epoch.value = born
         record.asked.value = UInt32(bitPattern: asked)
         record.granted.value = UInt32(bitPattern: t.model)
-        record.price.value = UInt32(bitPattern: t.set)
+        record.price.value = priced(t.set)
         record.tool.value = UInt32(bitPattern: q.pointee.tool)
         record.heldCost.value = cost
         record.heldInput.value = input
@@ -184,7 +184,7 @@ extension Core {
             return passage.stop
         }
         let state = q.pointee.flags & Request.hold != 0 ? RecordState.held : RecordState.inFlight
-        record.word.storeReleasing(RecordWord.make(state, actor: 0, gen: gen))
+        record.word.storeReleasing(RecordWord.make(state, actor: me, gen: gen))
         wake(from: q.pointee.timeToLive != 0 ? Signal.empty | Signal.resting : Signal.empty)
 
         d.reservation = Handle.make(index: i, gen: gen)

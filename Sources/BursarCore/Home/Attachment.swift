@@ -13,10 +13,12 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
     var slot: UInt32 { me.slot }
     /// Where the home is; nil in a private runtime.
     let place: Place?
-    var isShared: Bool { place != nil }
+    let isShared: Bool
     let bells: Bells
     /// The slot's last holder died: its records are to be put in order first.
     let inherits: Bool
+    /// Events between processes; a private runtime needs none.
+    let eventRing: EventRing?
     /// Held by whoever folds. Taken before `config`.
     let fold: SharedLock
     /// Guards the tree, limits, ceilings, texts and all that says "config".
@@ -46,21 +48,32 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
         let segment = try Segment(capacity)
         segment.format(capacity, isObserved: isObserved)
         let me = Process(slot: Attachment.privateSlot, generation: 1)
-        self.init(segment, ProcessLocks(), me, nil, Bells(), inherits: false)
+        self.init(segment, ProcessLocks(), me, nil, Bells(), inherits: false, isShared: false)
+    }
+
+    /// On memory that others are attached to, without a home: for simulations.
+    convenience init(_ segment: Segment, _ locks: ProcessLocks, slot: UInt32) {
+        let entry = SlotTable(of: segment)[slot]
+        self.init(
+            segment, locks, Process(slot: slot, generation: entry.generation.value &+ 1), nil,
+            Bells(), inherits: entry.isUsed, isShared: true)
     }
 
     init(
         _ segment: Segment, _ locks: ProcessLocks, _ me: Process, _ place: Place?, _ bells: Bells,
-        inherits: Bool
+        inherits: Bool, isShared: Bool
     ) {
         self.segment = segment
         self.locks = locks
         self.me = me
         self.place = place
+        self.isShared = isShared
         self.bells = bells
         self.inherits = inherits
+        eventRing = isShared
+            ? EventRing(header: segment.base, entries: segment.base + segment.places.eventsAt) : nil
         fold = SharedLock(locks, LockByte.fold)
-        config = SharedLock(locks, LockByte.config)
+        config = SharedLock(locks, LockByte.config, segment.edit)
         events = SharedLock(locks, LockByte.events)
         keeper = SharedLock(locks, LockByte.keeper)
     }

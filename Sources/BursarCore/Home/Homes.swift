@@ -93,7 +93,7 @@ enum Homes {
             Attachment.Place(
                 folder: folder, id: record.id, segment: record.segment, lockFile: lock,
                 segmentFile: mapped.file),
-            bells, inherits: inherits)
+            bells, inherits: inherits, isShared: true)
         bursar__still_lock()
         attachment.pages.append(page)
         attachments.append(Unmanaged.passUnretained(attachment))
@@ -166,9 +166,9 @@ enum Homes {
                     "\(plain: name) is \(asked), and the home's segment was made for \(has), which stays: it is made anew only when no process is attached and its file was removed")
             }
         }
-        larger("sessions_max", options.sessionsMax, segment.nodesMax)
-        larger("reservations_max", options.reservationsMax, segment.recordsMax)
-        larger("text_bytes_max", options.textBytesMax, segment.slabUnits * UInt32(Slab.unit))
+        larger("sessions_max", options.sessionsMax, segment.places.nodesMax)
+        larger("reservations_max", options.reservationsMax, segment.places.recordsMax)
+        larger("text_bytes_max", options.textBytesMax, segment.places.slabUnits * UInt32(Slab.unit))
     }
 
     /// A slot whose byte we lock: one that nobody left behind, or else a dead process's.

@@ -32,6 +32,16 @@ final class ProcessLocks: @unchecked Sendable {  // Sendable: immutable, but for
     /// more, and nobody can tell whether we are alive.
     private let lost = Atomic<Bool>(false)
 
+    #if BURSAR_SEAM
+    init() {}
+    func tryLock(_ byte: Int64) -> Bool { Seam.world.tryLock(byte: byte) }
+    func unlock(_ byte: Int64) { Seam.world.unlock(byte: byte) }
+    func tryShare(_ byte: Int64) -> Bool { true }
+    func close() {}
+    func end() {}
+    var isLost: Bool { false }
+    init(_ fd: Int32, _ inode: UInt64) {}
+    #else
     /// The locks of a private runtime.
     init() {
         fd = -1
@@ -68,4 +78,5 @@ final class ProcessLocks: @unchecked Sendable {  // Sendable: immutable, but for
     /// The same together with others who share it.
     func tryShare(_ byte: Int64) -> Bool { set(byte, BURSAR__SHARE) }
     func unlock(_ byte: Int64) { _ = set(byte, BURSAR__UNLOCK) }
+    #endif
 }

@@ -71,8 +71,3 @@ extension Runtime {
             .role, "this runtime was opened with role agent, which may not \(plain: what): ask an operator")
     }
 }
-
-extension Runtime {
-    /// Puts in order what the dead process in `slot` left.
-    func recover(_ slot: UInt32) {}
-}

@@ -22,7 +22,15 @@ enum Layout {
 }
 
 extension Segment {
-    /// Says what the segment is, and plants the tree. Once, before others see it.
+    /// Makes the memory of `bytes`, that `mapping` gives, a segment of a home.
+    static func mapped(
+        _ capacity: Capacity, _ mapping: (Int) throws(Failure) -> UnsafeMutableRawPointer
+    ) throws(Failure) -> Segment {
+        let places = Geometry(capacity)
+        return Segment(try mapping(places.bytes), places)
+    }
+
+    /// Says which segment it is. Once, before others see it.
     func format(_ capacity: Capacity, home: [UInt8] = [], boot: [UInt8] = [], isObserved: Bool) {
         Word(base + Header.layout).value = Layout.identity
         Word(base + Header.segmentID).value = bursar__clock(BURSAR__CLOCK_UNIX)
@@ -33,10 +41,6 @@ extension Segment {
         for (k, byte) in home.enumerated() { (base + Header.home + k).storeBytes(of: byte, as: UInt8.self) }
         for (k, byte) in boot.enumerated() { (base + Header.boot + k).storeBytes(of: byte, as: UInt8.self) }
         Half(base + Header.flags).value = isObserved ? HeaderFlag.observed : 0
-        // The root of everything: open, no parent, no cells, no time limits.
-        let root = Node(base + nodesAt)
-        root.dueAt.value = .max
-        root.opened.value = bursar__clock(BURSAR__CLOCK_STEADY)
         Word(base + Header.magic).storeReleasing(Header.magicValue)
     }
 }
@@ -68,7 +72,7 @@ struct SegmentFile {
             bursar__fd_close(fd)
             _ = bursar__unlink(new)
         }
-        let segment = try Segment(capacity) { (bytes) throws(Failure) in
+        let segment = try Segment.mapped(capacity) { (bytes) throws(Failure) in
             let code = bursar__allocate(fd, Int64(bytes))
             if code < 0 {
                 throw Failure(
@@ -80,6 +84,7 @@ struct SegmentFile {
             }
             return base
         }
+        segment.format()
         segment.format(capacity, home: record.id, boot: boot, isObserved: isObserved)
         record.segmentID = Word(segment.base + Header.segmentID).value
         var file = bursar__file()
@@ -148,11 +153,11 @@ struct SegmentFile {
         let texts = half(Header.textBytes)
         let capacity = try Capacity(
             nodes: min(nodes, Capacity.nodesLargest), records: min(records, Capacity.recordsLargest),
-            textBytes: texts)
+            textBytes: texts, isShared: true)
         try expect("sessions_max", Int64(nodes), Int64(capacity.nodes))
         try expect("reservations_max", Int64(records), Int64(capacity.records))
         try expect("text_bytes_max", Int64(texts), Int64(capacity.textBytes))
-        let segment = try Segment(capacity) { (bytes) throws(Failure) in
+        let segment = try Segment.mapped(capacity) { (bytes) throws(Failure) in
             try expect("size", file.bytes, Int64(bytes))
             guard let base = bursar__map_file(fd, bytes) else {
                 throw Failure(.memory, "no address space for a segment of \(bytes) bytes")

@@ -21,6 +21,7 @@ struct Slot {
     static let size = 64
     static let nameBytes = 24
     static let used: UInt32 = 1
+    static let listening: UInt32 = 2  // wants to be rung for events
 
     var flags: Half { Half(p) }
     var generation: Half { Half(p + 4) }

@@ -1,5 +1,5 @@
 // Sums by node: what a batch of records used, added up along the path, so that
-// each cell is written once however many records touched it. Fold lock.
+// each cell is written once however many records touched it.
 
 struct BatchWork {
     private var slots: [Int32] = []  // open addressing, -1 = empty
@@ -50,6 +50,17 @@ struct BatchWork {
         for entry in 0..<nodes.count { slots[place(nodes[entry])] = Int32(entry) }
     }
 
+    /// Entries for a node and all that is above it.
+    mutating func touch(_ core: Core, _ leaf: Int) {
+        var i = leaf
+        for _ in 0..<Core.pathMax {
+            let before = nodes.count
+            _ = entry(UInt32(truncatingIfNeeded: i), depth: Int(core.node(i).depth))
+            if i == 0 || nodes.count == before { return }
+            i = Int(core.node(i).parent.value)
+        }
+    }
+
     mutating func add(_ entry: Int, _ meter: Int, _ amount: Int64) {
         if meter < width { sums[entry * width + meter] &+= amount }
     }
@@ -76,35 +87,12 @@ struct BatchWork {
     }
 }
 
-extension Runtime {
-    /// Gathers what the journal has settled before a steady time and not folded.
-    /// Records of an older epoch than the newest are left out: a low sum only
-    /// under-admits, and they are few and soon folded.
-    func gatherUnfolded(before time: Int64) {
-        let epoch = core.epoch.value
-        batchWork.begin(meters: MeterIndex.named + meterNames.count, epoch: epoch)
-        core.eachRecord { _, record in
-            let state = RecordWord.state(record.word.loadAcquiring())
-            if state == RecordState.settled || state == RecordState.adjusting,
-                record.settledAt.value < time, record.epoch.value == epoch,
-                record.flags.value & RecordFlag.correction == 0
-            {
-                let i = UInt32(truncatingIfNeeded: record.node.value)
-                let entry = batchWork.entry(i, depth: Int(core.node(Int(i)).depth))
-                batchWork.take(record, into: entry)
-            }
-            return true
-        }
-        batchWork.spread(core)
-    }
-}
-
 extension BatchWork {
-    mutating func take(_ record: Record, into entry: Int) {
-        let used = record.used
-        for m in 0..<MeterIndex.named { add(entry, m, used[m]) }
-        let meters = record.meters
-        if meters != 0 { addNamed(entry, meters) { used[$0] } }
+    mutating func take(_ record: Record, into entry: Int) { take(record.used, into: entry) }
+
+    mutating func take(_ amounts: Amounts, into entry: Int) {
+        for m in 0..<MeterIndex.named { add(entry, m, amounts[m]) }
+        if amounts.meters != 0 { addNamed(entry, amounts.meters) { amounts[$0] } }
     }
 
     /// The named meters of a record: one that it names, one of its tool's calls.

@@ -7,7 +7,7 @@ internal import CPlatform
 public enum EventType: Int32, Sendable {
     case threshold = 1, downgrade, halt, pause, resume, kill, revive, deadline, idle, unattended
     case overrun, orphan, window, topUp, declared, limits, observed, unpriced, storm, lost, late
-    case throttle, home
+    case throttle, home, corrupt, ledger
 }
 
 /// The header's bursar_event_t.
@@ -58,12 +58,13 @@ final class Events {
 
     deinit { if fd >= 0 { bursar__fd_close(fd) } }
 
-    /// Takes an event; true when the loop has a callback to run for it.
+    /// Takes an event, numbered by whoever sent it, or here; true when the loop has
+    /// a callback to run for it.
     func push(_ event: Event) -> Bool {
         lock.lock()
         defer { lock.unlock() }
         var event = event
-        sequence += 1
+        sequence = event.sequence > 0 ? event.sequence : sequence + 1
         event.sequence = sequence
         if fd >= 0 {
             if polled.count - polledHead < capacity {
@@ -89,6 +90,15 @@ final class Events {
             lost += 1
         }
         return true
+    }
+
+    /// Counts events that others sent and this runtime was too slow for.
+    func lose(_ count: Int64) {
+        lock.lock()
+        defer { lock.unlock() }
+        if fd >= 0 { lostPolled += count }
+        if callback != nil { lostCalled += count }
+        lost += count
     }
 
     /// The descriptor that is readable while events wait; -1 when there is none to have.

@@ -34,10 +34,15 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
     }
 
     private let lock = StillLock()
+    /// Names whose numbers other processes share: set once, before the first call. With
+    /// it the config lock is held wherever a name may be new.
+    var shared: SharedNames?
     // Guarded by lock:
     private var models: [Model]  // by number; [0] is unused
     private var names = NameTable()  // of models beyond the built-in ones
     private var previous: [Int32]  // by set: the one of an earlier date, 0 = none
+    /// Of the shared names, those that have a number here. Guarded by the config lock.
+    private var seen = 0
     private var nowUnix: Int64
     private var nextUnix: Int64 = .max
     private var hasChanges = false  // prices were changed and not yet published
@@ -118,8 +123,45 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         guard !name.isEmpty, name.count <= ModelName.bytesMax else {
             throw Failure(.invalid, "a model's name has 1 to 256 bytes")
         }
-        let model = known(name)
+        var model = known(name)
         if model != 0 { return model }
+        if let shared {
+            try addShared()
+            model = known(name)
+            if model != 0 { return model }
+            try shared.append(name)
+        }
+        return try add(name)
+    }
+
+    /// Whether a name has a number here.
+    func isKnown(_ name: UnsafeBufferPointer<UInt8>) -> Bool {
+        lock.lock()
+        defer { lock.unlock() }
+        return known(name) != 0
+    }
+
+    /// Learns the names that other processes have added. Config lock held.
+    func learn() {
+        guard let shared, shared.count > seen else { return }
+        lock.lock()
+        defer { lock.unlock() }
+        try? addShared()
+    }
+
+    private func addShared() throws(Failure) {
+        guard let shared else { return }
+        while names.count < shared.count {
+            var failure: Failure?
+            shared.name(names.count).withUnsafeBufferPointer { name in
+                do throws(Failure) { _ = try add(name) } catch { failure = error }
+            }
+            if let failure { throw failure }
+        }
+        seen = names.count
+    }
+
+    private func add(_ name: UnsafeBufferPointer<UInt8>) throws(Failure) -> Int32 {
         guard models.count < PriceIndex.capacity else {
             throw Failure(
                 .capacity, "the price book has 1,048,575 model names, and no room for more")

@@ -34,10 +34,13 @@ final class SharedLock: @unchecked Sendable {  // Sendable: see its parts.
     private let own = Lock()
     private let locks: ProcessLocks
     private let byte: Int64
+    /// What the lock guards is all or nothing: see Undo.swift.
+    private let edit: UndoLog?
 
-    init(_ locks: ProcessLocks, _ byte: Int64) {
+    init(_ locks: ProcessLocks, _ byte: Int64, _ edit: UndoLog? = nil) {
         self.locks = locks
         self.byte = byte
+        self.edit = edit
     }
 
     /// Waits, however long it takes. Where the kernel's locks were lost it keeps out
@@ -62,6 +65,7 @@ final class SharedLock: @unchecked Sendable {  // Sendable: see its parts.
             pause = min(pause * 2, 1_000_000)
         }
         sequentialFence()
+        edit?.recover()
         return true
     }
 
@@ -72,10 +76,12 @@ final class SharedLock: @unchecked Sendable {  // Sendable: see its parts.
             return false
         }
         sequentialFence()
+        edit?.recover()
         return true
     }
 
     func unlock() {
+        edit?.commit()
         locks.unlock(byte)
         own.unlock()
     }

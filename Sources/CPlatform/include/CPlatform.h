@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "home.h"
+#include "ledgerfile.h"
 #include "zonefile.h"
 
 #define BURSAR__CLOCK_UNIX 0   /* CLOCK_REALTIME */
@@ -61,8 +62,8 @@ static inline uint32_t bursar__forks(void) { return bursar__fork_count; }
 /* Where this thread looks first for a free journal record. */
 extern _Thread_local uint32_t bursar__record_hint __attribute__((tls_model("initial-exec")));
 static inline uint32_t bursar__hint_get(void) { return bursar__record_hint; }
-/* The start of the calling thread's own stretch of `end` records. */
-uint32_t bursar__hint_start(uint32_t end);
+/* Where the calling thread of a process in `slot` starts its own stretch of `end` records. */
+uint32_t bursar__hint_start(uint32_t end, uint32_t slot);
 static inline void bursar__hint_set(uint32_t hint) { bursar__record_hint = hint; }
 
 /* 1 = the bytes are well-formed UTF-8 (Unicode 15, table 3-7). */

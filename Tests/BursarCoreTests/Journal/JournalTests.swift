@@ -34,6 +34,7 @@ import Testing
             while d.reason == .journalFull { d = t.reserve(session, 100).d }
             #expect(t.settle(d.reservation, cost: 70).status == .ok)
         }
+        t.runtime.fold()
         #expect(try t.spent(team) == 4 * 5000 * 70 && t.spent(team, 5) == 20_000)
         #expect(t.runtime.health().settledSteps == 20_000)
         try t.expectNothingLeft()

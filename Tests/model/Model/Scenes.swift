@@ -1,0 +1,13 @@
+// The scenes that are explored in full.
+
+let scenes: [Scene] = [
+    Scene(
+        name: "A", about: "two workers refuse, settle, release; fold beside them", kills: 0,
+        programs: [
+            Program([
+                .reserve(0, session: 0, 3), .settle(0, 1), .reserve(1, session: 0, 2), .release(1),
+            ]),
+            Program([.reserve(2, session: 1, 2), .release(2)]),
+            Program([.fold]),
+        ], steps: 3),
+]

@@ -1,0 +1,262 @@
+// What really happened, from watching every record's word; and the invariants.
+//
+// I1  what counts never passes a ceiling, but for what is allowed to (overruns, late
+//     settles, forced charges, steps granted before a limit was lowered)
+// I2  committed >= what counts + spent, at every instant
+// I3  at rest, after recovery: committed = spent, exactly
+// I4  every committed settle is in `spent` and in the ledger once, and nothing else is
+// I5  at rest no record is in use, no node is reused under a record
+// I6  a repeated or late settle changes the total once
+
+@testable import BursarCore
+
+/// One step, as the ledger should have it in the end.
+struct Row {
+    var node = 0
+    var amounts: [Int64] = []
+    var isEstimate = false
+    /// By what late settles said; the first that is folded counts.
+    var corrections: [[Int64]] = []
+    var isCommitted = false
+}
+
+struct Truth {
+    /// The step that a record belongs to, while it is claimed by one.
+    var stepOf: [Int]
+    /// By step: its handle, once granted, and its row.
+    var handles: [Int64]
+    var rows: [Row]
+    /// By cell: how far truth may be above the ceiling.
+    var slack: [Int64]
+    var failure: String?
+
+    init(records: Int, steps: Int, cells: Int) {
+        stepOf = Array(repeating: -1, count: records)
+        handles = Array(repeating: 0, count: steps)
+        rows = Array(repeating: Row(), count: steps)
+        slack = Array(repeating: 0, count: cells)
+    }
+
+    mutating func fail(_ text: @autoclosure () -> String) {
+        if failure == nil { failure = text() }
+    }
+
+    var hash: UInt64 {
+        var h: UInt64 = 0
+        for s in stepOf { h = Machine.mixed(h, Int64(s)) }
+        for s in slack { h = Machine.mixed(h, s) }
+        for row in rows {
+            h = Machine.mixed(h, row.isCommitted ? row.isEstimate ? 2 : 1 : 0)
+            for a in row.amounts { h = Machine.mixed(h, a) }
+            for c in row.corrections { for a in c { h = Machine.mixed(h, a) } }
+        }
+        return h
+    }
+}
+
+/// Watches one segment. All its own accesses are the scheduler's.
+final class Judge {
+    let core: Core
+    let machine: Machine
+    let nodes: Int
+    let cells: Int
+    let records: Int
+    private let recordsAt: Int
+    var truth: Truth
+    /// The step that a fiber works on, when it claims.
+    var stepInHand: (Fiber?) -> Int = { _ in -1 }
+    /// Whether the fiber's charge asks no ceiling.
+    var isForced: (Fiber?) -> Bool = { _ in false }
+
+    init(_ core: Core, _ machine: Machine, nodes: Int, cells: Int, records: Int, steps: Int) {
+        self.core = core
+        self.machine = machine
+        self.nodes = nodes
+        self.cells = cells
+        self.records = records
+        recordsAt = core.engine.pointee.records - core.engine.pointee.header
+        truth = Truth(records: records, steps: steps, cells: cells)
+    }
+
+    private static func amounts(_ a: borrowing Amounts) -> [Int64] {
+        var list: [Int64] = []
+        for m in 0..<MeterIndex.named { list.append(a[m]) }
+        return list
+    }
+
+    private func eachCell(from leaf: Int, _ body: (Int, Cell) -> Void) {
+        var i = leaf
+        while true {
+            var c = Int(core.node(i).firstCell.value)
+            while c != 0 {
+                let cell = core.cell(c)
+                body(c, cell)
+                c = Int(cell.next.value)
+            }
+            if i == 0 { return }
+            i = Int(core.node(i).parent.value)
+        }
+    }
+
+    /// A change of the segment that was just made.
+    func saw(_ offset: Int, _ old: Int64, _ new: Int64, _ fiber: Fiber?) {
+        let at = offset - recordsAt
+        guard at >= 0, at < records * Record.size, at % Record.size == 0 else { return }
+        let i = at / Record.size
+        let record = core.record(i)
+        let from = RecordWord.state(old)
+        let to = RecordWord.state(new)
+        let leaf = Int(record.node.value & 0xFFFF_FFFF)
+        switch (from, to) {
+        case (_, RecordState.claimed):
+            truth.stepOf[i] = stepInHand(fiber)
+        case (RecordState.claimed, RecordState.held), (RecordState.claimed, RecordState.inFlight):
+            let step = truth.stepOf[i]
+            if step >= 0 { truth.handles[step] = Handle.make(index: i, gen: RecordWord.gen(new)) }
+        case (RecordState.settling, RecordState.adjusting), (RecordState.settling, RecordState.settled),
+            (RecordState.claimed, RecordState.settled):
+            let used = Judge.amounts(record.used)
+            let flags = record.flags.value
+            if flags & RecordFlag.correction != 0 {
+                guard let step = truth.handles.firstIndex(of: record.original) else {
+                    truth.fail("a correction of a step that never was")
+                    return
+                }
+                truth.rows[step].corrections.append(used)
+                eachCell(from: leaf) { c, cell in truth.slack[c] += used[cell.meter] }
+                return
+            }
+            let step = truth.stepOf[i]
+            guard step >= 0 else { return }
+            if truth.rows[step].isCommitted { truth.fail("I4: step \(step) committed twice") }
+            truth.rows[step].isCommitted = true
+            truth.rows[step].node = leaf
+            truth.rows[step].amounts = used
+            truth.rows[step].isEstimate = flags & RecordFlag.estimated != 0
+            if from == RecordState.claimed {
+                if isForced(fiber) {
+                    eachCell(from: leaf) { c, cell in truth.slack[c] += used[cell.meter] }
+                }
+            } else {
+                let held = Judge.amounts(record.held)
+                eachCell(from: leaf) { c, cell in
+                    truth.slack[c] += max(used[cell.meter] - held[cell.meter], 0)
+                }
+            }
+        default: break
+        }
+    }
+
+    func spent(_ cell: Cell) -> Int64 { cell.spent(cell.slot(at: core.batch.value)).value }
+
+    /// What counts by cell, without `spent`.
+    private func counts() -> [Int64] {
+        var sums = [Int64](repeating: 0, count: cells)
+        let h = core.batch.value
+        for i in 0..<records {
+            let record = core.record(i)
+            let word = record.word.value
+            let counted: [Int64]
+            switch RecordWord.state(word) {
+            case RecordState.held, RecordState.inFlight, RecordState.settling:
+                counted = Judge.amounts(record.held)
+            case RecordState.adjusting, RecordState.settled:
+                counted = Judge.amounts(record.used)
+            case RecordState.folding where RecordWord.actor(word) != h & 0xFFF:
+                counted = Judge.amounts(record.used)
+            default: continue
+            }
+            let id = record.node.value
+            let epoch = record.epoch.value
+            let leaf = Int(id & 0xFFFF_FFFF)
+            if core.node(leaf).state.value >> 32 != id >> 32 { truth.fail("I5: node \(leaf) reused under a record") }
+            eachCell(from: leaf) { c, cell in
+                if cell.kind.value >> 5 <= epoch { sums[c] += counted[cell.meter] }
+            }
+        }
+        return sums
+    }
+
+    /// I1 and I2, which hold at every instant.
+    func check() {
+        let sums = counts()
+        for i in 0..<nodes {
+            var c = Int(core.node(i).firstCell.value)
+            while c != 0 {
+                let cell = core.cell(c)
+                let truthful = spent(cell) + sums[c]
+                if cell.committed.value < truthful {
+                    truth.fail(
+                        "I2: node \(i) meter \(cell.meter): committed \(cell.committed.value) < \(truthful)")
+                }
+                if truthful > cell.ceiling.value + truth.slack[c] {
+                    truth.fail(
+                        "I1: node \(i) meter \(cell.meter): \(truthful) > ceiling \(cell.ceiling.value) + \(truth.slack[c])")
+                }
+                c = Int(cell.next.value)
+            }
+        }
+    }
+
+    /// I3, I4, I5: when all is dead, recovered, counted and folded.
+    func checkRest() {
+        for i in 0..<records where RecordWord.state(core.record(i).word.value) != RecordState.free {
+            truth.fail("I5: record \(i) left in state \(RecordWord.state(core.record(i).word.value))")
+        }
+        var expected = [Int64](repeating: 0, count: cells)
+        for row in truth.rows where row.isCommitted {
+            // Which of several corrections came first is the folder's choice; the
+            // programs of one step always say the same.
+            let amounts = row.isEstimate ? row.corrections.first ?? row.amounts : row.amounts
+            eachCell(from: row.node) { c, cell in expected[c] += amounts[cell.meter] }
+        }
+        for i in 0..<nodes {
+            var c = Int(core.node(i).firstCell.value)
+            while c != 0 {
+                let cell = core.cell(c)
+                let spent = spent(cell)
+                if spent != expected[c] {
+                    truth.fail("I4: node \(i) meter \(cell.meter): spent \(spent), settled \(expected[c])")
+                }
+                if cell.committed.value != spent {
+                    truth.fail(
+                        "I3: node \(i) meter \(cell.meter): committed \(cell.committed.value), spent \(spent)")
+                }
+                c = Int(cell.next.value)
+            }
+        }
+    }
+
+    /// One line for traces.
+    var summary: String {
+        var text = "h\(core.batch.value)"
+        for i in 1..<nodes {
+            var c = Int(core.node(i).firstCell.value)
+            while c != 0 {
+                let cell = core.cell(c)
+                if cell.meter == 0 {
+                    text += " n\(i):\(cell.committed.value)/\(cell.ceiling.value) s\(spent(cell))"
+                    let d = core.node(i).dirty.value, k = core.node(i).clean.value
+                    if d != k { text += " dirty \(d)/\(k)" }
+                }
+                c = Int(cell.next.value)
+            }
+        }
+        for i in 0..<records {
+            let record = core.record(i)
+            let word = record.word.value
+            let state = RecordWord.state(word)
+            if word == 0 { continue }
+            text += " r\(i):\(Judge.names[Int(min(state, 9))])"
+            text += "a\(RecordWord.actor(word))g\(RecordWord.gen(word))"
+            if state != 0 {
+                text += "n\(record.node.value & 0xFFFF_FFFF)h\(record.heldCost.value)u\(record.usedCost.value)f\(record.flags.value)"
+            }
+        }
+        return text
+    }
+    private static let names = [
+        "FREE", "CLAIMED", "HELD", "INFLIGHT", "SETTLING", "ADJUSTING", "SETTLED", "FOLDING",
+        "RELEASING", "?",
+    ]
+}
