@@ -17,8 +17,8 @@ extension Runtime {
         }
         return try configuring { () throws(Failure) in
             let i = try openSession(id)
-            // One bit that nobody takes back: no undoing for a kill in between.
-            core.node(i).misc.update(setting: Node.handed)
+            let misc = core.node(i).misc
+            edit[misc] = misc.value | Node.handed
             var text = Array<UInt8>("BURSAR_HOME=".utf8)
             text += attachment.home
             text += "\nBURSAR_SESSION=".utf8

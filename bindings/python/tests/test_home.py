@@ -78,7 +78,8 @@ class Open(Home):
             """, HOME=self.folder)
         self.assertEqual([self.home, str(DOLLAR), "2"], said)
         self.assertEqual(self.home, self.rt.home)
-        self.assertIsNone(bursar.open().home)
+        with bursar.open() as private:
+            self.assertIsNone(private.home)
 
     def test_it_says_what_home_it_has(self):
         with bursar.open(self.home, name="second") as second:
