@@ -11,7 +11,7 @@ AGENTS = 25
 
 def main() -> None:
     with bursar.open(sys.argv[1]) as rt:
-        rt.price("dime", request=100_000_000)
+        rt.price("dime", input="$0/M", output="$0/M", request=100_000_000)
         for line in sys.stdin:
             path, start = line.strip(), threading.Barrier(AGENTS + 1)
             admitted, refused = [], []

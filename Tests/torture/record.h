@@ -16,7 +16,7 @@
  *   X     it was closed          -            -                 itself   -
  *   w     before reserve         -            the most it holds itself   -
  *   G     granted                reservation  held              itself   flags: 1 held, 2 stream
- *   R     refused                -            -                 itself   reason
+ *   R     refused                -            status            itself   reason
  *   b     before begin           reservation  -                 itself   -
  *   s     before settle          reservation  what it costs     itself   -
  *   T     settled                reservation  cost              itself   overrun; flags: receipt's

@@ -10,12 +10,17 @@
  *     log PATH       what is spawned from now on writes its entries there
  *     spawn SEED     forks a worker: a new process is a matter of microseconds
  *
- * and writes `start PID` and `exit PID STATUS`. It adopts what its workers leave,
- * and never opens the home itself. Without HOME a worker has a private runtime.
+ *     rest           waits until all are gone, and what they forked
+ *     rest kill      the same, and does not let them wait
+ *
+ * and writes `start PID`, `exit PID STATUS` and, after rest, `rest KILLED 0`. It adopts
+ * what its workers leave, and never opens the home itself. Without HOME a worker has
+ * a private runtime.
  */
 #define _GNU_SOURCE
 #include <bursar.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -200,9 +205,9 @@ static void step(struct agent *a) {
     note(a, 'w', 0, 0, cost_of(rq.input_tokens, rq.max_output_tokens), 0);
     bursar_status_t status = bursar_reserve(a->rt, a->session, &rq, &d);
     if (status != BURSAR_OK) {
-        note(a, 'R', 0, 0, 0, d.reason);
+        note(a, 'R', 0, 0, status, d.reason);
         if (status != BURSAR_E_REFUSED && status != BURSAR_E_NOT_FOUND) never(a, status);
-        if (chance(a, 20)) pause_for(below(a, 2 * MS));
+        if (chance(a, 50)) pause_for(below(a, 2 * MS));
         return;
     }
     note(a, 'G', held | stream << 1, d.reservation, d.reserved_nanos, 0);
@@ -336,6 +341,13 @@ static void end(int signal) {
     ending = 1;
 }
 
+/* Where it crashed: lines that addr2line reads. */
+static void crash(int signal) {
+    void *frames[32];
+    backtrace_symbols_fd(frames, backtrace(frames, 32), 2);
+    _exit(128 + signal);
+}
+
 /* A worker's life. */
 static void live(uint64_t seed) {
     struct agent agents[THREADS];
@@ -345,6 +357,13 @@ static void live(uint64_t seed) {
     struct sigaction action = {0};
     action.sa_handler = end;
     sigaction(SIGTERM, &action, NULL);
+    action.sa_handler = crash;
+    action.sa_flags = (int)SA_RESETHAND;
+    sigaction(SIGSEGV, &action, NULL);
+    sigaction(SIGBUS, &action, NULL);
+    sigaction(SIGILL, &action, NULL);
+    sigaction(SIGTRAP, &action, NULL);
+    sigaction(SIGABRT, &action, NULL);
     first.rt = shared = open_home(&first);
     bursar_rates_t rates = BURSAR_RATES_INIT;
     expect(&first, bursar_model_find(shared, "gpt-4o", 6, &model), BURSAR_OK);
@@ -387,7 +406,30 @@ static void spawn(uint64_t seed) {
     printf("start %d\n", (int)child);
 }
 
+/* Kills every child that there is; how many. */
+static int kill_children(void) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    FILE *file = fopen(path, "r");
+    int pid, killed = 0;
+    while (file && fscanf(file, "%d", &pid) == 1) killed += kill(pid, SIGKILL) == 0;
+    if (file) fclose(file);
+    return killed;
+}
+
+static void wait_for_all(int kills) {
+    int status, killed = 0;
+    do {
+        if (kills) killed += kill_children();
+        pid_t gone = waitpid(-1, &status, 0); /* what it leaves is ours before this returns */
+        if (gone > 0) printf("exit %d %d\n", (int)gone, status);
+        else if (errno != EINTR) break;
+    } while (1);
+    printf("rest %d 0\n", killed);
+}
+
 static void command(char *line) {
+    if (strncmp(line, "rest", 4) == 0) wait_for_all(line[4] == ' ');
     if (strncmp(line, "spawn ", 6) == 0) spawn(strtoull(line + 6, NULL, 10));
     if (strncmp(line, "log ", 4) == 0) {
         if (log_fd >= 0) close(log_fd);
@@ -397,6 +439,8 @@ static void command(char *line) {
 }
 
 int main(int count, char **arguments) {
+    void *frame;
+    backtrace(&frame, 1); /* loads what it needs now */
     if (count > 1) home = text(arguments[1]);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
