@@ -351,9 +351,16 @@ class Torture:
                 break
             waited = time.monotonic() - self.gone_at
             if waited > self.options.patience:
+                time.sleep(5)
+                later, exact = self.rt.read("torture"), "exact"
+                try:
+                    self.rt.verify()
+                except bursar.BursarError as error:
+                    exact = str(error)
                 raise Failed(
                     f"{view.reserved_nanos} held and {health.in_flight} in flight "
-                    f"{waited:.3f} s after the last process died")
+                    f"{waited:.3f} s after the last process died; {later.reserved_nanos} held 5 s "
+                    f"later; the books are {exact}; {self.rt.health()}")
             time.sleep(0.002)
         waited = time.monotonic() - self.gone_at
         self.figures.longest_held = max(self.figures.longest_held, waited)
