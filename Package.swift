@@ -40,7 +40,8 @@ let package = Package(
         .executableTarget(name: "window-dump", dependencies: ["BursarCore"]),
         .executableTarget(name: "price-eval", dependencies: ["BursarCore"]),
         .executableTarget(name: "home-racer", dependencies: ["Bursar"]),
-        .testTarget(name: "BursarCoreTests", dependencies: ["BursarCore"]),
+        .target(name: "CutOff", path: "Tests/cutoff"),
+        .testTarget(name: "BursarCoreTests", dependencies: ["BursarCore", "CutOff"]),
         .testTarget(name: "BursarABITests", dependencies: ["Bursar", "BursarCore", "CBursar"]),
         .testTarget(name: "BursarTests", dependencies: ["Bursar"], swiftSettings: full),
     ]

@@ -1044,6 +1044,8 @@ BURSAR_API bursar_status_t bursar_spend_read(bursar_runtime_t *BURSAR_NONNULL ru
 #define BURSAR_EVENT_LATE 21      /* a settle came after the estimate and corrected it by `amount` */
 #define BURSAR_EVENT_THROTTLE 22  /* a rate refuses: once until it admits again */
 #define BURSAR_EVENT_HOME 23      /* the home is not what was asked for, or is gone: the text says how */
+#define BURSAR_EVENT_CORRUPT 24   /* something in the shared memory is what it cannot be; told once */
+#define BURSAR_EVENT_LEDGER 25    /* the ledger cannot be read or written: records wait; `amount` is the code */
 
 typedef struct bursar_event {
     uint32_t size;

@@ -68,9 +68,6 @@ public final class Runtime: @unchecked Sendable {
     /// The ledger could not be read or written; it was told.
     var ledgerFails = false
 
-    /// Guarded by config: what `gatherUnfolded` gathers.
-    var batchWork = BatchWork()
-
     /// When the dead were looked for last. Loop thread only.
     var lastWatch: Int64 = 0
     var lastLook: Int64 = 0
@@ -181,17 +178,17 @@ public final class Runtime: @unchecked Sendable {
         if !attachment.isShared { core.signal.value = Signal.empty | Signal.resting }
         // The first handle of a process takes the slot for it.
         if attachment.isShared, attachment.slots[attachment.slot].generation.value != attachment.me.generation {
-            if attachment.inherits {
+            if attachment.inherits, attachment.place != nil {
                 runtime.recover(slot: attachment.slot)
                 runtime.closeSessions(ofSlot: attachment.slot)
             }
             attachment.enter(options, parent: parent)
-            runtime.recoverDead()
+            if attachment.place != nil { runtime.recoverDead() }
         }
         core.forks.storeReleasing(bursar__forks())
         for notice in notices { runtime.tellHome(notice) }
         // Somebody has to keep.
-        if attachment.isShared { runtime.loop.ring() }
+        if attachment.place != nil { runtime.loop.ring() }
     }
 
     private init(_ core: Core, _ attachment: Attachment, _ book: PriceBook, _ options: OpenOptions)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -81,6 +82,24 @@ uint64_t bursar__file_system(int32_t fd) {
     return fstatfs(fd, &s) < 0 ? 0 : (uint64_t)s.f_type;
 }
 
+int32_t bursar__record_parse(const char *text, struct bursar__record *out) {
+    static const char lines[] = {0, 1, 2, 2, 3, 4, 5, 6, 7}; /* by fields read */
+    int end = 0;
+    int fields = sscanf(text,
+                        "bursar-home %" SCNd32 "\nid %32[0-9a-f]\nlock %" SCNu64 " %" SCNu64 "\nboot %36[0-9a-f-]\n"
+                        "segment %1199[^\n]\nsegment_id %" SCNd64 "\nlayout %" SCNx64 "%n",
+                        &out->format, out->id, &out->lock_device, &out->lock_inode, out->boot, out->segment,
+                        &out->segment_id, &out->layout, &end);
+    if (fields == 8 && end && strlen(out->id) == 32 && out->segment[0] == '/') return 0;
+    return lines[fields < 0 ? 0 : fields] + 1;
+}
+int32_t bursar__record_print(const struct bursar__record *r, char *out, size_t capacity) {
+    return snprintf(out, capacity,
+                    "bursar-home %" PRId32 "\nid %s\nlock %" PRIu64 " %" PRIu64 "\nboot %s\nsegment %s\n"
+                    "segment_id %" PRId64 "\nlayout %016" PRIx64 "\n",
+                    r->format, r->id, r->lock_device, r->lock_inode, r->boot, r->segment, r->segment_id, r->layout);
+}
+
 int64_t bursar__read(int32_t fd, void *out, size_t bytes) {
     size_t done = 0;
     while (done < bytes) {
@@ -92,12 +111,12 @@ int64_t bursar__read(int32_t fd, void *out, size_t bytes) {
     }
     return (int64_t)done;
 }
-int32_t bursar__write_all(int32_t fd, const uint8_t *data, size_t bytes) {
+int32_t bursar__write_all(int32_t fd, const void *data, size_t bytes) {
     while (bytes) {
         ssize_t n = write(fd, data, bytes);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) return n < 0 ? -errno : -EIO;
-        data += n;
+        data = (const char *)data + n;
         bytes -= (size_t)n;
     }
     return 0;

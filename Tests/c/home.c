@@ -751,10 +751,10 @@ test("a record of another format, or a damaged one, is refused") {
     struct home h = new_home();
     bursar_close(open_home(h.path));
     record(h.path, "bursar-home", NULL, "2");
-    refuses(h.path, "has format `2`; this library knows 1");
+    refuses(h.path, "has format 2; this library knows 1");
     record(h.path, "bursar-home", NULL, "1");
     record(h.path, "lock", NULL, "12 x");
-    refuses(h.path, "is malformed at `lock`");
+    refuses(h.path, "is malformed in line 3");
     done_with(&h);
 }
 

@@ -182,6 +182,8 @@ var (
 	_ = one[EventLate-C.BURSAR_EVENT_LATE]
 	_ = one[EventThrottle-C.BURSAR_EVENT_THROTTLE]
 	_ = one[EventHome-C.BURSAR_EVENT_HOME]
+	_ = one[EventCorrupt-C.BURSAR_EVENT_CORRUPT]
+	_ = one[EventLedger-C.BURSAR_EVENT_LEDGER]
 )
 
 // Structs that pass through unconverted: the offset of every field, and the size.

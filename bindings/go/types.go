@@ -446,6 +446,8 @@ const (
 	EventLate       EventType = 21
 	EventThrottle   EventType = 22
 	EventHome       EventType = 23 // the home is not what was asked for, or is gone
+	EventCorrupt    EventType = 24 // something in the shared memory is what it cannot be
+	EventLedger     EventType = 25 // the ledger cannot be read or written: records wait
 )
 
 // Health are figures for a health page.

@@ -29,6 +29,8 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
     let keeper: SharedLock
     /// Held by the thread that looks for the dead: the kernel does not tell threads apart.
     let search = Lock()
+    /// Where the ledger lies; nil = in memory. Set before a runtime opens on it.
+    var ledgerPath: [UInt8]?
 
     /// The handles on it. Guarded by bursar__still_lock().
     var pages: [UnsafeMutableRawPointer] = []
@@ -72,6 +74,13 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
         self.inherits = inherits
         eventRing = isShared
             ? EventRing(header: segment.base, entries: segment.base + segment.places.eventsAt) : nil
+        if let place {
+            // By the number of the segment that it belongs to.
+            var path = place.folder.path + [UInt8]("/ledger.".utf8)
+            let id = Word(segment.base + Header.segmentID).value
+            Digits.append(UInt64(bitPattern: id), to: &path)
+            ledgerPath = path + [UInt8](".log".utf8)
+        }
         fold = SharedLock(locks, LockByte.fold)
         config = SharedLock(locks, LockByte.config, segment.edit)
         events = SharedLock(locks, LockByte.events)

@@ -7,7 +7,7 @@
 internal import CPlatform
 
 /// A home's directory, found fit. Its path is absolute and has no links.
-struct Folder {
+final class Folder: @unchecked Sendable {  // Sendable: changed while it is made only.
     let path: [UInt8]
     let owner: UInt32
     let group: UInt32
@@ -101,7 +101,7 @@ struct Folder {
     }
 
     /// Makes the directory and the lock file what the home's options say. Once, under MAKING.
-    mutating func settle(isGroup: Bool, lockFile: Int32) throws(Failure) {
+    func settle(isGroup: Bool, lockFile: Int32) throws(Failure) {
         self.isGroup = isGroup
         let fd = bursar__open(path + [0], BURSAR__DIRECTORY)
         if fd < 0 { throw Folder.failed("open", path, fd) }
@@ -120,10 +120,12 @@ struct Folder {
 
     // MARK: - Sentences
 
+    @inline(never)
     static func refused(_ path: [UInt8], _ why: Sentence) -> Failure {
         Failure(.home, "\(path: path) " + why)
     }
 
+    @inline(never)
     static func failed(_ doing: StaticString, _ path: [UInt8], _ code: Int32) -> Failure {
         var failure = Failure(
             .home, "cannot \(plain: doing) \(path: path): \(errno: code)")
@@ -133,25 +135,30 @@ struct Folder {
 }
 
 /// A literal as bytes.
+@inline(never)
 func bytes(_ text: StaticString) -> [UInt8] {
     text.withUTF8Buffer { [UInt8]($0) }
 }
 
 extension Sentence.Interpolation {
     /// A path, whole up to 120 bytes.
+    @inline(never)
     mutating func appendInterpolation(path: [UInt8]) {
         appendInterpolation(path, most: 120)
     }
 
+    @inline(never)
     mutating func appendInterpolation(octal mode: UInt32) {
         for shift in [9, 6, 3, 0] { bytes.append(UInt8(ascii: "0") + UInt8(mode >> shift & 7)) }
     }
 
+    @inline(never)
     mutating func appendInterpolation(hex number: Int64) {
         bytes.append(contentsOf: Digits.hex(UInt64(bitPattern: number)))
     }
 
     /// The system's words for a negative errno.
+    @inline(never)
     mutating func appendInterpolation(errno code: Int32) {
         var words = [UInt8](repeating: 0, count: 64)
         let count = bursar__errno_text(-code, &words, words.count)

@@ -39,7 +39,7 @@ enum Homes {
         _ page: UnsafeMutableRawPointer, _ options: OpenOptions, _ capacity: Capacity,
         _ notices: inout [Sentence]
     ) throws(Failure) -> Attachment {
-        var folder = try Folder(options.home)
+        let folder = try Folder(options.home)
         var lock = bursar__file()
         if bursar__stat(folder.lock + [0], &lock) == 0, let found = join(lock, page) {
             compare(options, found.segment, &notices)
@@ -61,25 +61,23 @@ enum Homes {
 
         let isAlone = locks.tryLock(LockByte.attached)
         let files = SegmentFile(folder: folder, boot: try HomeRecord.bootID())
-        var mapped: (segment: Segment, file: bursar__file)
+        let mapped: (segment: Segment, file: bursar__file)
         let record: HomeRecord
         if let known = try HomeRecord(of: folder) {
             record = known
             mapped = try find(
-                &folder, known, lock, files, options, capacity, isAlone: isAlone, &notices)
+                folder, known, lock, files, options, capacity, isAlone: isAlone, &notices)
         } else {
             guard isAlone else {
                 throw Folder.refused(
                     folder.record, "is gone while other processes are attached to the home; close them first")
             }
             try folder.settle(isGroup: options.isGroup || folder.isGroup, lockFile: fd)
-            var new = try HomeRecord(
+            record = try HomeRecord(
                 shmDirectory: try Folder.real(
                     options.shmDirectory.isEmpty ? bytes("/dev/shm") : options.shmDirectory),
                 lock: lock)
-            mapped = try SegmentFile(folder: folder, boot: files.boot)
-                .make(&new, capacity, isObserved: options.isObserved)
-            record = new
+            mapped = try files.make(record, capacity, isObserved: options.isObserved)
         }
         compare(options, mapped.segment, &notices)
         let (me, inherits) = try takeSlot(mapped.segment, locks)
@@ -123,7 +121,7 @@ enum Homes {
 
     /// The segment of a home that has a record, or a new one where that is safe.
     private static func find(
-        _ folder: inout Folder, _ known: HomeRecord, _ lock: bursar__file, _ files: SegmentFile,
+        _ folder: Folder, _ known: HomeRecord, _ lock: bursar__file, _ files: SegmentFile,
         _ options: OpenOptions, _ capacity: Capacity, isAlone: Bool, _ notices: inout [Sentence]
     ) throws(Failure) -> (segment: Segment, file: bursar__file) {
         let isSameBoot = known.boot == files.boot
@@ -147,9 +145,8 @@ enum Homes {
             busy = "is gone while other processes are attached to it: it was removed, or this process sees another \(path: known.shmDirectory) than they do (a container?)"
         }
         guard isAlone else { throw Folder.refused(known.segment, busy) }
-        var new = known
-        new.lockDevice = lock.device
-        let made = try files.make(&new, capacity, isObserved: options.isObserved)
+        known.lockDevice = lock.device
+        let made = try files.make(known, capacity, isObserved: options.isObserved)
         notices.append(
             "\(path: folder.path) has a new segment, as " + why
                 + ": what was spent before is not counted in it")

@@ -11,7 +11,7 @@
 
 internal import CPlatform
 
-struct HomeRecord {
+final class HomeRecord {
     var id: [UInt8] = []
     var lockDevice: UInt64 = 0
     var lockInode: UInt64 = 0
@@ -19,8 +19,6 @@ struct HomeRecord {
     var segment: [UInt8] = []
     var segmentID: Int64 = 0
     var layout: Int64 = 0
-
-    static let magic = bytes("bursar-home")
 
     /// A home of its own.
     init(shmDirectory: [UInt8], lock: bursar__file) throws(Failure) {
@@ -45,94 +43,47 @@ struct HomeRecord {
         if fd < 0 { throw Folder.failed("open", path, fd) }
         defer { bursar__fd_close(fd) }
         var file = bursar__file()
-        let code = bursar__fstat(fd, &file)
+        var code = bursar__fstat(fd, &file)
         if code < 0 { throw Folder.failed("look at", path, code) }
         try folder.expectOurs(path, file)
-        var text = [UInt8](repeating: 0, count: 4096)
-        let count = bursar__read(fd, &text, text.count)
-        if count < 0 { throw Folder.failed("read", path, Int32(count)) }
-        try parse(text.prefix(Int(count)), path)
-    }
-
-    private mutating func parse(_ text: ArraySlice<UInt8>, _ path: [UInt8]) throws(Failure) {
-        var seen = 0
-        for line in text.split(separator: UInt8(ascii: "\n")) {
-            let words = line.split(separator: UInt8(ascii: " "), maxSplits: 1).map { Array($0) }
-            guard words.count == 2 else { throw HomeRecord.malformed(path, Array(line)) }
-            let (key, value) = (words[0], words[1])
-            if key == HomeRecord.magic {
-                if value != [UInt8(ascii: "1")] {
-                    throw Folder.refused(path, "has format \(value); this library knows 1")
-                }
-            } else if key == bytes("id"), value.count == 32 {
-                id = value
-            } else if key == bytes("lock") {
-                let numbers = value.split(separator: UInt8(ascii: " "))
-                guard numbers.count == 2, let device = HomeRecord.number(numbers[0]),
-                    let inode = HomeRecord.number(numbers[1])
-                else { throw HomeRecord.malformed(path, key) }
-                lockDevice = device
-                lockInode = inode
-            } else if key == bytes("boot") {
-                boot = value
-            } else if key == bytes("segment"), value[0] == UInt8(ascii: "/") {
-                segment = value
-            } else if key == bytes("segment_id"), let number = HomeRecord.number(value[...]) {
-                segmentID = Int64(clamping: number)
-            } else if key == bytes("layout"), let number = HomeRecord.hex(value) {
-                layout = number
-            } else {
-                throw HomeRecord.malformed(path, key)
-            }
-            seen += 1
+        var text = [CChar](repeating: 0, count: 4097)
+        code = Int32(bursar__read(fd, &text, text.count - 1))
+        if code < 0 { throw Folder.failed("read", path, code) }
+        var record = bursar__record()
+        let line = bursar__record_parse(text, &record)
+        if record.format > 1 {
+            throw Folder.refused(path, "has format \(Int(record.format)); this library knows 1")
         }
-        if seen != 7 { throw HomeRecord.malformed(path, bytes("end")) }
-    }
-
-    private static func malformed(_ path: [UInt8], _ word: [UInt8]) -> Failure {
-        Folder.refused(path, "is malformed at \(word)")
-    }
-
-    static func number(_ text: ArraySlice<UInt8>) -> UInt64? {
-        var number: UInt64 = 0
-        for digit in text {
-            guard digit >= UInt8(ascii: "0"), digit <= UInt8(ascii: "9") else { return nil }
-            let (product, over) = number.multipliedReportingOverflow(by: 10)
-            let (sum, over2) = product.addingReportingOverflow(UInt64(digit - UInt8(ascii: "0")))
-            if over || over2 { return nil }
-            number = sum
-        }
-        return text.isEmpty ? nil : number
-    }
-
-    private static func hex(_ text: [UInt8]) -> Int64? {
-        var number: UInt64 = 0
-        for digit in text {
-            switch digit {
-            case UInt8(ascii: "0")...UInt8(ascii: "9"): number = number << 4 | UInt64(digit - 48)
-            case UInt8(ascii: "a")...UInt8(ascii: "f"): number = number << 4 | UInt64(digit - 87)
-            default: return nil
-            }
-        }
-        return text.count == 16 ? Int64(bitPattern: number) : nil
+        if line != 0 { throw Folder.refused(path, "is malformed in line \(Int(line))") }
+        id = HomeRecord.text(&record.id)
+        lockDevice = record.lock_device
+        lockInode = record.lock_inode
+        boot = HomeRecord.text(&record.boot)
+        segment = HomeRecord.text(&record.segment)
+        segmentID = record.segment_id
+        layout = Int64(bitPattern: record.layout)
     }
 
     /// Writes the record in place of the former one.
     func write(to folder: Folder) throws(Failure) {
-        var text: [UInt8] = HomeRecord.magic + bytes(" 1\nid ") + id + bytes("\nlock ")
-        Digits.append(lockDevice, to: &text)
-        text.append(UInt8(ascii: " "))
-        Digits.append(lockInode, to: &text)
-        text += bytes("\nboot ") + boot + bytes("\nsegment ") + segment + bytes("\nsegment_id ")
-        Digits.append(UInt64(clamping: segmentID), to: &text)
-        text += bytes("\nlayout ") + Digits.hex(UInt64(bitPattern: layout)) + [UInt8(ascii: "\n")]
+        var record = bursar__record()
+        record.format = 1
+        HomeRecord.set(&record.id, id)
+        record.lock_device = lockDevice
+        record.lock_inode = lockInode
+        HomeRecord.set(&record.boot, boot)
+        HomeRecord.set(&record.segment, segment)
+        record.segment_id = segmentID
+        record.layout = UInt64(bitPattern: layout)
+        var text = [CChar](repeating: 0, count: 2048)
+        let count = bursar__record_print(&record, &text, text.count)
 
         let path = folder.record
         let new = path + bytes(".new") + [0]
         _ = bursar__unlink(new)  // of a process that died here
         let fd = bursar__open(new, BURSAR__NEW)
         if fd < 0 { throw Folder.failed("write", path, fd) }
-        var code = bursar__write_all(fd, text, text.count)
+        var code = bursar__write_all(fd, text, Int(count))
         if code == 0 { code = bursar__give(fd, folder.owner, folder.group, folder.fileMode) }
         if code == 0 { code = bursar__sync(fd) }
         bursar__fd_close(fd)
@@ -143,6 +94,15 @@ struct HomeRecord {
             _ = bursar__sync(directory)
             bursar__fd_close(directory)
         }
+    }
+
+    /// A NUL-terminated field.
+    private static func text<T>(_ field: inout T) -> [UInt8] {
+        withUnsafeBytes(of: &field) { [UInt8]($0.prefix { $0 != 0 }) }
+    }
+
+    private static func set<T>(_ field: inout T, _ text: [UInt8]) {
+        withUnsafeMutableBytes(of: &field) { $0.copyBytes(from: text.prefix($0.count - 1)) }
     }
 
     /// What tells one boot of the machine from the next.

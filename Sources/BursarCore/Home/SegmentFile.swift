@@ -53,7 +53,7 @@ struct SegmentFile {
     /// A new segment; says in `record` which. Nobody is attached: what has its name
     /// already was left by a process that died here.
     func make(
-        _ record: inout HomeRecord, _ capacity: Capacity, isObserved: Bool
+        _ record: HomeRecord, _ capacity: Capacity, isObserved: Bool
     ) throws(Failure) -> (Segment, bursar__file) {
         let directory = record.shmDirectory
         try Folder.expectLocal(directory, bursar__open(directory + [0], BURSAR__DIRECTORY))

@@ -106,7 +106,7 @@ extension Runtime {
 
     /// What processes left behind that are no more.
     private func lookForTheDead() {
-        guard attachment.isShared, clock.steady - lastWatch >= Runtime.watch - Runtime.tick else {
+        guard attachment.place != nil, clock.steady - lastWatch >= Runtime.watch - Runtime.tick else {
             return
         }
         lastWatch = clock.steady

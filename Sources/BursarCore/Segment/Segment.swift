@@ -91,7 +91,7 @@ struct Geometry {
         raisesAt = place(raisesMax, UndoLog.entrySize)
         // A block may be read as the largest, wherever it is.
         slabAt = place(Int(slabUnits) + 16, Slab.unit)
-        foldLogAt = place(1, FoldLog.bytes)
+        foldLogAt = place(FoldLog.bytes, 1)
         bytes = at
     }
 

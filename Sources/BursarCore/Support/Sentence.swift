@@ -23,11 +23,13 @@ public struct Sentence: ExpressibleByStringInterpolation, Sendable {
             bytes.reserveCapacity(literalCapacity + 16 * interpolationCount)
         }
 
+        @inline(never)
         public mutating func appendLiteral(_ literal: StaticString) {
             literal.withUTF8Buffer { bytes.append(contentsOf: $0) }
         }
 
         /// Words of the text, in backquotes.
+        @inline(never)
         public mutating func appendInterpolation(_ words: [UInt8], most: Int = 72) {
             bytes.append(UInt8(ascii: "`"))
             for byte in Sentence.cut(words, to: most) {
@@ -37,30 +39,36 @@ public struct Sentence: ExpressibleByStringInterpolation, Sendable {
             bytes.append(UInt8(ascii: "`"))
         }
 
+        @inline(never)
         public mutating func appendInterpolation(_ word: StaticString) {
             bytes.append(UInt8(ascii: "`"))
             appendLiteral(word)
             bytes.append(UInt8(ascii: "`"))
         }
 
+        @inline(never)
         public mutating func appendInterpolation(plain words: StaticString) {
             appendLiteral(words)
         }
 
+        @inline(never)
         public mutating func appendInterpolation(_ number: Int) {
             if number < 0 { bytes.append(UInt8(ascii: "-")) }
             Digits.append(UInt64(number.magnitude), to: &bytes)
         }
 
+        @inline(never)
         public mutating func appendInterpolation(_ number: UInt32) {
             Digits.append(UInt64(number), to: &bytes)
         }
 
+        @inline(never)
         public mutating func appendInterpolation(number: Int) {
             Digits.append(UInt64(max(0, number)), to: &bytes)
         }
     }
 
+    @inline(never)
     static func + (one: Sentence, other: Sentence) -> Sentence {
         var sum = one
         sum.bytes.append(contentsOf: other.bytes)

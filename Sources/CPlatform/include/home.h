@@ -34,12 +34,24 @@ int32_t bursar__fstat(int32_t fd, struct bursar__file *out);
 int32_t bursar__give(int32_t fd, uint32_t owner, uint32_t group, uint32_t mode);
 /* The path without links and dots; its length. */
 int64_t bursar__real_path(const uint8_t *path, uint8_t *out, size_t capacity);
+/* What a home says of itself: see Record.swift. Texts are NUL-terminated. */
+struct bursar__record {
+    uint64_t lock_device, lock_inode, layout;
+    int64_t segment_id;
+    int32_t format;
+    char id[33], boot[37], segment[1200];
+};
+/* 0, or the number of the line that is malformed. */
+int32_t bursar__record_parse(const char *text, struct bursar__record *out);
+/* The text's length; `capacity` takes any. */
+int32_t bursar__record_print(const struct bursar__record *record, char *out, size_t capacity);
+
 /* What kind of unsuitable file system it is, or NULL: a network's cannot be shared. */
 const char *bursar__unsuitable(uint64_t type);
 uint64_t bursar__file_system(int32_t fd);
 
 int64_t bursar__read(int32_t fd, void *out, size_t bytes); /* from the start */
-int32_t bursar__write_all(int32_t fd, const uint8_t *data, size_t bytes);
+int32_t bursar__write_all(int32_t fd, const void *data, size_t bytes);
 int32_t bursar__sync(int32_t fd);
 /* Takes room for every byte: 0, or -ENOSPC. */
 int32_t bursar__allocate(int32_t fd, int64_t bytes);

@@ -45,6 +45,7 @@ import Testing
         let session = try t.session("acme", "$1000")
         var handles: [Int64] = []
         for _ in 0..<10 {
+            t.runtime.fold()
             for _ in 0..<50 {
                 handles.append(t.granted(session, 10) { $0.timeToLive = second }.reservation)
             }

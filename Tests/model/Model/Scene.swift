@@ -103,7 +103,7 @@ final class Stage {
         func process(slot: Int) throws -> Process {
             let process = Process(id: processes.count, machine: machine)
             process.slot = UInt32(slot)
-            let attachment = Attachment(segment, ProcessLocks(), slot: UInt32(slot), isShared: true)
+            let attachment = Attachment(segment, ProcessLocks(), slot: UInt32(slot))
             var options = OpenOptions()
             options.policy.plainCharge = scene.addsPlainly
             process.page = try Runtime.open(options, on: attachment)

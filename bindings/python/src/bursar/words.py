@@ -289,6 +289,8 @@ class EventType(_Word):
     LATE = 21
     THROTTLE = 22
     HOME = 23
+    CORRUPT = 24
+    LEDGER = 25
 
 
 PREFIXES: Dict[str, Type[enum.IntEnum] | Type[enum.IntFlag]] = {
