@@ -39,6 +39,7 @@ let package = Package(
         .target(name: "Bursar", dependencies: ["BursarCore"], swiftSettings: full),
         .executableTarget(name: "window-dump", dependencies: ["BursarCore"]),
         .executableTarget(name: "price-eval", dependencies: ["BursarCore"]),
+        .executableTarget(name: "home-racer", dependencies: ["Bursar"]),
         .target(name: "CutOff", path: "Tests/cutoff"),
         .testTarget(name: "BursarCoreTests", dependencies: ["BursarCore", "CutOff"]),
         .testTarget(name: "BursarABITests", dependencies: ["Bursar", "BursarCore", "CBursar"]),

@@ -522,6 +522,41 @@ BURSAR_API bursar_status_t bursar_session_open(bursar_runtime_t *BURSAR_NONNULL 
  */
 BURSAR_API bursar_status_t bursar_session_close(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_id_t session);
 
+/**
+ * Hands a session to another process of the home, a sub-agent: writes the lines
+ *
+ *     BURSAR_HOME=/home/ada/.bursar
+ *     BURSAR_SESSION=0000000300000007
+ *
+ * for its environment, each ended by a newline. From then on the session belongs
+ * to the home: it stays open when the process that opened it dies, until somebody
+ * closes it. (A session that was not handed over is closed with its process.)
+ *
+ * Thread:  any; takes the configuration lock.
+ * Returns: BURSAR_E_BUFFER with the length needed; BURSAR_E_NOT_FOUND;
+ *          BURSAR_E_CLOSED; BURSAR_E_UNSUPPORTED in a private runtime.
+ * Since 0.1.
+ */
+BURSAR_API bursar_status_t bursar_session_environ(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_id_t session,
+                                                  char *BURSAR_NULLABLE out_text, size_t capacity,
+                                                  size_t *BURSAR_NONNULL out_len);
+
+/**
+ * The session that BURSAR_SESSION names, in a runtime that was opened on
+ * BURSAR_HOME: checks that it is an open session there. It is the same session,
+ * with the same limits, and its id is good in every process of the home.
+ *
+ * Thread:  any; takes the configuration lock.
+ * Memory:  `text` is the variable's value: 16 hexadecimal digits.
+ * Returns: BURSAR_E_INVALID (no such digits, or a budget); BURSAR_E_NOT_FOUND;
+ *          BURSAR_E_CLOSED.
+ * Since 0.1.
+ */
+BURSAR_API bursar_status_t bursar_session_attach(bursar_runtime_t *BURSAR_NONNULL runtime,
+                                                 const char *BURSAR_NONNULL text, size_t text_len,
+                                                 bursar_id_t *BURSAR_NONNULL out_session,
+                                                 bursar_error_t *BURSAR_NULLABLE out_error);
+
 /** Somebody looked: `unattended` starts again, and what it paused goes on. Since 0.1. */
 BURSAR_API bursar_status_t bursar_attend(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_id_t id,
                                          const char *BURSAR_NULLABLE who, size_t who_len);

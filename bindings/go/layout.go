@@ -104,8 +104,8 @@ var (
 	_ = one[UnavailableAllow-C.BURSAR_UNAVAILABLE_ALLOW]
 	_ = one[RoleOperator-C.BURSAR_ROLE_OPERATOR]
 	_ = one[RoleAgent-C.BURSAR_ROLE_AGENT]
-	_ = one[homeShared-C.BURSAR_HOME_SHARED]
-	_ = one[homeGroup-C.BURSAR_HOME_GROUP]
+	_ = one[HomeShared-C.BURSAR_HOME_SHARED]
+	_ = one[HomeGroup-C.BURSAR_HOME_GROUP]
 	_ = one[limitsSession-C.BURSAR_LIMITS_SESSION]
 	_ = one[budgetReplace-C.BURSAR_BUDGET_REPLACE]
 	_ = one[budgetObserve-C.BURSAR_BUDGET_OBSERVE]
@@ -182,6 +182,8 @@ var (
 	_ = one[EventLate-C.BURSAR_EVENT_LATE]
 	_ = one[EventThrottle-C.BURSAR_EVENT_THROTTLE]
 	_ = one[EventHome-C.BURSAR_EVENT_HOME]
+	_ = one[EventCorrupt-C.BURSAR_EVENT_CORRUPT]
+	_ = one[EventLedger-C.BURSAR_EVENT_LEDGER]
 )
 
 // Structs that pass through unconverted: the offset of every field, and the size.

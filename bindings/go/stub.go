@@ -41,6 +41,8 @@ func abiObserve(e *engine, id ID, on int32) Status                            { 
 func abiMeterDefine(e *engine, name string) (Meter, error)                    { return 0, errNoCgo }
 func abiSessionOpen(e *engine, o *sessionOptions) (ID, error)                 { return 0, errNoCgo }
 func abiSessionClose(e *engine, id ID) Status                                 { return ErrUnsupported }
+func abiSessionEnviron(e *engine, id ID, buf []byte) (int, Status)            { return 0, ErrUnsupported }
+func abiSessionAttach(e *engine, s string) (ID, error)                        { return 0, errNoCgo }
 func abiAttend(e *engine, id ID, who string) Status                           { return ErrUnsupported }
 func abiReserve(e *engine, session ID, r *Request, d *Decision) Status        { return ErrUnsupported }
 func abiBegin(e *engine, r Reservation) Status                                { return ErrUnsupported }

@@ -129,6 +129,53 @@ const (
 	UndeclaredRefuse Undeclared = 2
 )
 
+// Unavailable is what to do when a home cannot be used: an Option of Open.
+type Unavailable int32
+
+// The ways to go on without a home.
+const (
+	UnavailableRefuse  Unavailable = 1 // the default: an error
+	UnavailablePrivate Unavailable = 2 // a private runtime, and an EventHome that says why
+	UnavailableAllow   Unavailable = 3 // the same, and it stops nobody
+)
+
+// Role is who the program is: an Option of Open. It guards against accidents, not attackers.
+type Role int32
+
+// The roles.
+const (
+	RoleOperator Role = 1 // the default: may do everything
+	RoleAgent    Role = 2 // may not raise limits, revive, resume or remove
+)
+
+// Flags of a HomeInfo.
+const (
+	HomeShared = 1 // a home's; else the runtime is private
+	HomeGroup  = 2 // shared with its group
+)
+
+// HomeInfo is what home a runtime has.
+type HomeInfo struct {
+	Flags        uint32 // Home…
+	Slot         uint32 // this process's number in the home
+	Processes    uint32 // attached, this one included
+	SegmentID    int64
+	SegmentBytes int64
+	ID           string
+	Path         string
+	SegmentPath  string
+}
+
+// Process is a process that is attached to a home.
+type Process struct {
+	Slot       uint32
+	PID        uint32 // as it sees itself: another in another container
+	Role       Role
+	Since      time.Time
+	ForkedFrom uint32 // the slot of the process that forked it, or 0
+	Name       string // what it calls itself: hostile text
+}
+
 const (
 	policyDefault   = 0
 	openObserve     = 1
@@ -398,47 +445,10 @@ const (
 	EventLost       EventType = 20 // Amount events are missing here
 	EventLate       EventType = 21
 	EventThrottle   EventType = 22
-	EventHome       EventType = 23 // the home is not what was asked for, or is gone: Text says how
+	EventHome       EventType = 23 // the home is not what was asked for, or is gone
+	EventCorrupt    EventType = 24 // something in the shared memory is what it cannot be
+	EventLedger     EventType = 25 // the ledger cannot be read or written: records wait
 )
-
-// Unavailable says what to do when the home cannot be used.
-type Unavailable int32
-
-const (
-	UnavailableRefuse  Unavailable = 1 // the default: an error
-	UnavailablePrivate Unavailable = 2 // a private runtime, and an EventHome that says why
-	UnavailableAllow   Unavailable = 3 // the same, and it observes: it counts, and stops nobody
-)
-
-// Role says who the program is: a guard against accidents.
-type Role int32
-
-const (
-	RoleOperator Role = 1 // the default: may do everything
-	RoleAgent    Role = 2 // neither raises, revives nor removes
-)
-
-const (
-	homeShared = 1
-	homeGroup  = 2
-)
-
-// HomeInfo is what a runtime is attached to.
-type HomeInfo struct {
-	Shared, Group     bool
-	Slot, Processes   int
-	SegmentID         int64
-	SegmentBytes      int64
-	ID, Path, Segment string
-}
-
-// Process is one that is attached to the home.
-type Process struct {
-	Slot, PID, ForkedFrom int
-	Role                  Role
-	SinceUnix             int64  // nanoseconds
-	Name                  string // as it calls itself
-}
 
 // Health are figures for a health page.
 type Health struct {

@@ -231,6 +231,8 @@ FUNCTIONS: Dict[str, Tuple[Any, Tuple[Any, ...]]] = {
     "bursar_meter_define": (_status, (_rt, _in, _len, POINTER(c_int32), _error)),
     "bursar_session_open": (_status, (_rt, POINTER(SessionOptions), POINTER(_id), _error)),
     "bursar_session_close": (_status, (_rt, _id)),
+    "bursar_session_environ": (_status, (_rt, _id, _out, _len, POINTER(_len))),
+    "bursar_session_attach": (_status, (_rt, _in, _len, POINTER(_id), _error)),
     "bursar_attend": (_status, (_rt, _id, _in, _len)),
     "bursar_reserve": (_status, (_rt, _id, POINTER(Request), POINTER(Decision))),
     "bursar_begin": (_status, (_rt, _id)),

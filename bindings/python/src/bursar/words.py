@@ -150,7 +150,7 @@ class OpenFlag(enum.IntFlag):
 
 
 class Unavailable(_Word):
-    """What to do when the home cannot be used."""
+    """What to do when a home cannot be used."""
 
     REFUSE = 1
     PRIVATE = 2
@@ -158,6 +158,8 @@ class Unavailable(_Word):
 
 
 class Role(_Word):
+    """Who the program is: a guard against accidents, not against attackers."""
+
     OPERATOR = 1
     AGENT = 2
 
@@ -287,6 +289,8 @@ class EventType(_Word):
     LATE = 21
     THROTTLE = 22
     HOME = 23
+    CORRUPT = 24
+    LEDGER = 25
 
 
 PREFIXES: Dict[str, Type[enum.IntEnum] | Type[enum.IntFlag]] = {
