@@ -180,7 +180,7 @@ public final class Runtime: @unchecked Sendable {
         if attachment.isShared, attachment.slots[attachment.slot].generation.value != attachment.me.generation {
             if attachment.inherits, attachment.place != nil {
                 runtime.recover(slot: attachment.slot)
-                runtime.closeSessions(ofSlot: attachment.slot)
+                runtime.endSessions(ofSlot: attachment.slot)
             }
             attachment.enter(options, parent: parent)
             if attachment.place != nil { runtime.recoverDead() }
@@ -232,6 +232,9 @@ public final class Runtime: @unchecked Sendable {
         let runtime = core.runtime
         runtime.loop.stop()
         if runtime.attachment.isShared {
+            if runtime.attachment.isLast(page) {
+                runtime.attachment.searching { runtime.endSessions(ofSlot: runtime.attachment.slot) }
+            }
             runtime.attachment.leave(page)
         } else {
             // Whoever holds a lock finishes first; whoever comes after finds `life`.

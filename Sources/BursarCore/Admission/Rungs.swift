@@ -117,6 +117,11 @@ extension Core {
             stop = attempt(plan, first, again, &d)
             if stop.cause == .none { return granted(plan, rung: plan.start, clamped: false, &d) }
         }
+        if stop.cause == .amount || stop.cause == .journal, runtime.freesWhatTheDeadHold() {
+            let again = engine.pointee.clock.steadyCoarse
+            stop = attempt(plan, first, again, &d)
+            if stop.cause == .none { return granted(plan, rung: plan.start, clamped: false, &d) }
+        }
         let now = engine.pointee.clock.steadyCoarse
         guard stop.cause == .amount else { return refuse(plan, first, stop, &d) }
         var rung = plan.start + 1

@@ -112,6 +112,20 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
         return dead
     }
 
+    /// Runs `body` while nobody else looks for the dead.
+    func searching(_ body: () -> Void) {
+        search.lock()
+        defer { search.unlock() }
+        body()
+    }
+
+    /// Whether no other handle of this process is on it.
+    func isLast(_ page: UnsafeMutableRawPointer) -> Bool {
+        bursar__still_lock()
+        defer { bursar__still_unlock() }
+        return !pages.contains { $0 != page }
+    }
+
     /// Whether a process, in that life, lives. Not the caller's own.
     func isAlive(_ process: Process) -> Bool {
         search.lock()

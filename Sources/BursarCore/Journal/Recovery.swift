@@ -102,7 +102,7 @@ extension Runtime {
     func recoverDead() -> Int {
         attachment.takeDead { slot in
             recover(slot: slot)
-            closeSessions(ofSlot: slot)
+            endSessions(ofSlot: slot)
         }
     }
 }

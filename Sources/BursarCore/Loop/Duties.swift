@@ -26,6 +26,7 @@ extension Runtime {
         lookAtMarked()
         runTimers()
         lookForTheDead()
+        let dirty = recount()
         guard folding.lock(for: Runtime.tick) else {
             // Somebody folds, or was stopped while he did.
             return clock.steady + Runtime.tick
@@ -40,7 +41,7 @@ extension Runtime {
         folding.unlock()
 
         let now = clock.steady
-        var next = scan.moving > 0 ? now + Runtime.tick : Int64.max
+        var next = scan.moving > 0 || dirty > 0 ? now + Runtime.tick : Int64.max
         if attachment.isShared { next = min(next, now + (scan.used > 0 ? Runtime.watch : Runtime.rest)) }
         // Clear of `empty` nobody rings for a step that may expire.
         next = min(next, scan.nextExpiry)
@@ -98,6 +99,7 @@ extension Runtime {
     private func lookAtMarked() {
         config.lock()
         defer { config.unlock() }
+        book.learn()
         core.eachMarked { i in
             evaluateThresholds(i)
             armTimer(i)
@@ -111,6 +113,19 @@ extension Runtime {
         }
         lastWatch = clock.steady
         _ = recoverDead()
+    }
+
+    /// Puts in order what dead processes hold, for a step that was refused; not more
+    /// often than every 20 ms. True when there was something.
+    func freesWhatTheDeadHold() -> Bool {
+        guard attachment.place != nil else { return false }
+        let now = clock.steady
+        let last = core.searchedAt.value
+        guard now - last >= 20_000_000, core.searchedAt.exchange(last, for: now).exchanged,
+            recoverDead() > 0
+        else { return false }
+        recount()
+        return true
     }
 
     /// Whether the home is where others would find it: once a second.

@@ -151,12 +151,14 @@ public struct Core {
     static let keepsOffset = 1032  // Half: 1 = this runtime is the keeper
     static let shiftsOffset = 1040  // the clock's two shifts
     static let corruptOffset = 1036  // Half: 1 = it was told that the segment is corrupt
+    static let searchedAtOffset = 1056  // Word: steady ns when a refusal looked for the dead
     static let pageBytes = 4096
 
     @inline(__always) var me: Int64 { Int64(engine.pointee.slot) }
     @inline(__always) var life: Half { Half(page + Core.lifeOffset) }
     @inline(__always) var forks: Half { Half(page + Core.forksOffset) }
     @inline(__always) var keeps: Half { Half(page + Core.keepsOffset) }
+    var searchedAt: Word { Word(page + Core.searchedAtOffset) }
     var isKeeper: Bool { keeps.value != 0 }
     @inline(__always) var signal: Half { Half(engine.pointee.header + Header.signal) }
 

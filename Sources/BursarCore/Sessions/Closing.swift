@@ -47,9 +47,14 @@ extension Runtime {
         edit[last] = UInt32(i)
     }
 
-    /// Closes the sessions that a process opened and did not hand to others: it is
-    /// dead. Takes the config lock.
-    func closeSessions(ofSlot slot: UInt32) {
+    /// Ends the sessions that a process opened and did not hand to others: it is dead,
+    /// or has left. A living process that it forked has them from now on; without one
+    /// they are closed. Under the attachment's `search`. Takes the config lock.
+    func endSessions(ofSlot slot: UInt32) {
+        closeSessions(ofSlot: slot, heir: attachment.livingChild(of: slot))
+    }
+
+    func closeSessions(ofSlot slot: UInt32, heir: UInt32? = nil) {
         config.lock()
         defer { config.unlock() }
         for i in 1..<max(Int(segment.freeNodes.highWater), 1) {
@@ -57,7 +62,11 @@ extension Runtime {
             guard node.isSession, node.owner == slot, !node.isHanded,
                 node.state.value & (StateBit.closed | StateBit.free) == 0
             else { continue }
-            closeAll(i)
+            if let heir {
+                edit[node.misc] = (node.misc.value & ~0x0FFF_0000) | (heir << 16)
+            } else {
+                closeAll(i)
+            }
             edit.commit()
         }
     }
