@@ -154,6 +154,8 @@ import Testing
             scene.home.image = image
             let p = try scene.home.process(3)
             p.runtime.recover(slot: 1)
+            let marks = p.core.statistic(Header.dirt).value
+            if marks == p.core.statistic(Header.dirtSeen).value { continue }
             let before = p.core.statistic(Header.recountLowered).value
             try cutEverywhere(scene, spent: [0, 700]) { $0.runtime.recount() }
             p.runtime.recount()
