@@ -9,5 +9,9 @@ extension Attachment {
     func vacate(_ slot: UInt32) {}
 
     /// Where the ledger lies; nil = in memory.
+    #if BURSAR_SEAM
+    var ledgerPath: [UInt8]? { isShared ? [46] : nil }
+    #else
     var ledgerPath: [UInt8]? { nil }
+    #endif
 }

@@ -79,17 +79,22 @@ final class Stage {
         let machine = Machine()
         self.machine = machine
         Seam.world = machine
-        let segment = try Segment(try Capacity(nodes: 16, records: 64, textBytes: 1 << 16))
+        let segment = try Segment(try Capacity(nodes: 16, records: 64, textBytes: 1 << 16, isShared: true))
         self.segment = segment
-        let recordsAt = segment.recordsAt
-        let nodesAt = segment.nodesAt
-        let cellsAt = segment.cellsAt
+        let places = segment.places
+        let recordsAt = places.recordsAt
+        let recordsEnd = recordsAt + Int(places.recordsMax) * Record.size
+        let nodesAt = places.nodesAt
+        let cellsAt = places.cellsAt
         let tears = scene.tearsBodies
         machine.attach(segment: segment.base, bytes: segment.bytes) { place in
             let offset = place << 2
             if machine.isLock(place: place) { return true }
-            if offset < Header.page { return offset == Header.batch || offset >= 256 && offset < 1024 }
-            if offset >= recordsAt {
+            if offset < Header.page {
+                return [Header.batch, Header.foldOpen, Header.dirt, Header.dirtSeen].contains(offset)
+                    || offset >= Header.configured && offset < 1024
+            }
+            if offset >= recordsAt, offset < recordsEnd {
                 let field = (offset - recordsAt) % Record.size
                 return field < 16 || tears
             }
@@ -155,6 +160,7 @@ final class Stage {
         machine.settle()
     }
 
+    var places: Geometry { segment.places }
     var finisher: Process { processes[processes.count - 1] }
 
     private func op(_ f: Fiber) -> Op? {
@@ -180,7 +186,10 @@ final class Stage {
         machine.undo(to: 0)
         judge.truth = initial
         machine.saboteur?.reset()
-        for process in processes { process.isStopped = false }
+        for process in processes {
+            process.isStopped = false
+            renewLedger(process)
+        }
         for f in machine.fibers {
             let program = programOf[f.id]
             f.process.isAlive = program.successorOf == nil
@@ -189,7 +198,11 @@ final class Stage {
         }
     }
 
-    private func start(_ f: Fiber) { machine.start(f) { [unowned self, unowned f] in self.run(f) } }
+    /// Up to its first access that matters.
+    private func start(_ f: Fiber) {
+        machine.start(f) { [unowned self, unowned f] in self.run(f) }
+        machine.step(f)
+    }
 
     private func run(_ f: Fiber) {
         let ops = programOf[f.id].ops
@@ -220,6 +233,7 @@ final class Stage {
     private func perform(_ op: Op, _ f: Fiber) {
         let core = f.process.core
         f.mustDrain = false
+        f.doing = ""
         switch op {
         case .reserve(let step, let session, let amount):
             reserve(core, step, sessions[session], amount * dollar, isHeld: false)
@@ -249,8 +263,29 @@ final class Stage {
         case .fold:
             f.mustDrain = true
             f.process.runtime.fold()
-        case .recover, .recount: break
+        case .recover(let process):
+            f.mustDrain = true
+            f.doing = "recover"
+            recover(processes[process].slot, by: f.process)
+        case .recount:
+            f.mustDrain = true
+            f.process.runtime.recount()
         }
+    }
+
+    private func recover(_ slot: UInt32, by process: Process) {
+        let byte = LockByte.slot(slot)
+        if slot == process.slot {
+            process.runtime.recover(slot: slot)
+        } else if process.runtime.attachment.locks.tryLock(byte) {
+            process.runtime.recover(slot: slot)
+            process.runtime.attachment.locks.unlock(byte)
+        }
+    }
+
+    func handleBeingSettled(by f: Fiber) -> Int64? {
+        guard case .settle(let step, _) = op(f), judge.truth.handles[step] != 0 else { return nil }
+        return judge.truth.handles[step]
     }
 
     /// One attempt, without the explanations that a refusal gets.
@@ -368,8 +403,11 @@ final class Stage {
         machine.acting = finisher.id
         for process in processes.dropLast() { machine.freeBytes(of: process) }
         let runtime = finisher.runtime
+        renewLedger(finisher)
         recoverAll(runtime)
         for _ in 0..<4 { runtime.fold() }
+        runtime.recount()
+        judge.check(runtime.ledger)
         judge.check()
         judge.checkRest()
         machine.acting = 0
@@ -381,7 +419,16 @@ final class Stage {
         for (k, process) in processes.enumerated() { process.isAlive = alive[k] }
     }
 
-    private func recoverAll(_ runtime: Runtime) {}
+    private func recoverAll(_ runtime: Runtime) {
+        for slot in Set(processes.dropLast().map { $0.slot }).sorted() { runtime.recover(slot: slot) }
+        runtime.recount()
+    }
+
+    private func renewLedger(_ process: Process) {
+        process.runtime.ledger = Ledger(
+            path: process.runtime.attachment.ledgerPath,
+            segment: process.core.statistic(Header.segmentID).value)
+    }
 
     func describe(_ choice: Choice) -> String {
         switch choice {
@@ -402,21 +449,21 @@ final class Stage {
             let field = (offset - start) % size
             return "\(name)\(i).\(fields[field] ?? "\(field)")"
         }
-        if offset < segment.nodesAt { return offset == Header.batch ? "batch" : "header \(offset)" }
-        if offset < segment.cellsAt {
-            return at(segment.nodesAt, Node.size, "node", [0: "state", 68: "dirty", 72: "clean"])
+        if offset < places.nodesAt { return offset == Header.batch ? "batch" : "header \(offset)" }
+        if offset < places.cellsAt {
+            return at(places.nodesAt, Node.size, "node", [0: "state", 68: "dirty", 72: "clean"])
         }
-        if offset < segment.limitsAt {
+        if offset < places.limitsAt {
             return at(
-                segment.cellsAt, Cell.size, "cell",
+                places.cellsAt, Cell.size, "cell",
                 [0: "committed", 8: "ceiling", 24: "spent0", 32: "spent1", 40: "stamp0", 48: "stamp1"])
         }
-        if offset < segment.recordsAt {
+        if offset < places.recordsAt {
             return at(
-                segment.limitsAt, LimitSlot.size, "limit",
+                places.limitsAt, LimitSlot.size, "limit",
                 [0: "amount", 8: "base0", 16: "base1", 24: "window", 32: "extra"])
         }
-        return at(segment.recordsAt, Record.size, "record", [0: "word", 8: "node"])
+        return at(places.recordsAt, Record.size, "record", [0: "word", 8: "node"])
     }
 }
 

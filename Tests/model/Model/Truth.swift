@@ -227,6 +227,26 @@ final class Judge {
         }
     }
 
+    /// I4: the ledger has what was settled, and nothing else.
+    func check(_ ledger: Ledger) {
+        var cost: Int64 = 0
+        var steps: Int64 = 0
+        var k = 0
+        while let row = ledger.row(at: k) {
+            cost += row.cost
+            steps += row.steps
+            k += 1
+        }
+        for row in truth.rows where row.isCommitted {
+            let amounts = row.isEstimate ? row.corrections.first ?? row.amounts : row.amounts
+            cost -= amounts[MeterIndex.cost]
+            steps -= amounts[MeterIndex.steps]
+        }
+        if cost != 0 || steps != 0 {
+            truth.fail("I4: the ledger has \(cost) nano-dollars and \(steps) steps too many")
+        }
+    }
+
     /// One line for traces.
     var summary: String {
         var text = "h\(core.batch.value)"
