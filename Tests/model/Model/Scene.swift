@@ -20,6 +20,16 @@ enum Op {
     case fold
     case recover(process: Int)
     case recount
+    /// Every reservation's time is over, and somebody notices.
+    case expireAll
+    /// The next day begins.
+    case midnight
+    /// Opens the windows that are due.
+    case roll
+    case topUp(budget: Int, String)
+    case limits(budget: Int, String)
+    case close(session: Int)
+    case open(session: Int, String, String)
 }
 
 struct Program {
@@ -46,16 +56,18 @@ struct Program {
 struct Scene {
     var name: String
     var about: String
+    var kills = 1
+    var stops = 0
+    /// For `make model-full` only.
+    var isLarge = false
+    var forced = 0
     var budgets: [(path: String, limits: String)] = [("b", "$4")]
     var sessions: [(path: String, limits: String)] = [("b", "$3"), ("b", "$3")]
     var records = 2
-    var forced = 0
     /// Adds and takes back, instead of compare-and-swap near a ceiling.
     var addsPlainly = true
     /// Every word of a record's body is a place to switch, not only its node.
     var tearsBodies = false
-    var kills = 1
-    var stops = 0
     var programs: [Program]
     var steps = 0
 }
@@ -66,7 +78,12 @@ final class Stage {
     let machine: Machine
     let segment: Segment
     var processes: [Process] = []
+    var budgets: [Int64] = []
     var sessions: [Int64] = []
+    private var firstSessions: [Int64] = []
+    private static let clocks: (steady: Int64, unix: Int64) = (
+        1_000_000 * dollar, 1_767_225_600 * dollar - dollar / 1000
+    )
     private(set) var judge: Judge!
     private var programOf: [Program] = []
     /// Where each fiber is in its program.
@@ -78,6 +95,7 @@ final class Stage {
         self.scene = scene
         let machine = Machine()
         self.machine = machine
+        (machine.steady, machine.unix) = Stage.clocks
         Seam.world = machine
         let segment = try Segment(try Capacity(nodes: 16, records: 64, textBytes: 1 << 16, isShared: true))
         self.segment = segment
@@ -111,6 +129,7 @@ final class Stage {
             let attachment = Attachment(segment, ProcessLocks(), slot: UInt32(slot), isShared: true)
             var options = OpenOptions()
             options.policy.plainCharge = scene.addsPlainly
+            options.timeToLive = 1_000_000 * dollar
             process.page = try Runtime.open(options, on: attachment)
             process.core.engine.pointee.forcedFrom = UInt32(scene.records)
             process.core.engine.pointee.recordsMax = UInt32(scene.records + scene.forced)
@@ -136,7 +155,7 @@ final class Stage {
         for (path, limits) in scene.budgets {
             var options = BudgetOptions()
             options.limits = [UInt8](limits.utf8)
-            _ = try maker.budgetDeclare([UInt8](path.utf8), options)
+            budgets.append(try maker.budgetDeclare([UInt8](path.utf8), options))
         }
         for (path, limits) in scene.sessions {
             var options = SessionOptions()
@@ -144,6 +163,7 @@ final class Stage {
             options.limits = [UInt8](limits.utf8)
             sessions.append(try maker.sessionOpen(options))
         }
+        firstSessions = sessions
         let core = processes[0].core
         core.highWater.value = UInt32(scene.records)
         core.forcedHighWater.value = UInt32(scene.forced)
@@ -185,6 +205,8 @@ final class Stage {
         machine.drain()
         machine.undo(to: 0)
         judge.truth = initial
+        sessions = firstSessions
+        (machine.steady, machine.unix) = Stage.clocks
         machine.saboteur?.reset()
         for process in processes {
             process.isStopped = false
@@ -267,9 +289,44 @@ final class Stage {
             f.mustDrain = true
             f.doing = "recover"
             recover(processes[process].slot, by: f.process)
+        case .expireAll:
+            f.mustDrain = true
+            for i in 0..<scene.records {
+                let word = core.record(i).word.loadAcquiring()
+                if RecordWord.state(word) == RecordState.inFlight { _ = core.expire(i, word) }
+            }
+        case .midnight:
+            machine.steady += dollar
+            machine.unix += dollar
+        case .roll:
+            f.mustDrain = true
+            let runtime = f.process.runtime
+            if core.isAnythingDue() {
+                runtime.config.lock()
+                runtime.rollDue()
+                runtime.config.unlock()
+            }
+        case .topUp, .limits, .close, .open:
+            f.mustDrain = true
+            do throws(Failure) { try configure(op, f.process.runtime) } catch {}
         case .recount:
             f.mustDrain = true
             f.process.runtime.recount()
+        }
+    }
+
+    private func configure(_ op: Op, _ runtime: Runtime) throws(Failure) {
+        switch op {
+        case .topUp(let budget, let text):
+            try runtime.topUp(budgets[budget], [UInt8](text.utf8), for: 0, reason: [])
+        case .limits(let budget, let text): try runtime.limitsSet(budgets[budget], [UInt8](text.utf8))
+        case .close(let session): try runtime.sessionClose(sessions[session])
+        case .open(let session, let path, let limits):
+            var options = SessionOptions()
+            options.path = [UInt8](path.utf8)
+            options.limits = [UInt8](limits.utf8)
+            sessions[session] = try runtime.sessionOpen(options)
+        default: break
         }
     }
 
@@ -390,6 +447,8 @@ final class Stage {
             if machine.isRunnable(f) { bits |= 32 }
             h = Machine.mixed(h, bits)
         }
+        h = Machine.mixed(h, machine.unix)
+        for id in sessions { h = Machine.mixed(h, id) }
         return Machine.mixed(h, Int64(bitPattern: judge.truth.hash))
     }
 

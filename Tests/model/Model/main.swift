@@ -4,7 +4,7 @@ import Foundation
 @testable import BursarCore
 
 let arguments = Array(CommandLine.arguments.dropFirst())
-for scene in scenes where arguments.isEmpty || arguments.contains(scene.name) {
+for scene in scenes where arguments.contains(scene.name) || arguments == ["small"] && !scene.isLarge || arguments == ["full"] {
     let began = ContinuousClock.now
     let stage = try Stage(scene)
     if CommandLine.arguments.contains("trace") {
@@ -16,10 +16,11 @@ for scene in scenes where arguments.isEmpty || arguments.contains(scene.name) {
         }
         continue
     }
-    let outcome = Explorer(stage).run()
+    let outcome = Explorer(stage, most: 2_000_000).run()
     let time = ContinuousClock.now - began
     print(
         scene.name, outcome.failure ?? (outcome.isComplete ? "ok" : "cut off"), "states", outcome.states, "transitions", outcome.transitions,
         "rests", outcome.rests, "depth", outcome.depth, "points", stage.machine.points.count, time)
+    fflush(nil)
     for line in outcome.trace { print("  ", line) }
 }
