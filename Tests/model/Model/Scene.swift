@@ -109,9 +109,12 @@ final class Stage {
             let offset = place << 2
             if machine.isLock(place: place) { return true }
             if offset < Header.page {
-                return [Header.batch, Header.foldOpen, Header.dirt, Header.dirtSeen].contains(offset)
-                    || offset >= Header.configured && offset < 1024
+                return [
+                    Header.batch, Header.foldOpen, Header.dirt, Header.dirtSeen, Header.undoCount,
+                    Header.raised,
+                ].contains(offset)
             }
+            if offset >= recordsEnd { return false }
             if offset >= recordsAt, offset < recordsEnd {
                 let field = (offset - recordsAt) % Record.size
                 return field < 16 || tears
@@ -168,7 +171,7 @@ final class Stage {
         core.highWater.value = UInt32(scene.records)
         core.forcedHighWater.value = UInt32(scene.forced)
         judge = Judge(
-            core, machine, nodes: Int(segment.freeNodes.highWater), cells: Int(segment.freeCells.highWater),
+            core, machine, nodes: 8, cells: Int(segment.freeCells.highWater) + 4,
             records: scene.records + scene.forced, steps: scene.steps)
         initial = judge.truth
         machine.observer = { [unowned judge] in judge.saw($0, $1, $2, $3) }

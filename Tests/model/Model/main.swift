@@ -16,7 +16,7 @@ for scene in scenes where arguments.contains(scene.name) || arguments == ["small
         }
         continue
     }
-    let outcome = Explorer(stage, most: 2_000_000).run()
+    let outcome = Explorer(stage, most: Int(getenv("MOST").map { String(cString: $0) } ?? "2000000")!).run()
     let time = ContinuousClock.now - began
     print(
         scene.name, outcome.failure ?? (outcome.isComplete ? "ok" : "cut off"), "states", outcome.states, "transitions", outcome.transitions,
