@@ -152,13 +152,13 @@ extension Runtime {
             while end < due.count, due[end].boundary == due[k].boundary { end += 1 }
             guard let sums = settledSums(due[k..<end]) else { return false }
             for (window, sum) in zip(due[k..<end], sums) {
+                edit.commit()
                 let limit = core.limit(Int(window.limit))
                 if limit.windowKind == WindowCode.calendar {
                     open(limit, window: window.start, base: sum)
                 } else {
                     roll(limit, settled: sum, now: steady)
                 }
-                edit.commit()
             }
             k = end
         }

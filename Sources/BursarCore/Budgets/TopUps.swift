@@ -69,10 +69,10 @@ extension Runtime {
                 link = top.next
                 continue
             }
+            edit.commit()
             end(top)
             edit[link] = top.next.value
             slab.free(block, bytes: TopUpBlock.bytes)
-            edit.commit()
         }
         edit[core.topUpAt] = next
     }
