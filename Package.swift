@@ -39,7 +39,8 @@ let package = Package(
         .target(name: "Bursar", dependencies: ["BursarCore"], swiftSettings: full),
         .executableTarget(name: "window-dump", dependencies: ["BursarCore"]),
         .executableTarget(name: "price-eval", dependencies: ["BursarCore"]),
-        .testTarget(name: "BursarCoreTests", dependencies: ["BursarCore"]),
+        .target(name: "CutOff", path: "Tests/cutoff"),
+        .testTarget(name: "BursarCoreTests", dependencies: ["BursarCore", "CutOff"]),
         .testTarget(name: "BursarABITests", dependencies: ["Bursar", "BursarCore", "CBursar"]),
         .testTarget(name: "BursarTests", dependencies: ["Bursar"], swiftSettings: full),
     ]

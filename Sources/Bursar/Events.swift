@@ -63,6 +63,10 @@ public struct Event: Sendable, Hashable {
         case late
         /// A rate refuses: once until it admits again.
         case throttle
+        /// Something in the shared memory is what it cannot be. Told once.
+        case corrupt
+        /// The ledger cannot be read or written: records wait. `amount` is the code.
+        case ledger
     }
 
     init(_ event: borrowing BursarCore.Event) {

@@ -51,9 +51,6 @@ public final class Runtime: @unchecked Sendable {
     /// The ledger could not be read or written; it was told.
     var ledgerFails = false
 
-    /// Guarded by config: what `gatherUnfolded` gathers.
-    var batchWork = BatchWork()
-
     /// Idempotency keys of charges. Guarded by `keys`.
     let keys = Lock()
     var charges = ChargeKeys()

@@ -16,6 +16,8 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
     let events: SharedLock
     /// Held, and kept, by the one runtime that attends to what is due.
     let keeper: SharedLock
+    /// Where the ledger lies; nil = in memory. Set before a runtime opens on it.
+    var ledgerPath: [UInt8]?
     /// Held by the one thread that recovers the dead.
     let recovering = Lock()
 

@@ -7,11 +7,4 @@ extension Attachment {
     /// The slot's process is dead and everything of it is recovered: it may be
     /// given to another. Its lock is held.
     func vacate(_ slot: UInt32) {}
-
-    /// Where the ledger lies; nil = in memory.
-    #if BURSAR_SEAM
-    var ledgerPath: [UInt8]? { isShared ? [46] : nil }
-    #else
-    var ledgerPath: [UInt8]? { nil }
-    #endif
 }

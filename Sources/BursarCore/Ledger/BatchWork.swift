@@ -7,21 +7,19 @@ struct BatchWork {
     private var sums: [Int64] = []
     private var byDepth: [[Int32]] = []
     private var width = 0
-    private var epoch: UInt32 = 0
 
     var count: Int { nodes.count }
     func node(_ entry: Int) -> UInt32 { nodes[entry] }
     func sum(entry: Int, _ meter: Int) -> Int64 { sums[entry * width + meter] }
 
-    /// Starts over, for records that were reserved in one epoch.
-    mutating func begin(meters: Int, epoch: UInt32) {
+    /// Starts over.
+    mutating func begin(meters: Int) {
         if slots.isEmpty { slots = [Int32](repeating: -1, count: 4096) }
         for entry in 0..<nodes.count { slots[place(nodes[entry])] = -1 }
         nodes.removeAll(keepingCapacity: true)
         sums.removeAll(keepingCapacity: true)
         for depth in 0..<byDepth.count { byDepth[depth].removeAll(keepingCapacity: true) }
         width = meters
-        self.epoch = epoch
     }
 
     private func place(_ node: UInt32) -> Int {
@@ -77,13 +75,6 @@ struct BatchWork {
             }
             depth -= 1
         }
-    }
-
-    /// What the records used of a meter at a node, if the cell counts them.
-    func sum(_ node: UInt32, _ meter: Int, born: UInt32) -> Int64 {
-        guard !slots.isEmpty, meter < width, born <= epoch else { return 0 }
-        let i = place(node)
-        return slots[i] >= 0 ? sums[Int(slots[i]) * width + meter] : 0
     }
 }
 

@@ -199,6 +199,13 @@ final class Ledger: @unchecked Sendable {  // Sendable because of `lock`.
         }
     }
 
+    /// For tests: how many bytes a file may have, as on a full disk.
+    func limit(to bytes: Int64) {
+        lock.lock()
+        defer { lock.unlock() }
+        if case .file(let file) = backend { file.room = bytes }
+    }
+
     private func read(_ file: LedgerFile) throws(Failure) {
         while let next = try file.next(after: batch) { apply(next) }
     }

@@ -3,8 +3,7 @@
 
 extension Core {
     /// Calls `body` with every record that is settled, not folded at batch `h`, and
-    /// whose path passes `n`. Corrections are left out: what they change is known
-    /// when they are folded.
+    /// whose path passes `n`, and with what it will add to `spent`.
     private func eachUnfolded(below n: Int, at h: Int64, _ body: (Record, borrowing Amounts) -> Void) {
         eachRecord { _, record in
             let word = record.word.loadAcquiring()
@@ -13,8 +12,8 @@ extension Core {
             case RecordState.folding where RecordWord.actor(word) == (h &+ 1) & 0xFFF: break
             default: return true
             }
-            if !record.isCorrection, n == 0 || passes(record, n) {
-                let used = record.used
+            if n == 0 || passes(record, n) {
+                let used = record.isCorrection ? difference(record, word) : record.used
                 acquireFence()
                 // Freed since: then the batch moved, and all is read again.
                 if RecordWord.gen(record.word.loadAcquiring()) == RecordWord.gen(word) {
@@ -23,6 +22,28 @@ extension Core {
             }
             return true
         }
+    }
+
+    /// What a correction will change.
+    private func difference(_ record: Record, _ word: Int64) -> Amounts {
+        let original = record.original
+        let used = record.used
+        // Its original waits for the same or an earlier batch, or is in the ledger.
+        if let first = self.record(of: original), !first.isCorrection {
+            let estimate = first.used
+            let flags = first.flags.value
+            let state = RecordWord.state(first.word.loadAcquiring())
+            acquireFence()
+            if RecordWord.gen(first.word.loadAcquiring()) == Handle.gen(original) {
+                let isSettled = state >= RecordState.adjusting && state <= RecordState.folding
+                return isSettled && flags & RecordFlag.estimated != 0
+                    ? used.minus(estimate) : used.minus(used)
+            }
+        }
+        let row = runtime.ledger.estimate(original)
+        if let row, row.isEstimated { return used.minus(row.amounts(named: record.meters)) }
+        // The ledger has it, the header not yet: then the record says it.
+        return RecordWord.state(word) == RecordState.folding ? record.delta : used.minus(used)
     }
 
     /// How often a reader starts again because a batch ended meanwhile.

@@ -1,5 +1,6 @@
 // Reading: views of budgets, sessions, meters and limits, spend, health. What is
-// settled counts as spent, folded or not.
+// settled counts as spent, folded or not: they fold if nobody else does, and wait for
+// nobody who does.
 
 internal import CPrices
 
@@ -97,7 +98,8 @@ extension Runtime {
 
     /// The header's bursar_read().
     public func read(_ id: Int64) throws(Failure) -> View {
-        try configuring { () throws(Failure) in
+        tryFold()
+        return try configuring { () throws(Failure) in
             let i = try resolve(id)
             let node = core.node(i)
             var view = View()
@@ -165,7 +167,8 @@ extension Runtime {
 
     /// The header's bursar_meter_read().
     public func meterRead(_ id: Int64, _ meter: Int32) throws(Failure) -> MeterView {
-        try configuring { () throws(Failure) in
+        tryFold()
+        return try configuring { () throws(Failure) in
             let i = try resolve(id)
             guard meter >= 0, meter < 32, let cell = core.cell(of: Int(meter), at: i) else {
                 throw Failure(.notFound, "it does not count that meter: it has no limit on it")
@@ -182,7 +185,8 @@ extension Runtime {
 
     /// The header's bursar_limit_read().
     public func limitRead(_ id: Int64, _ position: UInt32) throws(Failure) -> LimitView {
-        try configuring { () throws(Failure) in
+        tryFold()
+        return try configuring { () throws(Failure) in
             let i = try resolve(id)
             var k: UInt32 = 0
             var found: LimitSlot?

@@ -177,7 +177,11 @@ public struct Core {
     /// A half of the header page.
     @inline(__always) func header(_ offset: Int) -> Half { Half(engine.pointee.header + offset) }
     @inline(__always) func statistic(_ offset: Int) -> Word { Word(engine.pointee.header + offset) }
-    @inline(__always) func tool(_ i: Int) -> Tool { Tool(engine.pointee.tools + i &* Tool.size) }
+    /// A tool that there is not is number 0, which costs nothing.
+    @inline(__always) func tool(_ i: Int) -> Tool {
+        let isOne = i >= 0 && i < Int(engine.pointee.toolsMax)
+        return Tool(engine.pointee.tools + (isOne ? i : 0) &* Tool.size)
+    }
     @inline(__always) var rollAt: Word { Word(engine.pointee.header + Header.rollAt) }
     @inline(__always) var rollingAt: Word { Word(engine.pointee.header + Header.rollingAt) }
     @inline(__always) var topUpAt: Word { Word(engine.pointee.header + Header.topUpAt) }

@@ -55,8 +55,7 @@ struct Geometry {
     let modelsMax: UInt32, undoMax: Int, raisesMax: Int
     let nodesAt: Int, cellsAt: Int, limitsAt: Int, recordsAt: Int, toolsAt: Int
     let windowsAt: Int, modelsAt: Int, namesAt: Int, textsAt: Int
-    let foldLogAt: Int
-    let undoAt: Int, raisesAt: Int, slabAt: Int
+    let undoAt: Int, raisesAt: Int, slabAt: Int, foldLogAt: Int
     let bytes: Int
 
     init(_ capacity: Capacity) {
@@ -90,7 +89,7 @@ struct Geometry {
         raisesAt = place(raisesMax, UndoLog.entrySize)
         // A block may be read as the largest, wherever it is.
         slabAt = place(Int(slabUnits) + 16, Slab.unit)
-        foldLogAt = place(1, FoldLog.bytes)
+        foldLogAt = place(FoldLog.bytes, 1)
         bytes = at
     }
 

@@ -89,6 +89,8 @@ final class Stage {
     /// Where each fiber is in its program.
     private var opOf: [Int] = []
     private(set) var initial: Truth!
+    /// A planted bug: who should die loses its locks only.
+    var losesLocks = false
     private static let finisher = 29
 
     init(_ scene: Scene) throws {
@@ -130,6 +132,7 @@ final class Stage {
             let process = Process(id: processes.count, machine: machine)
             process.slot = UInt32(slot)
             let attachment = Attachment(segment, ProcessLocks(), slot: UInt32(slot), isShared: true)
+            attachment.ledgerPath = [46]
             var options = OpenOptions()
             options.policy.plainCharge = scene.addsPlainly
             options.timeToLive = 1_000_000 * dollar
@@ -428,7 +431,8 @@ final class Stage {
             let f = machine.fibers[id]
             f.isAlone = !machine.isRunnable(f)
             machine.step(f)
-        case .kill(let id): machine.kill(processes[id])
+        case .kill(let id):
+            if losesLocks { machine.freeBytes(of: processes[id]) } else { machine.kill(processes[id]) }
         case .spawn(let id): spawn(processes[id])
         case .stop(let id): processes[id].isStopped = true
         case .go(let id): processes[id].isStopped = false

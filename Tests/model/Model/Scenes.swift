@@ -170,6 +170,82 @@ let scenes: [Scene] = [
             Program([.recover(process: 3), .reserve(2, session: 1, 2), .release(2)], successorOf: 0),
         ], steps: 3),
 
+    // Small ones, each around one race.
+    Scene(
+        name: "A0", about: "one step settled and folded, a death anywhere",
+        programs: [
+            Program([.reserve(0, session: 0, 3), .settle(0, 1)]),
+            Program([.fold, .fold], mayBeKilled: false),
+        ], steps: 1),
+    Scene(
+        name: "B0", about: "the owner settles while its time runs out", forced: 1,
+        programs: [
+            Program([.reserve(0, session: 0, 3), .settle(0, 2)], mayBeKilled: false),
+            Program([.expire(record: 0)], mayBeKilled: false),
+            Program([.fold], mayBeKilled: false),
+        ], steps: 1),
+    Scene(
+        name: "C1", about: "a correction's folder dies", forced: 1, budgets: [("b", "$9")],
+        sessions: [("b", "$9")], records: 1,
+        programs: [
+            Program([.reserve(0, session: 0, 3), .expireAll, .fold, .settle(0, 2)], mayBeKilled: false),
+            Program([.fold]),
+            Program([.fold], mayBeKilled: false),
+        ], steps: 1),
+    Scene(
+        name: "D0", about: "an overrun beside an admission", sessions: [("b", "$4"), ("b", "$4")],
+        programs: [
+            Program([.reserve(0, session: 0, 2), .settle(0, 4)]),
+            Program([.reserve(1, session: 1, 2), .release(1)], mayBeKilled: false),
+        ], steps: 2),
+    Scene(
+        name: "H1", about: "whoever expires dies while the owner's recoverer is at work", kills: 2,
+        programs: [
+            Program([.reserve(0, session: 0, 3)]),
+            Program([.expire(record: 0)]),
+            Program([.recover(process: 0), .recover(process: 1), .recount], mayBeKilled: false),
+        ], steps: 1),
+    Scene(
+        name: "U", about: "charges and releases beside a recount",
+        programs: [
+            Program([.reserve(0, session: 0, 1)]),
+            Program([.reserve(1, session: 1, 2), .release(1)], mayBeKilled: false),
+            Program([.recover(process: 0), .recount], mayBeKilled: false),
+        ], steps: 2),
+    Scene(
+        name: "V", about: "a record used twice between a recount's looks",
+        programs: [
+            Program([.reserve(0, session: 0, 1)]),
+            Program(
+                [.reserve(1, session: 1, 2), .release(1), .reserve(2, session: 1, 1)],
+                mayBeKilled: false),
+            Program([.recover(process: 0), .recount], mayBeKilled: false),
+        ], steps: 3),
+    Scene(
+        name: "V2", about: "refused steps between a recount's looks", budgets: [("b", "$4")],
+        sessions: [("b", "$4"), ("b", "$4")],
+        programs: [
+            Program([.reserve(0, session: 0, 1)]),
+            Program(
+                [.reserve(1, session: 1, 9), .reserve(2, session: 1, 8), .reserve(3, session: 1, 2)],
+                mayBeKilled: false),
+            Program([.recover(process: 0), .recount], mayBeKilled: false),
+        ], steps: 4),
+    Scene(
+        name: "V3", about: "a stale handle settles when its record is another's", forced: 1, 
+        records: 1,
+        programs: [
+            Program([.reserve(0, session: 0, 1), .settle(0, 1)], mayBeKilled: false),
+            Program([.expire(record: 0), .fold, .reserve(1, session: 0, 2)], mayBeKilled: false),
+        ], steps: 2),
+    Scene(
+        name: "Y", about: "a fold between a recount's looks",
+        programs: [
+            Program([.reserve(0, session: 0, 1)]),
+            Program([.reserve(1, session: 1, 2), .settle(1, 2), .fold], mayBeKilled: false),
+            Program([.recover(process: 0), .recount], mayBeKilled: false),
+        ], steps: 2),
+
     // What the first model of the protocol left to argument.
     Scene(
         name: "M", about: "two meters", budgets: [("b", "$4, 1 step")],
