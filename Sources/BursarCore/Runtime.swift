@@ -61,7 +61,11 @@ public final class Runtime: @unchecked Sendable {
     /// Closed nodes waited for a record in CLAIMED when they were looked at last.
     var reclaimWaits = false
 
+    #if BURSAR_SEAM
+    var ledger: Ledger
+    #else
     let ledger: Ledger
+    #endif
     // Guarded by folding.
     var foldSums = BatchWork()
     var batchRecords: [UInt32] = []

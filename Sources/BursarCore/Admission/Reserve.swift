@@ -142,6 +142,9 @@ extension Core {
             cost: cost, input: input, output: output, cached: 0, steps: isModel ? 1 : 0,
             calls: q.pointee.tool != 0 ? 1 : 0, inFlight: 1)
         let isPlain = route.gather(self, leaf: leaf, epoch: born, named: meters != 0)
+        #if BURSAR_SEAM
+        let wasOpen = Plant.checksFirst.isOn && isPlain && route.isOpen(gen: session >> 32, now: now)
+        #endif
         guard let (i, gen) = claim() else { return Stop(cause: .journal) }
         let record = self.record(i)
         let hasMore = q.pointee.units | q.pointee.parent | q.pointee.timeToLive != 0 || meters != 0
@@ -171,6 +174,17 @@ extension Core {
             record.cacheWriteWord.value = 0
             record.rateEndWord.value = .max
         }
+        #if BURSAR_SEAM
+        if wasOpen {
+            let passage = chargeRoute(route)
+            let state = passage.stop.cause == .none ? RecordState.inFlight : RecordState.free
+            record.word.storeReleasing(
+                RecordWord.make(
+                    state, actor: state == RecordState.free ? 0 : me,
+                    gen: state == RecordState.free ? gen &+ 1 : gen))
+            return passage.stop
+        }
+        #endif
         let passage: Passage
         if isPlain, route.isOpen(gen: session >> 32, now: now) {
             passage = chargeRoute(route)

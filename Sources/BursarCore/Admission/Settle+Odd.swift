@@ -37,6 +37,20 @@ extension Core {
                     return settleLate(handle, report, &receipt)
                 }
             case RecordState.adjusting, RecordState.settled, RecordState.folding:
+                #if BURSAR_SEAM
+                if Plant.amendsInPlace.isOn, record.flags.value & RecordFlag.estimated != 0,
+                    state == RecordState.settled, let bill = bill(record, report)
+                {
+                    let change = bill.cost &- record.usedCost.value
+                    record.usedCost.value = bill.cost
+                    runtime.eachUp(Int(record.node.value & 0xFFFF_FFFF)) { i in
+                        if let cell = cell(of: MeterIndex.cost, at: i) {
+                            _ = cell.committed.add(change)
+                        }
+                    }
+                    return .ok
+                }
+                #endif
                 if record.flags.value & (RecordFlag.estimated | RecordFlag.correction) != 0 {
                     return settleLate(handle, report, &receipt)
                 }

@@ -183,6 +183,9 @@ extension Runtime {
             try expireTopUps(topped, i, top.amount)
             for (l, _) in topped {
                 let extra = core.limit(Int(l)).extra
+                #if BURSAR_SEAM
+                if Plant.toppedUpTwice.isOn { edit.commit() }
+                #endif
                 edit[extra] = saturatingAdd(extra.value, top.amount)
             }
             if meter < MeterIndex.end { recompute(i, meter: meter) } else { reviveIfThereIsTime(i) }

@@ -72,7 +72,12 @@ extension Runtime {
         let limit = core.limit(Int(l))
         if limit.windowKind == WindowCode.calendar {
             let start = windows.bounds(limit.spec.value, unix: unix / 1_000_000_000).start
-            if start <= limit.window.value >> 1 { return nil }
+            #if BURSAR_SEAM
+            let known = Plant.rollsAgain.isOn ? -1 : limit.window.value >> 1
+            #else
+            let known = limit.window.value >> 1
+            #endif
+            if start <= known { return nil }
             return DueWindow(
                 limit: l, boundary: steady &- (unix &- start &* 1_000_000_000), start: start)
         }
@@ -182,6 +187,12 @@ extension Runtime {
             }
             let isWhole = addUnfolded(before: due[due.startIndex].boundary, batch: h, to: &sums)
             acquireFence()
+            #if BURSAR_SEAM
+            if Plant.baseFromCommitted.isOn {
+                return cells.map { $0 == 0 ? 0 : core.cell(Int($0)).committed.value }
+            }
+            if Plant.rollTrustsBatch.isOn { return cells.map { sums[$0] ?? 0 } }
+            #endif
             if isWhole, core.batch.loadAcquiring() == h { return cells.map { sums[$0] ?? 0 } }
         }
         return nil
@@ -230,6 +241,11 @@ extension Runtime {
     private func open(_ limit: LimitSlot, window start: Int64, base: Int64) {
         let i = Int(limit.node.value)
         let next = (limit.window.value & 1) ^ 1
+        #if BURSAR_SEAM
+        if Plant.ceilingFirst.isOn, let cell = core.cell(of: limit.meter, at: i) {
+            cell.ceiling.value = saturatingAdd(base, limit.amount.value)
+        }
+        #endif
         edit[limit.base(Int(next))] = base
         edit[limit.window] = start << 1 | next
         edit[limit.extra] = 0

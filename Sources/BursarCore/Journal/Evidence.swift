@@ -45,6 +45,15 @@ extension Core {
     func counts(_ record: Record, _ word: Int64, at h: Int64) -> (least: Amounts, most: Amounts)? {
         let used = record.used
         let held = record.isCorrection ? used : record.held
+        #if BURSAR_SEAM
+        let state = RecordWord.state(word)
+        let isClaim = state == RecordState.claimed || state == RecordState.releasing
+        if Plant.transitIsNothing.isOn && Core.isTransitional(word)
+            || Plant.claimsAreNothing.isOn && isClaim
+        {
+            return (Amounts.none, Amounts.none)
+        }
+        #endif
         switch RecordWord.state(word) {
         case RecordState.claimed, RecordState.releasing: return (Amounts.none, held.most(used))
         case RecordState.held, RecordState.inFlight: return (held, held)

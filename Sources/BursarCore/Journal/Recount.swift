@@ -137,7 +137,14 @@ extension Runtime {
             let counted = passes ? core.counts(record, before, at: h) : nil
             let epoch = record.epoch.value
             acquireFence()
-            let word = record.word.loadAcquiring()
+            var word = record.word.loadAcquiring()
+            #if BURSAR_SEAM
+            if Plant.looksOnce.isOn
+                || Plant.comparesStates.isOn && RecordWord.state(word) == RecordWord.state(before)
+            {
+                word = before
+            }
+            #endif
             if word != before {
                 // Another step's business, all the time: its generation stayed.
                 if !passes, RecordWord.gen(word) == RecordWord.gen(before) { return true }
@@ -155,6 +162,14 @@ extension Runtime {
             }
             return true
         }
+        #if BURSAR_SEAM
+        if Plant.bodiesFirst.isOn {
+            for k in tally.cells.indices {
+                tally.committed[k] = core.cell(tally.cells[k]).committed.loadAcquiring()
+            }
+        }
+        if Plant.recountTrustsBatch.isOn { return !moved }
+        #endif
         // A record used for the first time since then was not looked at twice.
         if moved || at != tally.words.count || core.highWater.loadAcquiring() != highWater
             || core.forcedHighWater.loadAcquiring() != forced
@@ -172,6 +187,12 @@ extension Runtime {
             let excess = known &- tally.most[k]
             let missing = tally.least[k] &- known
             _ = core.statistic(Header.recounts).add(1)
+            #if BURSAR_SEAM
+            if Plant.storesSum.isOn {
+                cell.committed.value = tally.spent[k] &+ tally.most[k]
+                continue
+            }
+            #endif
             if excess > 0 {
                 sequentialFence()
                 cell.committed.subtract(excess)

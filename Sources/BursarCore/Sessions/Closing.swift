@@ -137,6 +137,9 @@ extension Runtime {
                 if spins % 100 == 0 { bursar__thread_yield() } else { bursar__cpu_relax() }
                 state = RecordWord.state(record.word.loadSequential())
             }
+            #if BURSAR_SEAM
+            if Plant.ignoresClaims.isOn, state == RecordState.claimed { return true }
+            #endif
             if state == RecordState.claimed {
                 isClaimed = true
                 return false

@@ -19,6 +19,17 @@ public enum Seam {
 /// Bugs that can be planted in the code itself; see Plants.swift of the model.
 public enum Plant: Int, CaseIterable, Sendable {
     case none
+    // Recount.
+    case transitIsNothing, claimsAreNothing, comparesStates, looksOnce, bodiesFirst
+    case recountTrustsBatch, storesSum
+    // Fold.
+    case ignoresLedger, redoesDelta
+    // Windows and limits.
+    case rollsAgain, baseFromCommitted, ceilingFirst, rollTrustsBatch, toppedUpTwice
+    // Nodes.
+    case checksFirst, ignoresClaims
+    // Settle.
+    case amendsInPlace
 
     /// Whether this one is switched on.
     public var isOn: Bool { Seam.plant == self }

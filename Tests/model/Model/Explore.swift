@@ -33,8 +33,6 @@ struct HashSet {
     }
 }
 
-let recoveryExists = false
-
 struct Outcome {
     var states = 0
     var transitions = 0
@@ -141,7 +139,7 @@ final class Explorer {
             stage.judge.check()
             if rests.insert(stage.machine.hash ^ stage.judge.truth.hash) {
                 outcome.rests += 1
-                if stage.judge.truth.failure == nil, recoveryExists || stage.isDone { stage.checkRest() }
+                if stage.judge.truth.failure == nil { stage.checkRest() }
             }
         } else if stage.judge.truth.failure == nil {
             return false

@@ -93,8 +93,8 @@ final class Machine: World {
     private var segmentPlaces = 0
     private let lockBytes: UnsafeMutablePointer<Int64>
     private static let lockBytesCount = 4300
-    private var mutexPlaces: [UnsafeMutableRawPointer: Int] = [:]
-    private var mutexes: [UnsafeMutableRawPointer] = []
+    /// Mutexes that are held: who holds them is in the histories.
+    private var held: Set<UnsafeMutableRawPointer> = []
     private var readers: [UInt32] = []
     private var writers: [UInt32] = []
     private(set) var isPoint: [Bool] = []
@@ -146,12 +146,9 @@ final class Machine: World {
         let byte = place - segmentPlaces
         return byte >= 0 && byte < Machine.lockBytesCount ? byte : nil
     }
-    private func mutexPlace(_ mutex: UnsafeMutableRawPointer) -> Int {
-        if let place = mutexPlaces[mutex] { return place }
-        let place = segmentPlaces + Machine.lockBytesCount + min(mutexes.count, 254)
-        mutexPlaces[mutex] = place
-        mutexes.append(mutex)
-        return place
+    /// All mutexes of a process are one place: with one thread nobody meets there.
+    private func mutexPlace(_ f: Fiber) -> Int {
+        segmentPlaces + Machine.lockBytesCount + f.process.id
     }
 
     @inline(__always)
@@ -180,11 +177,15 @@ final class Machine: World {
                 hasGrown = true
             }
         }
-        if isPoint[place] || (stopsAtWrites && kind != .load && mayBePoint[place]), !f.isAlone {
+        if isPoint[place] || (stopsAtWrites && kind != .load && kind != .lock && mayBePoint[place]),
+            !f.isAlone
+        {
             f.next = (place, kind)
             pause(f)
         }
         steps += 1
+        // A step that changes nothing else is one all the same.
+        f.history = f.history &+ 1
     }
 
     private func pause(_ f: Fiber) {
@@ -318,21 +319,23 @@ final class Machine: World {
         write(p, false, owner, place: place)
         return true
     }
-    private var fiberMark: Int64 { Int64(current?.id ?? 30) + 1 }
     private var processMark: Int64 { Int64(current?.process.id ?? acting) + 1 }
 
     override func lock(_ mutex: UnsafeMutableRawPointer) {
-        let place = mutexPlace(mutex)
-        while !take(mutex, place, fiberMark) { wait(0) }
+        while !tryLock(mutex) { wait(0) }
     }
     override func tryLock(_ mutex: UnsafeMutableRawPointer) -> Bool {
-        take(mutex, mutexPlace(mutex), fiberMark)
+        guard let f = current, !isDraining else { return true }
+        touch(f, mutexPlace(f), .lock)
+        let isFree = held.insert(mutex).inserted
+        f.history = Machine.mixed(f.history, isFree ? 1 : 2)
+        return isFree
     }
     override func unlock(_ mutex: UnsafeMutableRawPointer) {
-        if isDraining { return }
-        let place = mutexPlace(mutex)
-        if let f = current { touch(f, place, .lock) }
-        write(mutex, false, 0, place: place)
+        guard let f = current, !isDraining else { return }
+        touch(f, mutexPlace(f), .lock)
+        held.remove(mutex)
+        writes += 1  // who waits for it may look again
     }
     override func tryLock(byte: Int64) -> Bool {
         if isDraining || saboteur?.opens(byte: byte) ?? false { return true }
@@ -514,6 +517,7 @@ final class Machine: World {
             current = nil
         }
         isDraining = false
+        held.removeAll()
     }
 
     // MARK: - Setting back
@@ -530,8 +534,6 @@ final class Machine: World {
             let (p, half, old) = log.removeLast()
             let key: UInt64
             if let place = place(p) {
-                key = UInt64(place)
-            } else if let place = mutexPlaces[p] {
                 key = UInt64(place)
             } else {
                 key = UInt64(segmentPlaces + (p - UnsafeMutableRawPointer(lockBytes)) / 8)

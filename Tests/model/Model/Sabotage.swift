@@ -16,10 +16,10 @@ class WordSaboteur: Saboteur {
     var skips: Set<Int> = []
 
     init(_ stage: Stage) {
-        recordsAt = stage.segment.recordsAt
-        cellsAt = stage.segment.cellsAt
-        nodesAt = stage.segment.nodesAt
-        limitsAt = stage.segment.limitsAt
+        recordsAt = stage.places.recordsAt
+        cellsAt = stage.places.cellsAt
+        nodesAt = stage.places.nodesAt
+        limitsAt = stage.places.limitsAt
         super.init(stage.machine)
     }
 

@@ -20,6 +20,16 @@ enum Op {
     case fold
     case recover(process: Int)
     case recount
+    /// Every reservation's time is over, and somebody notices.
+    case expireAll
+    /// The next day begins.
+    case midnight
+    /// Opens the windows that are due.
+    case roll
+    case topUp(budget: Int, String)
+    case limits(budget: Int, String)
+    case close(session: Int)
+    case open(session: Int, String, String)
 }
 
 struct Program {
@@ -46,16 +56,18 @@ struct Program {
 struct Scene {
     var name: String
     var about: String
+    var kills = 1
+    var stops = 0
+    /// For `make model-full` only.
+    var isLarge = false
+    var forced = 0
     var budgets: [(path: String, limits: String)] = [("b", "$4")]
     var sessions: [(path: String, limits: String)] = [("b", "$3"), ("b", "$3")]
     var records = 2
-    var forced = 0
     /// Adds and takes back, instead of compare-and-swap near a ceiling.
     var addsPlainly = true
     /// Every word of a record's body is a place to switch, not only its node.
     var tearsBodies = false
-    var kills = 1
-    var stops = 0
     var programs: [Program]
     var steps = 0
 }
@@ -66,30 +78,46 @@ final class Stage {
     let machine: Machine
     let segment: Segment
     var processes: [Process] = []
+    var budgets: [Int64] = []
     var sessions: [Int64] = []
+    private var firstSessions: [Int64] = []
+    private static let clocks: (steady: Int64, unix: Int64) = (
+        1_000_000 * dollar, 1_767_225_600 * dollar - dollar / 1000
+    )
     private(set) var judge: Judge!
     private var programOf: [Program] = []
     /// Where each fiber is in its program.
     private var opOf: [Int] = []
     private(set) var initial: Truth!
+    /// A planted bug: who should die loses its locks only.
+    var losesLocks = false
     private static let finisher = 29
 
     init(_ scene: Scene) throws {
         self.scene = scene
         let machine = Machine()
         self.machine = machine
+        (machine.steady, machine.unix) = Stage.clocks
         Seam.world = machine
-        let segment = try Segment(try Capacity(nodes: 16, records: 64, textBytes: 1 << 16))
+        let segment = try Segment(try Capacity(nodes: 16, records: 64, textBytes: 1 << 16, isShared: true))
         self.segment = segment
-        let recordsAt = segment.recordsAt
-        let nodesAt = segment.nodesAt
-        let cellsAt = segment.cellsAt
+        let places = segment.places
+        let recordsAt = places.recordsAt
+        let recordsEnd = recordsAt + Int(places.recordsMax) * Record.size
+        let nodesAt = places.nodesAt
+        let cellsAt = places.cellsAt
         let tears = scene.tearsBodies
         machine.attach(segment: segment.base, bytes: segment.bytes) { place in
             let offset = place << 2
             if machine.isLock(place: place) { return true }
-            if offset < Header.page { return offset == Header.batch || offset >= 256 && offset < 1024 }
-            if offset >= recordsAt {
+            if offset < Header.page {
+                return [
+                    Header.batch, Header.foldOpen, Header.dirt, Header.dirtSeen, Header.undoCount,
+                    Header.raised,
+                ].contains(offset)
+            }
+            if offset >= recordsEnd { return false }
+            if offset >= recordsAt, offset < recordsEnd {
                 let field = (offset - recordsAt) % Record.size
                 return field < 16 || tears
             }
@@ -104,8 +132,10 @@ final class Stage {
             let process = Process(id: processes.count, machine: machine)
             process.slot = UInt32(slot)
             let attachment = Attachment(segment, ProcessLocks(), slot: UInt32(slot))
+            attachment.ledgerPath = [46]
             var options = OpenOptions()
             options.policy.plainCharge = scene.addsPlainly
+            options.timeToLive = 1_000_000 * dollar
             process.page = try Runtime.open(options, on: attachment)
             process.core.engine.pointee.forcedFrom = UInt32(scene.records)
             process.core.engine.pointee.recordsMax = UInt32(scene.records + scene.forced)
@@ -131,7 +161,7 @@ final class Stage {
         for (path, limits) in scene.budgets {
             var options = BudgetOptions()
             options.limits = [UInt8](limits.utf8)
-            _ = try maker.budgetDeclare([UInt8](path.utf8), options)
+            budgets.append(try maker.budgetDeclare([UInt8](path.utf8), options))
         }
         for (path, limits) in scene.sessions {
             var options = SessionOptions()
@@ -139,11 +169,12 @@ final class Stage {
             options.limits = [UInt8](limits.utf8)
             sessions.append(try maker.sessionOpen(options))
         }
+        firstSessions = sessions
         let core = processes[0].core
         core.highWater.value = UInt32(scene.records)
         core.forcedHighWater.value = UInt32(scene.forced)
         judge = Judge(
-            core, machine, nodes: Int(segment.freeNodes.highWater), cells: Int(segment.freeCells.highWater),
+            core, machine, nodes: 8, cells: Int(segment.freeCells.highWater) + 4,
             records: scene.records + scene.forced, steps: scene.steps)
         initial = judge.truth
         machine.observer = { [unowned judge] in judge.saw($0, $1, $2, $3) }
@@ -155,6 +186,7 @@ final class Stage {
         machine.settle()
     }
 
+    var places: Geometry { segment.places }
     var finisher: Process { processes[processes.count - 1] }
 
     private func op(_ f: Fiber) -> Op? {
@@ -179,8 +211,13 @@ final class Stage {
         machine.drain()
         machine.undo(to: 0)
         judge.truth = initial
+        sessions = firstSessions
+        (machine.steady, machine.unix) = Stage.clocks
         machine.saboteur?.reset()
-        for process in processes { process.isStopped = false }
+        for process in processes {
+            process.isStopped = false
+            renewLedger(process)
+        }
         for f in machine.fibers {
             let program = programOf[f.id]
             f.process.isAlive = program.successorOf == nil
@@ -189,7 +226,11 @@ final class Stage {
         }
     }
 
-    private func start(_ f: Fiber) { machine.start(f) { [unowned self, unowned f] in self.run(f) } }
+    /// Up to its first access that matters.
+    private func start(_ f: Fiber) {
+        machine.start(f) { [unowned self, unowned f] in self.run(f) }
+        machine.step(f)
+    }
 
     private func run(_ f: Fiber) {
         let ops = programOf[f.id].ops
@@ -220,6 +261,7 @@ final class Stage {
     private func perform(_ op: Op, _ f: Fiber) {
         let core = f.process.core
         f.mustDrain = false
+        f.doing = ""
         switch op {
         case .reserve(let step, let session, let amount):
             reserve(core, step, sessions[session], amount * dollar, isHeld: false)
@@ -249,8 +291,64 @@ final class Stage {
         case .fold:
             f.mustDrain = true
             f.process.runtime.fold()
-        case .recover, .recount: break
+        case .recover(let process):
+            f.mustDrain = true
+            f.doing = "recover"
+            recover(processes[process].slot, by: f.process)
+        case .expireAll:
+            f.mustDrain = true
+            for i in 0..<scene.records {
+                let word = core.record(i).word.loadAcquiring()
+                if RecordWord.state(word) == RecordState.inFlight { _ = core.expire(i, word) }
+            }
+        case .midnight:
+            machine.steady += dollar
+            machine.unix += dollar
+        case .roll:
+            f.mustDrain = true
+            let runtime = f.process.runtime
+            if core.isAnythingDue() {
+                runtime.config.lock()
+                runtime.rollDue()
+                runtime.config.unlock()
+            }
+        case .topUp, .limits, .close, .open:
+            f.mustDrain = true
+            do throws(Failure) { try configure(op, f.process.runtime) } catch {}
+        case .recount:
+            f.mustDrain = true
+            f.process.runtime.recount()
         }
+    }
+
+    private func configure(_ op: Op, _ runtime: Runtime) throws(Failure) {
+        switch op {
+        case .topUp(let budget, let text):
+            try runtime.topUp(budgets[budget], [UInt8](text.utf8), for: 0, reason: [])
+        case .limits(let budget, let text): try runtime.limitsSet(budgets[budget], [UInt8](text.utf8))
+        case .close(let session): try runtime.sessionClose(sessions[session])
+        case .open(let session, let path, let limits):
+            var options = SessionOptions()
+            options.path = [UInt8](path.utf8)
+            options.limits = [UInt8](limits.utf8)
+            sessions[session] = try runtime.sessionOpen(options)
+        default: break
+        }
+    }
+
+    private func recover(_ slot: UInt32, by process: Process) {
+        let byte = LockByte.slot(slot)
+        if slot == process.slot {
+            process.runtime.recover(slot: slot)
+        } else if process.runtime.attachment.locks.tryLock(byte) {
+            process.runtime.recover(slot: slot)
+            process.runtime.attachment.locks.unlock(byte)
+        }
+    }
+
+    func handleBeingSettled(by f: Fiber) -> Int64? {
+        guard case .settle(let step, _) = op(f), judge.truth.handles[step] != 0 else { return nil }
+        return judge.truth.handles[step]
     }
 
     /// One attempt, without the explanations that a refusal gets.
@@ -333,7 +431,8 @@ final class Stage {
             let f = machine.fibers[id]
             f.isAlone = !machine.isRunnable(f)
             machine.step(f)
-        case .kill(let id): machine.kill(processes[id])
+        case .kill(let id):
+            if losesLocks { machine.freeBytes(of: processes[id]) } else { machine.kill(processes[id]) }
         case .spawn(let id): spawn(processes[id])
         case .stop(let id): processes[id].isStopped = true
         case .go(let id): processes[id].isStopped = false
@@ -355,6 +454,8 @@ final class Stage {
             if machine.isRunnable(f) { bits |= 32 }
             h = Machine.mixed(h, bits)
         }
+        h = Machine.mixed(h, machine.unix)
+        for id in sessions { h = Machine.mixed(h, id) }
         return Machine.mixed(h, Int64(bitPattern: judge.truth.hash))
     }
 
@@ -368,8 +469,11 @@ final class Stage {
         machine.acting = finisher.id
         for process in processes.dropLast() { machine.freeBytes(of: process) }
         let runtime = finisher.runtime
+        renewLedger(finisher)
         recoverAll(runtime)
         for _ in 0..<4 { runtime.fold() }
+        runtime.recount()
+        judge.check(runtime.ledger)
         judge.check()
         judge.checkRest()
         machine.acting = 0
@@ -381,7 +485,16 @@ final class Stage {
         for (k, process) in processes.enumerated() { process.isAlive = alive[k] }
     }
 
-    private func recoverAll(_ runtime: Runtime) {}
+    private func recoverAll(_ runtime: Runtime) {
+        for slot in Set(processes.dropLast().map { $0.slot }).sorted() { runtime.recover(slot: slot) }
+        runtime.recount()
+    }
+
+    private func renewLedger(_ process: Process) {
+        process.runtime.ledger = Ledger(
+            path: process.runtime.attachment.ledgerPath,
+            segment: process.core.statistic(Header.segmentID).value)
+    }
 
     func describe(_ choice: Choice) -> String {
         switch choice {
@@ -402,21 +515,21 @@ final class Stage {
             let field = (offset - start) % size
             return "\(name)\(i).\(fields[field] ?? "\(field)")"
         }
-        if offset < segment.nodesAt { return offset == Header.batch ? "batch" : "header \(offset)" }
-        if offset < segment.cellsAt {
-            return at(segment.nodesAt, Node.size, "node", [0: "state", 68: "dirty", 72: "clean"])
+        if offset < places.nodesAt { return offset == Header.batch ? "batch" : "header \(offset)" }
+        if offset < places.cellsAt {
+            return at(places.nodesAt, Node.size, "node", [0: "state", 68: "dirty", 72: "clean"])
         }
-        if offset < segment.limitsAt {
+        if offset < places.limitsAt {
             return at(
-                segment.cellsAt, Cell.size, "cell",
+                places.cellsAt, Cell.size, "cell",
                 [0: "committed", 8: "ceiling", 24: "spent0", 32: "spent1", 40: "stamp0", 48: "stamp1"])
         }
-        if offset < segment.recordsAt {
+        if offset < places.recordsAt {
             return at(
-                segment.limitsAt, LimitSlot.size, "limit",
+                places.limitsAt, LimitSlot.size, "limit",
                 [0: "amount", 8: "base0", 16: "base1", 24: "window", 32: "extra"])
         }
-        return at(segment.recordsAt, Record.size, "record", [0: "word", 8: "node"])
+        return at(places.recordsAt, Record.size, "record", [0: "word", 8: "node"])
     }
 }
 

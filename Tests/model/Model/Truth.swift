@@ -12,12 +12,17 @@
 
 /// One step, as the ledger should have it in the end.
 struct Row {
-    var node = 0
+    var node: Int64 = 0
     var amounts: [Int64] = []
     var isEstimate = false
     /// By what late settles said; the first that is folded counts.
     var corrections: [[Int64]] = []
     var isCommitted = false
+}
+
+struct Claim {
+    var ceilings: [Int64]
+    var slack: [Int64]
 }
 
 struct Truth {
@@ -26,8 +31,12 @@ struct Truth {
     /// By step: its handle, once granted, and its row.
     var handles: [Int64]
     var rows: [Row]
-    /// By cell: how far truth may be above the ceiling.
+    /// By cell: how far truth may be above the ceiling, by overruns and the like, and
+    /// because the ceiling fell.
     var slack: [Int64]
+    var fallen: [Int64]
+    /// By record in CLAIMED: the highest ceilings since, and the slack then.
+    var claims: [Claim?]
     var failure: String?
 
     init(records: Int, steps: Int, cells: Int) {
@@ -35,6 +44,8 @@ struct Truth {
         handles = Array(repeating: 0, count: steps)
         rows = Array(repeating: Row(), count: steps)
         slack = Array(repeating: 0, count: cells)
+        fallen = slack
+        claims = Array(repeating: nil, count: records)
     }
 
     mutating func fail(_ text: @autoclosure () -> String) {
@@ -45,6 +56,11 @@ struct Truth {
         var h: UInt64 = 0
         for s in stepOf { h = Machine.mixed(h, Int64(s)) }
         for s in slack { h = Machine.mixed(h, s) }
+        for s in fallen { h = Machine.mixed(h, s) }
+        for claim in claims {
+            h = Machine.mixed(h, claim == nil ? 1 : 2)
+            if let claim { for k in claim.ceilings.indices { h = Machine.mixed(h, claim.ceilings[k] &- claim.slack[k]) } }
+        }
         for row in rows {
             h = Machine.mixed(h, row.isCommitted ? row.isEstimate ? 2 : 1 : 0)
             for a in row.amounts { h = Machine.mixed(h, a) }
@@ -62,6 +78,7 @@ final class Judge {
     let cells: Int
     let records: Int
     private let recordsAt: Int
+    private let cellsAt: Int
     var truth: Truth
     /// The step that a fiber works on, when it claims.
     var stepInHand: (Fiber?) -> Int = { _ in -1 }
@@ -75,6 +92,7 @@ final class Judge {
         self.cells = cells
         self.records = records
         recordsAt = core.engine.pointee.records - core.engine.pointee.header
+        cellsAt = core.engine.pointee.cells - core.engine.pointee.header
         truth = Truth(records: records, steps: steps, cells: cells)
     }
 
@@ -98,8 +116,33 @@ final class Judge {
         }
     }
 
+    private func sawCeiling(_ c: Int, _ old: Int64, _ new: Int64) {
+        if new < old, old < Bound.ceiling { truth.fallen[c] += old - new }
+        for i in truth.claims.indices {
+            if let top = truth.claims[i]?.ceilings[c], top < new { truth.claims[i]?.ceilings[c] = new }
+        }
+    }
+
+    /// A grant passes no limit that was in force since its step was claimed.
+    private func checkGrant(_ i: Int, leaf: Int) {
+        guard let claim = truth.claims[i] else { return }
+        truth.claims[i] = nil
+        let sums = counts()
+        eachCell(from: leaf) { c, cell in
+            let total = spent(cell) + sums[c]
+            if total > claim.ceilings[c] + truth.slack[c] - claim.slack[c] {
+                truth.fail(
+                    "I1: a grant takes meter \(cell.meter) to \(total), past \(claim.ceilings[c])")
+            }
+        }
+    }
+
     /// A change of the segment that was just made.
     func saw(_ offset: Int, _ old: Int64, _ new: Int64, _ fiber: Fiber?) {
+        if offset >= cellsAt, offset < cellsAt + cells * Cell.size, (offset - cellsAt) % Cell.size == 8 {
+            sawCeiling((offset - cellsAt) / Cell.size, old, new)
+            return
+        }
         let at = offset - recordsAt
         guard at >= 0, at < records * Record.size, at % Record.size == 0 else { return }
         let i = at / Record.size
@@ -110,9 +153,12 @@ final class Judge {
         switch (from, to) {
         case (_, RecordState.claimed):
             truth.stepOf[i] = stepInHand(fiber)
+            truth.claims[i] = Claim(
+                ceilings: (0..<cells).map { core.cell($0).ceiling.value }, slack: truth.slack)
         case (RecordState.claimed, RecordState.held), (RecordState.claimed, RecordState.inFlight):
             let step = truth.stepOf[i]
             if step >= 0 { truth.handles[step] = Handle.make(index: i, gen: RecordWord.gen(new)) }
+            checkGrant(i, leaf: leaf)
         case (RecordState.settling, RecordState.adjusting), (RecordState.settling, RecordState.settled),
             (RecordState.claimed, RecordState.settled):
             let used = Judge.amounts(record.used)
@@ -130,11 +176,13 @@ final class Judge {
             guard step >= 0 else { return }
             if truth.rows[step].isCommitted { truth.fail("I4: step \(step) committed twice") }
             truth.rows[step].isCommitted = true
-            truth.rows[step].node = leaf
+            truth.rows[step].node = record.node.value
             truth.rows[step].amounts = used
             truth.rows[step].isEstimate = flags & RecordFlag.estimated != 0
             if from == RecordState.claimed {
-                if isForced(fiber) {
+                if !isForced(fiber) {
+                    checkGrant(i, leaf: leaf)
+                } else {
                     eachCell(from: leaf) { c, cell in truth.slack[c] += used[cell.meter] }
                 }
             } else {
@@ -143,6 +191,7 @@ final class Judge {
                     truth.slack[c] += max(used[cell.meter] - held[cell.meter], 0)
                 }
             }
+        case (RecordState.claimed, _): truth.claims[i] = nil
         default: break
         }
     }
@@ -180,7 +229,7 @@ final class Judge {
     /// I1 and I2, which hold at every instant.
     func check() {
         let sums = counts()
-        for i in 0..<nodes {
+        for i in 0..<nodes where core.node(i).state.value & StateBit.free == 0 {
             var c = Int(core.node(i).firstCell.value)
             while c != 0 {
                 let cell = core.cell(c)
@@ -189,7 +238,7 @@ final class Judge {
                     truth.fail(
                         "I2: node \(i) meter \(cell.meter): committed \(cell.committed.value) < \(truthful)")
                 }
-                if truthful > cell.ceiling.value + truth.slack[c] {
+                if truthful > cell.ceiling.value + truth.slack[c] + truth.fallen[c] {
                     truth.fail(
                         "I1: node \(i) meter \(cell.meter): \(truthful) > ceiling \(cell.ceiling.value) + \(truth.slack[c])")
                 }
@@ -208,14 +257,16 @@ final class Judge {
             // Which of several corrections came first is the folder's choice; the
             // programs of one step always say the same.
             let amounts = row.isEstimate ? row.corrections.first ?? row.amounts : row.amounts
-            eachCell(from: row.node) { c, cell in expected[c] += amounts[cell.meter] }
+            eachCell(from: Int(row.node & 0xFFFF_FFFF)) { c, cell in expected[c] += amounts[cell.meter] }
         }
-        for i in 0..<nodes {
+        for i in 0..<nodes where core.node(i).state.value & StateBit.free == 0 {
+            // A place that was used again keeps its counters: only their difference counts.
+            let isFirst = core.node(i).state.value >> 32 <= 1
             var c = Int(core.node(i).firstCell.value)
             while c != 0 {
                 let cell = core.cell(c)
                 let spent = spent(cell)
-                if spent != expected[c] {
+                if isFirst, spent != expected[c] {
                     truth.fail("I4: node \(i) meter \(cell.meter): spent \(spent), settled \(expected[c])")
                 }
                 if cell.committed.value != spent {
@@ -224,6 +275,26 @@ final class Judge {
                 }
                 c = Int(cell.next.value)
             }
+        }
+    }
+
+    /// I4: the ledger has what was settled, and nothing else.
+    func check(_ ledger: Ledger) {
+        var cost: Int64 = 0
+        var steps: Int64 = 0
+        var k = 0
+        while let row = ledger.row(at: k) {
+            cost += row.cost
+            steps += row.steps
+            k += 1
+        }
+        for row in truth.rows where row.isCommitted {
+            let amounts = row.isEstimate ? row.corrections.first ?? row.amounts : row.amounts
+            cost -= amounts[MeterIndex.cost]
+            steps -= amounts[MeterIndex.steps]
+        }
+        if cost != 0 || steps != 0 {
+            truth.fail("I4: the ledger has \(cost) nano-dollars and \(steps) steps too many")
         }
     }
 
