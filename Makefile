@@ -37,7 +37,8 @@ lib: $(LIB) build/lib/bursar.pc
 $(LIB): $(SOURCES) | build/.bootstrap
 	$(SWIFT) build -c release --product bursar --traits Embedded --scratch-path build/embedded \
 		-Xswiftc -Osize -Xswiftc -Xfrontend -Xswiftc -function-sections \
-		-Xcc -ffunction-sections -Xcc -fdata-sections $(LINK)
+		-Xcc -ffunction-sections -Xcc -fdata-sections -debug-info-format none \
+		-Xcc -fno-asynchronous-unwind-tables -Xcc -fno-unwind-tables $(LINK)
 	@mkdir -p build/lib
 	cp $(EMBEDDED) $(LIB)
 	ln -sf libbursar.so build/lib/libbursar.so.0

@@ -34,7 +34,7 @@ extension Core {
         let isForced = c.flags & DirectCharge.force != 0
         var stop = put(session, leaf, c, cost, isForced, &d, &receipt)
         if stop.cause == .journal || (stop.cause == .amount && isAnythingDue()) {
-            runtime.catchUp(leaf: leaf)
+            runtime.catchUp(leaf: leaf, isFull: stop.cause == .journal)
             stop = put(session, leaf, c, cost, isForced, &d, &receipt)
         }
         if stop.cause == .gone { return .notFound }

@@ -112,7 +112,7 @@ extension Core {
         if stop.cause == .invalid { return .invalid }
         if stop.cause == .journal || isAnythingDue() {
             // A stopped loop never denies a new day's money.
-            runtime.catchUp(leaf: plan.leaf)
+            runtime.catchUp(leaf: plan.leaf, isFull: stop.cause == .journal)
             let again = engine.pointee.clock.steadyCoarse
             stop = attempt(plan, first, again, &d)
             if stop.cause == .none { return granted(plan, rung: plan.start, clamped: false, &d) }

@@ -25,19 +25,14 @@ extension Runtime {
         foldLocked()
     }
 
-    /// The same, unless somebody else is at it. Never waits.
-    @discardableResult
-    func tryFold() -> Bool {
-        guard folding.tryLock() else { return false }
-        defer { folding.unlock() }
-        foldLocked()
-        return true
-    }
-
-    /// Opens what is due and makes room: for a step that was just refused.
-    func catchUp(leaf: Int) {
+    /// Opens what is due, and when the journal is full makes room in it: for a step
+    /// that was just refused. Whoever folds is done in milliseconds, unless he was
+    /// stopped: then the step is refused, and told to come again.
+    func catchUp(leaf: Int, isFull: Bool) {
         if core.isAnythingDue() { rollPath(leaf: leaf) }
-        tryFold()
+        guard isFull, folding.lock(for: 50_000_000) else { return }
+        foldLocked()
+        folding.unlock()
     }
 
     /// What one scan of the journal saw. Fold lock held.
