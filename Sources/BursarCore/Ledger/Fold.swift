@@ -25,6 +25,15 @@ extension Runtime {
         foldLocked()
     }
 
+    /// The same, unless somebody else is at it. Never waits.
+    @discardableResult
+    func tryFold() -> Bool {
+        guard folding.tryLock() else { return false }
+        defer { folding.unlock() }
+        foldLocked()
+        return true
+    }
+
     /// Opens what is due, and when the journal is full makes room in it: for a step
     /// that was just refused. Whoever folds is done in milliseconds, unless he was
     /// stopped: then the step is refused, and told to come again.
