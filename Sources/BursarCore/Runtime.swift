@@ -93,6 +93,7 @@ public final class Runtime: @unchecked Sendable {
         guard let page = bursar__map(Core.pageBytes) else {
             throw Failure(.memory, "no memory for a handle of 4096 bytes")
         }
+        Core(page: page).forks.value = .max  // no process's yet: others find no runtime behind it
         let book: PriceBook
         do throws(Failure) {
             book = try PriceBook(unixNow: bursar__clock(BURSAR__CLOCK_UNIX) / 1_000_000_000)

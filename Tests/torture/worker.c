@@ -33,6 +33,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "record.h"
@@ -341,10 +342,26 @@ static void end(int signal) {
     ending = 1;
 }
 
-/* Where it crashed: lines that addr2line reads. */
-static void crash(int signal) {
+/* Where it crashed: lines that addr2line reads. Swift keeps frame pointers, but no tables. */
+static void crash(int signal, siginfo_t *info, void *raw) {
     void *frames[32];
-    backtrace_symbols_fd(frames, backtrace(frames, 32), 2);
+    int count = 0;
+    (void)info;
+#if defined __x86_64__
+    ucontext_t *context = raw;
+    void **frame = (void **)context->uc_mcontext.gregs[REG_RBP];
+    frames[count++] = (void *)context->uc_mcontext.gregs[REG_RIP];
+    frames[count++] = *(void **)context->uc_mcontext.gregs[REG_RSP]; /* before its frame was made */
+    while (count < 32 && frame && (uintptr_t)frame % 8 == 0) {
+        frames[count++] = frame[1];
+        if ((uintptr_t)*frame <= (uintptr_t)frame) break;
+        frame = *frame;
+    }
+#else
+    (void)raw;
+    count = backtrace(frames, 32);
+#endif
+    backtrace_symbols_fd(frames, count, 2);
     _exit(128 + signal);
 }
 
@@ -357,8 +374,8 @@ static void live(uint64_t seed) {
     struct sigaction action = {0};
     action.sa_handler = end;
     sigaction(SIGTERM, &action, NULL);
-    action.sa_handler = crash;
-    action.sa_flags = (int)SA_RESETHAND;
+    action.sa_sigaction = crash;
+    action.sa_flags = (int)SA_RESETHAND | SA_SIGINFO;
     sigaction(SIGSEGV, &action, NULL);
     sigaction(SIGBUS, &action, NULL);
     sigaction(SIGILL, &action, NULL);

@@ -31,7 +31,7 @@ extension Attachment {
         for other in pages where other != page {
             let core = Core(page: other)
             // A handle that is being opened has no runtime yet.
-            if core.forks.value == bursar__forks() { core.runtime.loop.ring() }
+            if core.forks.loadAcquiring() == bursar__forks() { core.runtime.loop.ring() }
         }
         bursar__still_unlock()
     }
