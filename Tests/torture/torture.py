@@ -135,7 +135,8 @@ class Figures:
         self.orphans = self.orphans_unnamed = self.lates = self.charges = 0
         self.unknown = 0  # nano-dollars between what was certainly and what was possibly spent
         self.spent = 0
-        self.longest_held = 0.0
+        self.longest_held = self.longest_gone = 0.0
+        self.dead_sessions = 0
         self.opens: List[int] = []
         self.events_lost = 0
         self.over: int = 0
@@ -159,6 +160,7 @@ class Torture:
             self.rt.budget(path, "$1")
         self.ids = [self.rt._id(path) for path in BUDGETS]
         self.rt.budget("marker", "$1")
+        self.nodes = self.rt.health().nodes
         self.zygote = Zygote(options.worker, self.home)
         self.others = Others(self.home, options.go)
         self.limits = [0, 0, 0]
@@ -203,6 +205,7 @@ class Torture:
         self.torment(seconds, log)
         watching.set()
         watcher.join()
+        self.look_at_the_dead(log)
         self.end_all()
         self.judge(log, before)
         if not self.options.keep:
@@ -240,6 +243,7 @@ class Torture:
 
     def torment(self, seconds: float, log: str) -> None:
         rng, end = self.random, time.monotonic() + seconds
+        self.killed: Dict[int, float] = {}
         stopped: List[Tuple[float, int]] = []  # when to go on, whom
         held: Set[int] = set()
         while time.monotonic() < end:
@@ -265,6 +269,7 @@ class Torture:
             if what < 0.72:
                 if self.signal(pid, signal.SIGKILL):
                     self.figures.kills += 1
+                    self.killed[pid] = time.monotonic()
             elif what < 0.95:
                 if pid not in held and self.signal(pid, signal.SIGSTOP):
                     self.figures.stops += 1
@@ -275,6 +280,20 @@ class Torture:
                 self.signal(pid, signal.SIGTERM)
         for _, pid in stopped:
             self.signal(pid, signal.SIGCONT)
+
+    def look_at_the_dead(self, log: str) -> None:
+        """While others go on: sessions of who was killed a second ago hold nothing."""
+        long_ago = time.monotonic() - self.options.patience
+        dead = {pid for pid, at in self.killed.items() if at < long_ago}
+        theirs = {entry.session for entry in read(log) if entry.kind == b"S" and entry.pid in dead}
+        for session in theirs:
+            try:
+                held = self.rt.read(session).reserved_nanos
+            except bursar.NotFoundError:
+                continue
+            self.figures.dead_sessions += 1
+            if held:
+                raise Failed(f"session {session:x} of a process killed a second ago holds {held}")
 
     def signal(self, pid: int, number: int) -> bool:
         """False when it is gone. Nobody else gets its number: whoever reaps it says so first."""
@@ -366,6 +385,20 @@ class Torture:
             time.sleep(0.002)
         waited = time.monotonic() - self.gone_at
         self.figures.longest_held = max(self.figures.longest_held, waited)
+        while True:
+            nodes, processes = self.rt.health().nodes, self.rt.home_info().processes
+            if nodes <= self.nodes and processes == 1:
+                break
+            waited = time.monotonic() - self.gone_at
+            if waited > 2 * self.options.patience:
+                left = [(f"{id:x}", self.rt.read(id).state.name) for path in BUDGETS
+                        for id in self.rt.children(path)]
+                raise Failed(
+                    f"{processes} processes and {nodes} budgets and sessions (there were {self.nodes} "
+                    f"at the beginning) {waited:.3f} s after the last process died; {left}")
+            time.sleep(0.002)
+        waited = time.monotonic() - self.gone_at
+        self.figures.longest_gone = max(self.figures.longest_gone, waited)
 
     def look_for_leaks(self) -> None:
         descriptors: List[str] = []
@@ -424,6 +457,8 @@ class Torture:
             f"${f.unknown / DOLLAR:.6f}\n"
             f"  most above a limit        ${f.over / DOLLAR:.6f}, all of it overruns, forced and late\n"
             f"  longest until nothing was held for the dead: {f.longest_held * 1000:.0f} ms\n"
+            f"  longest until their slots and sessions were free: {f.longest_gone * 1000:.0f} ms\n"
+            f"  sessions of the killed    {f.dead_sessions} looked at after a second while others went on\n"
             f"  events lost               {f.events_lost}\n"
             f"  descriptors               {len(self.descriptors or ())} after the first round and after the last\n"
             f"  {health}", flush=True)

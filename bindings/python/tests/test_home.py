@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 import unittest
+import warnings
 
 import bursar
 from support import DOLLAR
@@ -46,6 +47,8 @@ def spend_inherited(rt, path, queue):
 
 class Home(unittest.TestCase):
     def setUp(self):
+        # Python 3.12 on warns of what is tested here: forks of processes with threads.
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
         self.folder = tempfile.mkdtemp(prefix="bursar-test-")
         self.shm = tempfile.mkdtemp(prefix="bursar-test-", dir="/dev/shm")
         self.addCleanup(shutil.rmtree, self.folder)
