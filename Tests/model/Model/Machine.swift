@@ -132,6 +132,7 @@ final class Machine: World {
         writers = readers
         isPoint = Array(repeating: false, count: count)
         self.mayBePoint = (0..<count).map(mayBePoint)
+        clearPoints()
     }
 
     // MARK: - Places
@@ -563,7 +564,11 @@ final class Machine: World {
             writers[k] = 0
         }
     }
-    func clearPoints() { for k in isPoint.indices { isPoint[k] = false } }
+    private func clearPoints() {
+        for k in isPoint.indices { isPoint[k] = false }
+        // A death opens these, which is nobody's access.
+        for slot in 0..<32 { isPoint[segmentPlaces + Int(LockByte.slot(UInt32(slot)))] = true }
+    }
     func makePoint(_ place: Int) { isPoint[place] = true }
     var points: [Int] { isPoint.indices.filter { isPoint[$0] } }
 }

@@ -175,6 +175,7 @@ final class Stage {
         core.forcedHighWater.value = UInt32(scene.forced)
         judge = Judge(
             core, machine, nodes: 8, cells: Int(segment.freeCells.highWater) + 4,
+            limits: Int(segment.freeLimits.highWater) + 4,
             records: scene.records + scene.forced, steps: scene.steps)
         initial = judge.truth
         machine.observer = { [unowned judge] in judge.saw($0, $1, $2, $3) }
@@ -401,7 +402,7 @@ final class Stage {
             let program = programOf[machine.fibers.first { $0.process === process }!.id]
             let isBusy = machine.fibers.contains { $0.process === process && $0.state == .ready }
             if process.isAlive {
-                if isBusy, program.mayBeKilled, kills > 0 { list.append(.kill(process.id)) }
+                if program.mayBeKilled, kills > 0 { list.append(.kill(process.id)) }
                 if isBusy, program.mayBeStopped, stops > 0, !process.isStopped {
                     list.append(.stop(process.id))
                 }

@@ -20,6 +20,11 @@ struct Row {
     var isCommitted = false
 }
 
+struct Window {
+    var start: Int64
+    var settled: Int64
+}
+
 struct Claim {
     var ceilings: [Int64]
     var slack: [Int64]
@@ -37,9 +42,12 @@ struct Truth {
     var fallen: [Int64]
     /// By record in CLAIMED: the highest ceilings since, and the slack then.
     var claims: [Claim?]
+    /// By limit: the windows that were opened, and what was settled by then.
+    var windows: [[Window]]
     var failure: String?
 
-    init(records: Int, steps: Int, cells: Int) {
+    init(records: Int, steps: Int, cells: Int, limits: Int) {
+        windows = Array(repeating: [], count: limits)
         stepOf = Array(repeating: -1, count: records)
         handles = Array(repeating: 0, count: steps)
         rows = Array(repeating: Row(), count: steps)
@@ -57,6 +65,9 @@ struct Truth {
         for s in stepOf { h = Machine.mixed(h, Int64(s)) }
         for s in slack { h = Machine.mixed(h, s) }
         for s in fallen { h = Machine.mixed(h, s) }
+        for list in windows {
+            for window in list { h = Machine.mixed(Machine.mixed(h, window.start), window.settled) }
+        }
         for claim in claims {
             h = Machine.mixed(h, claim == nil ? 1 : 2)
             if let claim { for k in claim.ceilings.indices { h = Machine.mixed(h, claim.ceilings[k] &- claim.slack[k]) } }
@@ -79,13 +90,19 @@ final class Judge {
     let records: Int
     private let recordsAt: Int
     private let cellsAt: Int
+    private let limitsAt: Int
+    let limits: Int
     var truth: Truth
     /// The step that a fiber works on, when it claims.
     var stepInHand: (Fiber?) -> Int = { _ in -1 }
     /// Whether the fiber's charge asks no ceiling.
     var isForced: (Fiber?) -> Bool = { _ in false }
 
-    init(_ core: Core, _ machine: Machine, nodes: Int, cells: Int, records: Int, steps: Int) {
+    init(
+        _ core: Core, _ machine: Machine, nodes: Int, cells: Int, limits: Int, records: Int, steps: Int
+    ) {
+        self.limits = limits
+        limitsAt = core.engine.pointee.limits - core.engine.pointee.header
         self.core = core
         self.machine = machine
         self.nodes = nodes
@@ -93,7 +110,10 @@ final class Judge {
         self.records = records
         recordsAt = core.engine.pointee.records - core.engine.pointee.header
         cellsAt = core.engine.pointee.cells - core.engine.pointee.header
-        truth = Truth(records: records, steps: steps, cells: cells)
+        truth = Truth(records: records, steps: steps, cells: cells, limits: limits)
+        for l in 1..<limits {
+            truth.windows[l] = [Window(start: core.limit(l).window.value >> 1, settled: 0)]
+        }
     }
 
     private static func amounts(_ a: borrowing Amounts) -> [Int64] {
@@ -123,6 +143,57 @@ final class Judge {
         }
     }
 
+    /// What is settled of a limit's meter now, folded or not.
+    private func settled(_ l: Int) -> Int64 {
+        let limit = core.limit(l)
+        guard let cell = core.cell(of: limit.meter, at: Int(limit.node.value)) else { return 0 }
+        let h = core.batch.value
+        var sum = spent(cell)
+        for i in 0..<records {
+            let record = core.record(i)
+            let word = record.word.value
+            switch RecordWord.state(word) {
+            case RecordState.adjusting, RecordState.settled: break
+            case RecordState.folding where RecordWord.actor(word) != h & 0xFFF: break
+            default: continue
+            }
+            var passes = false
+            eachCell(from: Int(record.node.value & 0xFFFF_FFFF)) { _, other in
+                if other.p == cell.p { passes = true }
+            }
+            if passes { sum += record.used[limit.meter] }
+        }
+        return sum
+    }
+
+    /// A window's first opening says what it may start from; an opening that is taken
+    /// back never was.
+    private func sawWindow(_ l: Int, _ start: Int64) {
+        guard core.limit(l).windowKind == WindowCode.calendar else { return }
+        while let last = truth.windows[l].last, last.start > start { truth.windows[l].removeLast() }
+        if truth.windows[l].last?.start != start {
+            truth.windows[l].append(Window(start: start, settled: settled(l)))
+        }
+    }
+
+    /// No window pays out more than its limit and what was added to it.
+    private func checkWindows(isRest: Bool) {
+        for l in 1..<limits {
+            let limit = core.limit(l)
+            guard limit.windowKind == WindowCode.calendar, let window = truth.windows[l].last,
+                let cell = core.cell(of: limit.meter, at: Int(limit.node.value))
+            else { continue }
+            let top = window.settled + limit.amount.value + limit.extra.value
+            if cell.ceiling.value > top {
+                truth.fail("I1: limit \(l) pays out twice: ceiling \(cell.ceiling.value) > \(top)")
+            }
+            let right = limit.base(Int(limit.window.value & 1)).value + limit.amount.value + limit.extra.value
+            if isRest, cell.ceiling.value != right {
+                truth.fail("I1: limit \(l): ceiling \(cell.ceiling.value) is not \(right)")
+            }
+        }
+    }
+
     /// A grant passes no limit that was in force since its step was claimed.
     private func checkGrant(_ i: Int, leaf: Int) {
         guard let claim = truth.claims[i] else { return }
@@ -141,6 +212,12 @@ final class Judge {
     func saw(_ offset: Int, _ old: Int64, _ new: Int64, _ fiber: Fiber?) {
         if offset >= cellsAt, offset < cellsAt + cells * Cell.size, (offset - cellsAt) % Cell.size == 8 {
             sawCeiling((offset - cellsAt) / Cell.size, old, new)
+            return
+        }
+        if offset >= limitsAt, offset < limitsAt + limits * LimitSlot.size,
+            (offset - limitsAt) % LimitSlot.size == 24
+        {
+            sawWindow((offset - limitsAt) / LimitSlot.size, new >> 1)
             return
         }
         let at = offset - recordsAt
@@ -228,6 +305,7 @@ final class Judge {
 
     /// I1 and I2, which hold at every instant.
     func check() {
+        checkWindows(isRest: false)
         let sums = counts()
         for i in 0..<nodes where core.node(i).state.value & StateBit.free == 0 {
             var c = Int(core.node(i).firstCell.value)
@@ -249,6 +327,7 @@ final class Judge {
 
     /// I3, I4, I5: when all is dead, recovered, counted and folded.
     func checkRest() {
+        checkWindows(isRest: true)
         for i in 0..<records where RecordWord.state(core.record(i).word.value) != RecordState.free {
             truth.fail("I5: record \(i) left in state \(RecordWord.state(core.record(i).word.value))")
         }
