@@ -24,7 +24,11 @@ final class Fiber {
     /// Nobody else can run: it need not stop anywhere.
     var isAlone = false
     var isStuck = false
+    /// What it waits in is a bounded spin.
+    var spins = false
     fileprivate var waits = 0
+    /// Time that passed while nothing else did.
+    fileprivate var skew: Int64 = 0
 
     /// All values read in the operation that it is in: with the program's text this
     /// is the fiber's local state.
@@ -323,7 +327,7 @@ final class Machine: World {
     private var processMark: Int64 { Int64(current?.process.id ?? acting) + 1 }
 
     override func lock(_ mutex: UnsafeMutableRawPointer) {
-        while !tryLock(mutex) { wait(0) }
+        while !tryLock(mutex) { wait(1) }
     }
     override func tryLock(_ mutex: UnsafeMutableRawPointer) -> Bool {
         guard let f = current, !isDraining else { return true }
@@ -432,23 +436,42 @@ final class Machine: World {
 
     // MARK: - Time
 
+    /// 0 nanoseconds: a turn of a bounded spin, which may end with nothing changed.
     override func wait(_ nanos: Int64) {
         guard let f = current, !isDraining else { return }
-        f.waits += 1
         if f.isAlone {
-            // Time passes, and nobody comes: a bounded wait ends, another never does.
-            if f.waits > 50_000 {
+            f.waits += 1
+            f.skew += 1000
+            // A bounded wait ends, another never does.
+            if f.waits > 20_000 {
                 f.isStuck = true
+                f.isAlone = false
                 pause(f)
             }
             return
         }
         f.isWaiting = true
+        f.spins = nanos == 0
         f.sawWrites = writes
         pause(f)
     }
 
-    override func clock(_ which: Int32) -> Int64 { which == 0 ? unix : steady }
+    override func clock(_ which: Int32) -> Int64 {
+        guard let f = current, !isDraining else { return which == 0 ? unix : steady }
+        touch(f, clockPlace, .load)
+        let now = (which == 0 ? unix : steady) + f.skew
+        f.history = Machine.mixed(f.history, now)
+        return now
+    }
+    private var clockPlace: Int { segmentPlaces + Machine.lockBytesCount + 254 }
+
+    /// Both clocks move.
+    func pass(_ nanos: Int64) {
+        if let f = current { touch(f, clockPlace, .store) }
+        steady += nanos
+        unix += nanos
+        writes += 1
+    }
     override var hint: UInt32 {
         get { current?.hint ?? 0 }
         set { current?.hint = newValue }
@@ -484,6 +507,7 @@ final class Machine: World {
         f.isAlone = false
         f.isStuck = false
         f.waits = 0
+        f.skew = 0
         f.history = 0
         f.results = 0
         f.hint = 0

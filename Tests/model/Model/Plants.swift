@@ -41,7 +41,7 @@ nonisolated(unsafe) let planted: [Planted] = [
     Planted(name: "the batch is spent before the cells say so", scenes: ["A0"], saboteur: { FlipFirst($0) }),
     Planted(name: "cells are added in place", scenes: ["A0"], saboteur: { InPlace($0) }),
     Planted(name: "a rollover is done again", scenes: ["R0"], plant: .rollsAgain),
-    Planted(name: "a window's base is what was committed", scenes: ["R0"], plant: .baseFromCommitted),
+    Planted(name: "a window's base is what was committed", scenes: ["R6"], plant: .baseFromCommitted),
     Planted(name: "a window's ceiling before its number", scenes: ["R0"], plant: .ceilingFirst),
     Planted(name: "a top-up adds to the ceiling only", scenes: ["R5"], plant: .topsUpBarely),
     Planted(name: "the session is checked before the claim", scenes: ["N0"], plant: .checksFirst),

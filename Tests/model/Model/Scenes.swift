@@ -255,20 +255,26 @@ let scenes: [Scene] = [
             ]),
         ], steps: 2),
     Scene(
-        name: "R0", about: "a window opens twice beside a step", budgets: [("b", "$3/day")],
+        name: "R0", about: "a window opens twice beside a step", kills: 0, budgets: [("b", "$3/day")],
         sessions: [("b", "")], records: 1,
         programs: [
-            Program([.reserve(0, session: 0, 2), .settle(0, 1)], mayBeKilled: false),
+            Program([.charge(0, session: 0, 1), .midnight, .charge(1, session: 0, 1)], mayBeKilled: false),
             Program([.midnight, .roll]),
-            Program([.roll], mayBeKilled: false),
-        ], steps: 1),
+            Program([.midnight, .roll], mayBeKilled: false),
+        ], steps: 2),
     Scene(
         name: "R1", about: "a window opens beside a fold", kills: 0, budgets: [("b", "$3/day")],
         sessions: [("b", "")], records: 1,
         programs: [
-            Program([.reserve(0, session: 0, 2), .settle(0, 1), .midnight, .fold, .reserve(1, session: 0, 2), .settle(1, 2)]),
-            Program([.roll]),
+            Program([.charge(0, session: 0, 1), .fold, .charge(1, session: 0, 2), .fold]),
+            Program([.midnight, .roll]),
         ], steps: 2),
+    Scene(
+        name: "R6", about: "a window opens while a step is held", kills: 0, budgets: [("b", "$3/day")],
+        sessions: [("b", "")], records: 1,
+        programs: [
+            Program([.reserve(0, session: 0, 2), .settle(0, 1)]), Program([.midnight, .roll]),
+        ], steps: 1),
     Scene(
         name: "R5", about: "a top-up beside a window", kills: 0, budgets: [("b", "$3/day")],
         sessions: [("b", "")], records: 1,
