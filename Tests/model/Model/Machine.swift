@@ -10,7 +10,7 @@ import Fibers
 /// A thread of a simulated process.
 final class Fiber {
     let id: Int
-    let process: Process
+    var process: Process
     var body: () -> Void = {}
     private let stack = fiber_stack(Fiber.stackBytes)!
     fileprivate var sp: UnsafeMutableRawPointer?
@@ -98,7 +98,7 @@ final class Machine: World {
     private let lockBytes: UnsafeMutablePointer<Int64>
     private static let lockBytesCount = 4300
     /// Mutexes that are held: who holds them is in the histories.
-    private var held: Set<UnsafeMutableRawPointer> = []
+    private var held: [UnsafeMutableRawPointer: Int] = [:]
     private var readers: [UInt32] = []
     private var writers: [UInt32] = []
     private(set) var isPoint: [Bool] = []
@@ -332,14 +332,15 @@ final class Machine: World {
     override func tryLock(_ mutex: UnsafeMutableRawPointer) -> Bool {
         guard let f = current, !isDraining else { return true }
         touch(f, mutexPlace(f), .lock)
-        let isFree = held.insert(mutex).inserted
+        let isFree = held[mutex] == nil
+        if isFree { held[mutex] = f.process.id }
         f.history = Machine.mixed(f.history, isFree ? 1 : 2)
         return isFree
     }
     override func unlock(_ mutex: UnsafeMutableRawPointer) {
         guard let f = current, !isDraining else { return }
         touch(f, mutexPlace(f), .lock)
-        held.remove(mutex)
+        held[mutex] = nil
         writes += 1  // who waits for it may look again
     }
     override func tryLock(byte: Int64) -> Bool {
@@ -521,6 +522,7 @@ final class Machine: World {
         process.isAlive = false
         process.isStopped = false
         for f in fibers where f.process === process && f.state == .ready { f.state = .dead }
+        for (mutex, holder) in held where holder == process.id { held[mutex] = nil }
         freeBytes(of: process)
     }
 
@@ -550,6 +552,7 @@ final class Machine: World {
     var mark: Int { log.count }
 
     func undo(to mark: Int) {
+        if mark == 0 { held.removeAll() }
         while let last = files.last, last.mark >= mark {
             hash ^= Machine.hashed(file) ^ Machine.hashed(last.before)
             file = last.before
@@ -593,7 +596,10 @@ final class Machine: World {
         // A death opens these, which is nobody's access.
         for slot in 0..<32 { isPoint[segmentPlaces + Int(LockByte.slot(UInt32(slot)))] = true }
     }
-    func makePoint(_ place: Int) { isPoint[place] = true }
+    /// For random runs: every place that may be one.
+    func makeEverythingPoint() {
+        for k in isPoint.indices where mayBePoint[k] { isPoint[k] = true }
+    }
     var points: [Int] { isPoint.indices.filter { isPoint[$0] } }
 }
 
