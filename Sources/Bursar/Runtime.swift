@@ -66,6 +66,9 @@ public final class Runtime: @unchecked Sendable {  // Sendable because the core 
         if BursarCore.Runtime.close(core.page) == .ok { hub.finish() }
     }
 
+    /// Not closed yet.
+    var isOpen: Bool { core.obstacle() != .closed }
+
     /// What happens from now on, for one consumer; each access is a stream of its own.
     ///
     /// Take it before what you want to hear of: `let events = runtime.events`. As many
