@@ -41,7 +41,7 @@ let package = Package(
         .executableTarget(name: "price-eval", dependencies: ["BursarCore"]),
         .executableTarget(name: "home-racer", dependencies: ["Bursar"]),
         .target(name: "CutOff", path: "Tests/cutoff"),
-        .testTarget(name: "BursarCoreTests", dependencies: ["BursarCore", "CutOff"]),
+        .testTarget(name: "BursarCoreTests", dependencies: ["BursarCore", "CPrices", "CutOff"]),
         .testTarget(name: "BursarABITests", dependencies: ["Bursar", "BursarCore", "CBursar"]),
         .testTarget(name: "BursarTests", dependencies: ["Bursar"], swiftSettings: full),
     ]

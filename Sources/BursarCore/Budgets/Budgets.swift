@@ -184,7 +184,10 @@ extension Runtime {
             for (l, _) in topped {
                 let extra = core.limit(Int(l)).extra
                 #if BURSAR_SEAM
-                if Plant.toppedUpTwice.isOn { edit.commit() }
+                if Plant.topsUpBarely.isOn, let cell = core.cell(of: meter, at: i) {
+                    cell.ceiling.value += top.amount
+                    return
+                }
                 #endif
                 edit[extra] = saturatingAdd(extra.value, top.amount)
             }

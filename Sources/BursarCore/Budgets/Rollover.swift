@@ -31,7 +31,12 @@ extension Runtime {
     func rollDue() {
         let unix = clock.unix
         let steady = clock.steady
-        if unix < core.rollAt.value, steady < core.rollingAt.value { return }
+        #if BURSAR_SEAM
+        let isAgain = Plant.rollsAgain.isOn
+        #else
+        let isAgain = false
+        #endif
+        if unix < core.rollAt.value, steady < core.rollingAt.value, !isAgain { return }
         refreshWindowed()
         var due: [DueWindow] = []
         for l in windowed.limits {
@@ -191,7 +196,14 @@ extension Runtime {
             if Plant.baseFromCommitted.isOn {
                 return cells.map { $0 == 0 ? 0 : core.cell(Int($0)).committed.value }
             }
-            if Plant.rollTrustsBatch.isOn { return cells.map { sums[$0] ?? 0 } }
+            if Plant.rollTrustsBatch.isOn {
+                return cells.map { c in
+                    guard c != 0, let sum = sums[c] else { return 0 }
+                    let cell = core.cell(Int(c))
+                    let now = cell.spent(cell.slot(at: core.batch.loadAcquiring())).value
+                    return sum &+ now &- cell.spent(cell.slot(at: h)).value
+                }
+            }
             #endif
             if isWhole, core.batch.loadAcquiring() == h { return cells.map { sums[$0] ?? 0 } }
         }

@@ -25,7 +25,7 @@ public enum Plant: Int, CaseIterable, Sendable {
     // Fold.
     case ignoresLedger, redoesDelta
     // Windows and limits.
-    case rollsAgain, baseFromCommitted, ceilingFirst, rollTrustsBatch, toppedUpTwice
+    case rollsAgain, baseFromCommitted, ceilingFirst, rollTrustsBatch, topsUpBarely
     // Nodes.
     case checksFirst, ignoresClaims
     // Settle.

@@ -10,7 +10,7 @@ import Fibers
 /// A thread of a simulated process.
 final class Fiber {
     let id: Int
-    let process: Process
+    var process: Process
     var body: () -> Void = {}
     private let stack = fiber_stack(Fiber.stackBytes)!
     fileprivate var sp: UnsafeMutableRawPointer?
@@ -24,7 +24,11 @@ final class Fiber {
     /// Nobody else can run: it need not stop anywhere.
     var isAlone = false
     var isStuck = false
+    /// What it waits in is a bounded spin.
+    var spins = false
     fileprivate var waits = 0
+    /// Time that passed while nothing else did.
+    fileprivate var skew: Int64 = 0
 
     /// All values read in the operation that it is in: with the program's text this
     /// is the fiber's local state.
@@ -94,7 +98,7 @@ final class Machine: World {
     private let lockBytes: UnsafeMutablePointer<Int64>
     private static let lockBytesCount = 4300
     /// Mutexes that are held: who holds them is in the histories.
-    private var held: Set<UnsafeMutableRawPointer> = []
+    private var held: [UnsafeMutableRawPointer: Int] = [:]
     private var readers: [UInt32] = []
     private var writers: [UInt32] = []
     private(set) var isPoint: [Bool] = []
@@ -132,6 +136,7 @@ final class Machine: World {
         writers = readers
         isPoint = Array(repeating: false, count: count)
         self.mayBePoint = (0..<count).map(mayBePoint)
+        clearPoints()
     }
 
     // MARK: - Places
@@ -322,19 +327,20 @@ final class Machine: World {
     private var processMark: Int64 { Int64(current?.process.id ?? acting) + 1 }
 
     override func lock(_ mutex: UnsafeMutableRawPointer) {
-        while !tryLock(mutex) { wait(0) }
+        while !tryLock(mutex) { wait(1) }
     }
     override func tryLock(_ mutex: UnsafeMutableRawPointer) -> Bool {
         guard let f = current, !isDraining else { return true }
         touch(f, mutexPlace(f), .lock)
-        let isFree = held.insert(mutex).inserted
+        let isFree = held[mutex] == nil
+        if isFree { held[mutex] = f.process.id }
         f.history = Machine.mixed(f.history, isFree ? 1 : 2)
         return isFree
     }
     override func unlock(_ mutex: UnsafeMutableRawPointer) {
         guard let f = current, !isDraining else { return }
         touch(f, mutexPlace(f), .lock)
-        held.remove(mutex)
+        held[mutex] = nil
         writes += 1  // who waits for it may look again
     }
     override func tryLock(byte: Int64) -> Bool {
@@ -431,23 +437,42 @@ final class Machine: World {
 
     // MARK: - Time
 
+    /// 0 nanoseconds: a turn of a bounded spin, which may end with nothing changed.
     override func wait(_ nanos: Int64) {
         guard let f = current, !isDraining else { return }
-        f.waits += 1
         if f.isAlone {
-            // Time passes, and nobody comes: a bounded wait ends, another never does.
-            if f.waits > 50_000 {
+            f.waits += 1
+            f.skew += 1000
+            // A bounded wait ends, another never does.
+            if f.waits > 20_000 {
                 f.isStuck = true
+                f.isAlone = false
                 pause(f)
             }
             return
         }
         f.isWaiting = true
+        f.spins = nanos == 0
         f.sawWrites = writes
         pause(f)
     }
 
-    override func clock(_ which: Int32) -> Int64 { which == 0 ? unix : steady }
+    override func clock(_ which: Int32) -> Int64 {
+        guard let f = current, !isDraining else { return which == 0 ? unix : steady }
+        touch(f, clockPlace, .load)
+        let now = (which == 0 ? unix : steady) + f.skew
+        f.history = Machine.mixed(f.history, now)
+        return now
+    }
+    private var clockPlace: Int { segmentPlaces + Machine.lockBytesCount + 254 }
+
+    /// Both clocks move.
+    func pass(_ nanos: Int64) {
+        if let f = current { touch(f, clockPlace, .store) }
+        steady += nanos
+        unix += nanos
+        writes += 1
+    }
     override var hint: UInt32 {
         get { current?.hint ?? 0 }
         set { current?.hint = newValue }
@@ -483,6 +508,7 @@ final class Machine: World {
         f.isAlone = false
         f.isStuck = false
         f.waits = 0
+        f.skew = 0
         f.history = 0
         f.results = 0
         f.hint = 0
@@ -496,6 +522,7 @@ final class Machine: World {
         process.isAlive = false
         process.isStopped = false
         for f in fibers where f.process === process && f.state == .ready { f.state = .dead }
+        for (mutex, holder) in held where holder == process.id { held[mutex] = nil }
         freeBytes(of: process)
     }
 
@@ -525,6 +552,7 @@ final class Machine: World {
     var mark: Int { log.count }
 
     func undo(to mark: Int) {
+        if mark == 0 { held.removeAll() }
         while let last = files.last, last.mark >= mark {
             hash ^= Machine.hashed(file) ^ Machine.hashed(last.before)
             file = last.before
@@ -563,8 +591,15 @@ final class Machine: World {
             writers[k] = 0
         }
     }
-    func clearPoints() { for k in isPoint.indices { isPoint[k] = false } }
-    func makePoint(_ place: Int) { isPoint[place] = true }
+    private func clearPoints() {
+        for k in isPoint.indices { isPoint[k] = false }
+        // A death opens these, which is nobody's access.
+        for slot in 0..<32 { isPoint[segmentPlaces + Int(LockByte.slot(UInt32(slot)))] = true }
+    }
+    /// For random runs: every place that may be one.
+    func makeEverythingPoint() {
+        for k in isPoint.indices where mayBePoint[k] { isPoint[k] = true }
+    }
     var points: [Int] { isPoint.indices.filter { isPoint[$0] } }
 }
 

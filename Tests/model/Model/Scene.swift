@@ -175,6 +175,7 @@ final class Stage {
         core.forcedHighWater.value = UInt32(scene.forced)
         judge = Judge(
             core, machine, nodes: 8, cells: Int(segment.freeCells.highWater) + 4,
+            limits: Int(segment.freeLimits.highWater) + 4,
             records: scene.records + scene.forced, steps: scene.steps)
         initial = judge.truth
         machine.observer = { [unowned judge] in judge.saw($0, $1, $2, $3) }
@@ -302,12 +303,11 @@ final class Stage {
                 if RecordWord.state(word) == RecordState.inFlight { _ = core.expire(i, word) }
             }
         case .midnight:
-            machine.steady += dollar
-            machine.unix += dollar
+            machine.pass(dollar)
         case .roll:
             f.mustDrain = true
             let runtime = f.process.runtime
-            if core.isAnythingDue() {
+            if core.isAnythingDue() || Plant.rollsAgain.isOn {
                 runtime.config.lock()
                 runtime.rollDue()
                 runtime.config.unlock()
@@ -396,12 +396,12 @@ final class Stage {
     /// What may happen next, of kills and stops at most so many.
     func choices(kills: Int, stops: Int) -> [Choice] {
         var list: [Choice] = []
-        for f in machine.fibers where machine.isRunnable(f) { list.append(.step(f.id)) }
+        for f in machine.fibers where machine.isRunnable(f) || mayGiveUp(f) { list.append(.step(f.id)) }
         for process in processes.dropLast() {
             let program = programOf[machine.fibers.first { $0.process === process }!.id]
             let isBusy = machine.fibers.contains { $0.process === process && $0.state == .ready }
             if process.isAlive {
-                if isBusy, program.mayBeKilled, kills > 0 { list.append(.kill(process.id)) }
+                if program.mayBeKilled, kills > 0 { list.append(.kill(process.id)) }
                 if isBusy, program.mayBeStopped, stops > 0, !process.isStopped {
                     list.append(.stop(process.id))
                 }
@@ -419,6 +419,12 @@ final class Stage {
             }
         }
         return list
+    }
+
+    /// A spin may end before anybody else moves.
+    private func mayGiveUp(_ f: Fiber) -> Bool {
+        f.state == .ready && f.isWaiting && f.spins && f.process.isAlive && !f.process.isStopped
+            && !f.isStuck
     }
 
     private func isNew(_ process: Process) -> Bool {

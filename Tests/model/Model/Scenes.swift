@@ -246,6 +246,53 @@ let scenes: [Scene] = [
             Program([.recover(process: 0), .recount], mayBeKilled: false),
         ], steps: 2),
 
+    Scene(
+        name: "A4", about: "two steps in one batch, a death anywhere",
+        programs: [
+            Program([
+                .reserve(0, session: 0, 1), .settle(0, 1), .reserve(1, session: 1, 2),
+                .settle(1, 1), .fold,
+            ]),
+        ], steps: 2),
+    Scene(
+        name: "R0", about: "a window opens twice beside a step", kills: 0, budgets: [("b", "$3/day")],
+        sessions: [("b", "")], records: 1,
+        programs: [
+            Program([.charge(0, session: 0, 1), .midnight, .charge(1, session: 0, 1)], mayBeKilled: false),
+            Program([.midnight, .roll]),
+            Program([.midnight, .roll], mayBeKilled: false),
+        ], steps: 2),
+    Scene(
+        name: "R1", about: "a window opens beside a fold", kills: 0, budgets: [("b", "$3/day")],
+        sessions: [("b", "")], records: 1,
+        programs: [
+            Program([.charge(0, session: 0, 1), .fold, .charge(1, session: 0, 2), .fold]),
+            Program([.midnight, .roll]),
+        ], steps: 2),
+    Scene(
+        name: "R6", about: "a window opens while a step is held", kills: 0, budgets: [("b", "$3/day")],
+        sessions: [("b", "")], records: 1,
+        programs: [
+            Program([.reserve(0, session: 0, 2), .settle(0, 1)]), Program([.midnight, .roll]),
+        ], steps: 1),
+    Scene(
+        name: "R5", about: "a top-up beside a window", kills: 0, budgets: [("b", "$3/day")],
+        sessions: [("b", "")], records: 1,
+        programs: [Program([.topUp(budget: 0, "$2")]), Program([.midnight, .roll])], steps: 0),
+    Scene(
+        name: "N0", about: "a session closed and its place reused under a step", kills: 0, sessions: [("b", "$3")],
+        records: 1,
+        programs: [
+            Program([.reserve(0, session: 0, 2)]),
+            Program([.close(session: 0), .fold, .open(session: 0, "b", "$3")]),
+        ], steps: 1),
+
+    Scene(
+        name: "A5", about: "a step refused above its session",
+        programs: [
+            Program([.reserve(0, session: 0, 3), .reserve(1, session: 1, 2)]),
+        ], steps: 2),
+
     // What the first model of the protocol left to argument.
     Scene(
         name: "M", about: "two meters", budgets: [("b", "$4, 1 step")],

@@ -12,12 +12,19 @@
 
 /// One step, as the ledger should have it in the end.
 struct Row {
-    var node: Int64 = 0
+    /// The session's node and all above it, as they were.
+    var path: [Int64] = []
+    var epoch: UInt32 = 0
     var amounts: [Int64] = []
     var isEstimate = false
     /// By what late settles said; the first that is folded counts.
     var corrections: [[Int64]] = []
     var isCommitted = false
+}
+
+struct Window {
+    var start: Int64
+    var settled: Int64
 }
 
 struct Claim {
@@ -37,9 +44,12 @@ struct Truth {
     var fallen: [Int64]
     /// By record in CLAIMED: the highest ceilings since, and the slack then.
     var claims: [Claim?]
+    /// By limit: the windows that were opened, and what was settled by then.
+    var windows: [[Window]]
     var failure: String?
 
-    init(records: Int, steps: Int, cells: Int) {
+    init(records: Int, steps: Int, cells: Int, limits: Int) {
+        windows = Array(repeating: [], count: limits)
         stepOf = Array(repeating: -1, count: records)
         handles = Array(repeating: 0, count: steps)
         rows = Array(repeating: Row(), count: steps)
@@ -57,6 +67,9 @@ struct Truth {
         for s in stepOf { h = Machine.mixed(h, Int64(s)) }
         for s in slack { h = Machine.mixed(h, s) }
         for s in fallen { h = Machine.mixed(h, s) }
+        for list in windows {
+            for window in list { h = Machine.mixed(Machine.mixed(h, window.start), window.settled) }
+        }
         for claim in claims {
             h = Machine.mixed(h, claim == nil ? 1 : 2)
             if let claim { for k in claim.ceilings.indices { h = Machine.mixed(h, claim.ceilings[k] &- claim.slack[k]) } }
@@ -79,13 +92,21 @@ final class Judge {
     let records: Int
     private let recordsAt: Int
     private let cellsAt: Int
+    private let limitsAt: Int
+    let limits: Int
     var truth: Truth
+    /// Limits change all the time: they are looked at between such changes only.
+    var isLoose = false
     /// The step that a fiber works on, when it claims.
     var stepInHand: (Fiber?) -> Int = { _ in -1 }
     /// Whether the fiber's charge asks no ceiling.
     var isForced: (Fiber?) -> Bool = { _ in false }
 
-    init(_ core: Core, _ machine: Machine, nodes: Int, cells: Int, records: Int, steps: Int) {
+    init(
+        _ core: Core, _ machine: Machine, nodes: Int, cells: Int, limits: Int, records: Int, steps: Int
+    ) {
+        self.limits = limits
+        limitsAt = core.engine.pointee.limits - core.engine.pointee.header
         self.core = core
         self.machine = machine
         self.nodes = nodes
@@ -93,7 +114,10 @@ final class Judge {
         self.records = records
         recordsAt = core.engine.pointee.records - core.engine.pointee.header
         cellsAt = core.engine.pointee.cells - core.engine.pointee.header
-        truth = Truth(records: records, steps: steps, cells: cells)
+        truth = Truth(records: records, steps: steps, cells: cells, limits: limits)
+        for l in 1..<limits {
+            truth.windows[l] = [Window(start: core.limit(l).window.value >> 1, settled: 0)]
+        }
     }
 
     private static func amounts(_ a: borrowing Amounts) -> [Int64] {
@@ -116,10 +140,71 @@ final class Judge {
         }
     }
 
+    private func path(of record: Record) -> [Int64] {
+        var ids: [Int64] = []
+        var i = Int(record.node.value & 0xFFFF_FFFF)
+        while i != 0 {
+            ids.append(core.id(of: i))
+            i = Int(core.node(i).parent.value)
+        }
+        return ids
+    }
+
     private func sawCeiling(_ c: Int, _ old: Int64, _ new: Int64) {
         if new < old, old < Bound.ceiling { truth.fallen[c] += old - new }
         for i in truth.claims.indices {
             if let top = truth.claims[i]?.ceilings[c], top < new { truth.claims[i]?.ceilings[c] = new }
+        }
+    }
+
+    /// What is settled of a limit's meter now, folded or not.
+    private func settled(_ l: Int) -> Int64 {
+        let limit = core.limit(l)
+        guard let cell = core.cell(of: limit.meter, at: Int(limit.node.value)) else { return 0 }
+        let h = core.batch.value
+        var sum = spent(cell)
+        for i in 0..<records {
+            let record = core.record(i)
+            let word = record.word.value
+            switch RecordWord.state(word) {
+            case RecordState.adjusting, RecordState.settled: break
+            case RecordState.folding where RecordWord.actor(word) != h & 0xFFF: break
+            default: continue
+            }
+            var passes = false
+            eachCell(from: Int(record.node.value & 0xFFFF_FFFF)) { _, other in
+                if other.p == cell.p { passes = true }
+            }
+            if passes { sum += record.used[limit.meter] }
+        }
+        return sum
+    }
+
+    /// A window's first opening says what it may start from; an opening that is taken
+    /// back never was.
+    private func sawWindow(_ l: Int, _ start: Int64) {
+        guard core.limit(l).windowKind == WindowCode.calendar else { return }
+        while let last = truth.windows[l].last, last.start > start { truth.windows[l].removeLast() }
+        if truth.windows[l].last?.start != start {
+            truth.windows[l].append(Window(start: start, settled: settled(l)))
+        }
+    }
+
+    /// No window pays out more than its limit and what was added to it.
+    private func checkWindows(isRest: Bool) {
+        for l in 1..<limits {
+            let limit = core.limit(l)
+            guard limit.windowKind == WindowCode.calendar, let window = truth.windows[l].last,
+                let cell = core.cell(of: limit.meter, at: Int(limit.node.value))
+            else { continue }
+            let top = window.settled + limit.amount.value + limit.extra.value
+            if cell.ceiling.value > top {
+                truth.fail("I1: limit \(l) pays out twice: ceiling \(cell.ceiling.value) > \(top)")
+            }
+            let right = limit.base(Int(limit.window.value & 1)).value + limit.amount.value + limit.extra.value
+            if isRest, cell.ceiling.value != right {
+                truth.fail("I1: limit \(l): ceiling \(cell.ceiling.value) is not \(right)")
+            }
         }
     }
 
@@ -141,6 +226,12 @@ final class Judge {
     func saw(_ offset: Int, _ old: Int64, _ new: Int64, _ fiber: Fiber?) {
         if offset >= cellsAt, offset < cellsAt + cells * Cell.size, (offset - cellsAt) % Cell.size == 8 {
             sawCeiling((offset - cellsAt) / Cell.size, old, new)
+            return
+        }
+        if offset >= limitsAt, offset < limitsAt + limits * LimitSlot.size,
+            (offset - limitsAt) % LimitSlot.size == 24
+        {
+            sawWindow((offset - limitsAt) / LimitSlot.size, new >> 1)
             return
         }
         let at = offset - recordsAt
@@ -176,7 +267,8 @@ final class Judge {
             guard step >= 0 else { return }
             if truth.rows[step].isCommitted { truth.fail("I4: step \(step) committed twice") }
             truth.rows[step].isCommitted = true
-            truth.rows[step].node = record.node.value
+            truth.rows[step].path = path(of: record)
+            truth.rows[step].epoch = record.epoch.value
             truth.rows[step].amounts = used
             truth.rows[step].isEstimate = flags & RecordFlag.estimated != 0
             if from == RecordState.claimed {
@@ -228,6 +320,7 @@ final class Judge {
 
     /// I1 and I2, which hold at every instant.
     func check() {
+        if !isLoose || machine.holder(byte: LockByte.config) == nil { checkWindows(isRest: false) }
         let sums = counts()
         for i in 0..<nodes where core.node(i).state.value & StateBit.free == 0 {
             var c = Int(core.node(i).firstCell.value)
@@ -247,31 +340,49 @@ final class Judge {
         }
     }
 
-    /// I3, I4, I5: when all is dead, recovered, counted and folded.
-    func checkRest() {
-        for i in 0..<records where RecordWord.state(core.record(i).word.value) != RecordState.free {
-            truth.fail("I5: record \(i) left in state \(RecordWord.state(core.record(i).word.value))")
-        }
-        var expected = [Int64](repeating: 0, count: cells)
-        for row in truth.rows where row.isCommitted {
+    /// What the committed rows add up to at a node.
+    private func booked(_ id: Int64, _ meter: Int, born: UInt32) -> Int64 {
+        var sum: Int64 = 0
+        for row in truth.rows where row.isCommitted && row.epoch >= born && row.path.contains(id) {
             // Which of several corrections came first is the folder's choice; the
             // programs of one step always say the same.
-            let amounts = row.isEstimate ? row.corrections.first ?? row.amounts : row.amounts
-            eachCell(from: Int(row.node & 0xFFFF_FFFF)) { c, cell in expected[c] += amounts[cell.meter] }
+            sum += (row.isEstimate ? row.corrections.first ?? row.amounts : row.amounts)[meter]
         }
-        for i in 0..<nodes where core.node(i).state.value & StateBit.free == 0 {
-            // A place that was used again keeps its counters: only their difference counts.
-            let isFirst = core.node(i).state.value >> 32 <= 1
-            var c = Int(core.node(i).firstCell.value)
+        return sum
+    }
+
+    /// I3, I4, I5: when all is dead, recovered, counted and folded.
+    func checkRest() {
+        checkWindows(isRest: true)
+        checkExact(isEmpty: true)
+    }
+
+    /// I3, I4, and I5 if nothing may be left.
+    func checkExact(isEmpty: Bool) {
+        if isEmpty {
+            for i in 0..<records where RecordWord.state(core.record(i).word.value) != RecordState.free {
+                truth.fail("I5: record \(i) left in state \(RecordWord.state(core.record(i).word.value))")
+            }
+        }
+        let sums = counts()
+        for i in 1..<nodes {
+            let node = core.node(i)
+            if node.state.value & StateBit.free != 0 || node.state.value == 0 { continue }
+            var c = Int(node.firstCell.value)
             while c != 0 {
                 let cell = core.cell(c)
                 let spent = spent(cell)
-                if isFirst, spent != expected[c] {
-                    truth.fail("I4: node \(i) meter \(cell.meter): spent \(spent), settled \(expected[c])")
+                let born = cell.kind.value >> 5
+                // What a meter had before it was limited is only known as far as it was folded.
+                if born == 0 || cell.meter == MeterIndex.cost {
+                    let right = booked(core.id(of: i), cell.meter, born: born)
+                    if spent != right {
+                        truth.fail("I4: node \(i) meter \(cell.meter): spent \(spent), settled \(right)")
+                    }
                 }
-                if cell.committed.value != spent {
+                if cell.committed.value != spent + sums[c] {
                     truth.fail(
-                        "I3: node \(i) meter \(cell.meter): committed \(cell.committed.value), spent \(spent)")
+                        "I3: node \(i) meter \(cell.meter): committed \(cell.committed.value), spent \(spent), held \(sums[c])")
                 }
                 c = Int(cell.next.value)
             }

@@ -2,6 +2,7 @@
 //
 //   bursar-model explore small|full|NAME...   every interleaving of the scenes
 //   bursar-model plants [NAME...]             every planted bug is found
+//   bursar-model simulate [SEEDS [FROM]]      random processes
 //   bursar-model trace NAME                   one run of a scene, access by access
 
 internal import Foundation
@@ -75,6 +76,9 @@ case "trace":
             say("        " + stage.judge.summary + (stage.judge.truth.failure ?? ""))
         }
     }
-default: say("usage: bursar-model explore small|full|NAME... | plants [NAME...] | trace NAME")
+case "simulate":
+    let numbers = arguments.dropFirst().compactMap { UInt64($0) }
+    isGood = try simulate(seeds: Int(numbers.first ?? 1000), from: numbers.dropFirst().first ?? 1)
+default: say("usage: bursar-model explore small|full|NAME... | plants [NAME...] | simulate [SEEDS [FROM]] | trace NAME")
 }
 exit(isGood ? 0 : 1)
