@@ -180,6 +180,9 @@ public final class Runtime: @unchecked Sendable {
             throw error
         }
         core.engine.pointee.runtime = Unmanaged.passRetained(runtime).toOpaque()
+        if options.policy.undeclared == .byKind {
+            core.engine.pointee.policy.undeclared = attachment.place == nil ? .allow : .refuse
+        }
         if !attachment.isShared { core.signal.value = Signal.empty | Signal.resting }
         // The first handle of a process takes the slot for it.
         if attachment.isShared, attachment.slots[attachment.slot].generation.value != attachment.me.generation {
@@ -253,6 +256,8 @@ public final class Runtime: @unchecked Sendable {
             runtime.config.unlock()
             runtime.folding.unlock()
         }
+        runtime.ledger.close()
+        runtime.events.close()
         Quarantine.shared.keep(page)
         return .ok
     }

@@ -2,6 +2,7 @@
 #include "CPlatform.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -105,6 +106,7 @@ void bursar__eventfd_clear(int32_t fd) {
     while (n < 0 && errno == EINTR);
 }
 void bursar__fd_close(int32_t fd) { close(fd); }
+int32_t bursar__fd_copy(int32_t fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 3); }
 
 volatile uint32_t bursar__fork_count;
 static void forked(void) {

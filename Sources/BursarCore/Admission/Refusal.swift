@@ -17,7 +17,8 @@ extension Core {
         let node = self.node(plan.leaf)
         _ = refusals.add(1)
         var i = plan.leaf
-        while true {
+        var steps = Steps()
+        while steps.goOn() {
             self.node(i).refusals.add(1)
             if i == 0 { break }
             i = Int(self.node(i).parent.value)
@@ -80,7 +81,8 @@ extension Core {
         var gravest: Int?
         var worst = 0
         var i = leaf
-        while true {
+        var steps = Steps()
+        while steps.goOn() {
             let bits = node(i).state.loadSequential() & StateBit.stops
             let rank =
                 bits & StateBit.killed != 0 ? 4
@@ -90,9 +92,10 @@ extension Core {
                 worst = rank
                 gravest = i
             }
-            if i == 0 { return gravest }
+            if i == 0 { break }
             i = Int(node(i).parent.value)
         }
+        return gravest
     }
 
     /// The verdict of a node's state; also for a stream that must stop.
@@ -132,7 +135,8 @@ extension Core {
     func bindingLimit(of meter: Int, at i: Int) -> LimitSlot? {
         var least: LimitSlot?
         var l = Int(node(i).firstLimit.loadAcquiring())
-        while l != 0 {
+        var steps = Steps()
+        while l != 0, steps.goOn() {
             let limit = self.limit(l)
             if limit.countsAmounts, limit.meter == meter, limit.end != LimitEnd.observe,
                 holds(limit, at: node(i)),
@@ -205,7 +209,8 @@ extension Core {
     ) -> Int64 {
         var wait: Int64 = 0
         var l = Int(node(i).firstLimit.loadAcquiring())
-        while l != 0 {
+        var steps = Steps()
+        while l != 0, steps.goOn() {
             let limit = self.limit(l)
             if limit.countsAmounts, limit.meter == meter, limit.end != LimitEnd.observe,
                 holds(limit, at: node(i)), saturatingAdd(settled, least) > limit.top &- kept
@@ -230,7 +235,8 @@ extension Core {
         let now = engine.pointee.clock.steady
         var worst: Int64 = -1
         var l = Int(node(i).firstLimit.loadAcquiring())
-        while l != 0 {
+        var steps = Steps()
+        while l != 0, steps.goOn() {
             let limit = self.limit(l)
             if limit.isRate, limit.end != LimitEnd.observe {
                 let wanted = amount(of: limit.meter, plan, t)
@@ -259,9 +265,10 @@ extension Core {
     func explainObserved(_ leaf: Int, _ record: Record, _ d: inout Decision) {
         d.flags |= Decision.observed
         var i = leaf
-        while true {
+        var steps = Steps()
+        while steps.goOn() {
             var l = Int(node(i).firstLimit.loadAcquiring())
-            while l != 0 {
+            while l != 0, steps.goOn() {
                 let limit = self.limit(l)
                 if limit.countsAmounts, holds(limit, at: node(i)),
                     let cell = cell(of: limit.meter, at: i), record.held[limit.meter] > 0, cell.committed.value > limit.top

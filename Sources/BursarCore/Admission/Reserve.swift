@@ -94,6 +94,10 @@ extension Core {
     @inline(never)
     private func prepareUnpriced(_ q: UnsafePointer<Request>, _ given: Try) -> Try? {
         var t = given
+        if runtime.book.know(t.model) {
+            t.set = engine.pointee.prices.currentSet(model: t.model)
+            return price(q, t)
+        }
         // A number that no name was given is a mistake, not an unknown model.
         guard engine.pointee.prices.isNumbered(t.model) else { return nil }
         switch engine.pointee.policy.unknownModel {
@@ -236,7 +240,8 @@ extension Core {
     func isMoneyLimited(_ leaf: Int) -> Bool {
         if headerFlags.value & HeaderFlag.observed != 0 { return false }
         var i = leaf
-        while i != 0 {
+        var steps = Steps()
+        while i != 0, steps.goOn() {
             let flags = node(i).flags.value
             if flags & NodeFlag.observed == 0 {
                 if let cell = cell(of: MeterIndex.cost, at: i),
@@ -253,7 +258,8 @@ extension Core {
 
     private func hasMoneyRate(_ i: Int) -> Bool {
         var l = Int(node(i).firstLimit.loadAcquiring())
-        while l != 0 {
+        var steps = Steps()
+        while l != 0, steps.goOn() {
             let limit = self.limit(l)
             if limit.isRate, limit.meter == MeterIndex.cost, limit.end != LimitEnd.observe {
                 return true

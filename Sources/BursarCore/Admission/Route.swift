@@ -79,13 +79,11 @@ struct Route {
     @inline(__always)
     mutating func gather(_ core: Core, leaf: Int, epoch: UInt32, named: Bool) -> Bool {
         if named || core.headerFlags.value & HeaderFlag.observed != 0 { return false }
-        let table = core.engine.pointee.nodes
-        let cellTable = core.engine.pointee.cells
         var i = leaf
-        guard i < Int(core.engine.pointee.nodesMax) else { return false }
+        var steps = Steps()
         while true {
             guard nodes < Route.nodesMax else { return false }
-            let node = Node(table + i &* Node.size)
+            let node = core.node(i)
             base.storeBytes(
                 of: node.p, toByteOffset: Route.nodesAt + nodes * 8,
                 as: UnsafeMutableRawPointer.self)
@@ -95,7 +93,8 @@ struct Route {
             if bits & NodeFlag.session == 0 { flags |= bits }
             var c = Int(node.firstCell.loadAcquiring())
             while c != 0 {
-                let cell = Cell(cellTable + c &* Cell.size)
+                guard steps.goOn() else { return false }
+                let cell = core.cell(c)
                 let kind = cell.kind.value
                 let meter = Int(kind & 31)
                 if meter < MeterIndex.named {

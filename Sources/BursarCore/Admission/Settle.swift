@@ -179,11 +179,12 @@ extension Core {
     ) {
         let epoch = record.epoch.value
         var i = leaf
-        while true {
+        var steps = Steps()
+        while steps.goOn() {
             let node = self.node(i)
             let flags = node.flags.value
             var c = Int(node.firstCell.loadAcquiring())
-            while c != 0 {
+            while c != 0, steps.goOn() {
                 let cell = self.cell(c)
                 let kind = cell.kind.value
                 let meter = Int(kind & 31)
@@ -263,12 +264,19 @@ extension Core {
         return true
     }
 
+    /// The price set in force for a model, also for one that only others have named.
+    func currentSet(_ model: Int32) -> Int32 {
+        let set = engine.pointee.prices.currentSet(model: model)
+        if set != 0 || !runtime.book.know(model) { return set }
+        return engine.pointee.prices.currentSet(model: model)
+    }
+
     /// What the model asked for would have cost, at its prices of now.
     @inline(never)
     private func costAsked(
         _ record: Record, _ usage: borrowing Usage, _ variant: Variant
     ) -> Int64? {
-        let set = engine.pointee.prices.currentSet(model: Int32(bitPattern: record.asked.value))
+        let set = currentSet(Int32(bitPattern: record.asked.value))
         return engine.pointee.prices.rows(set: set)?.cost(usage, variant: variant)
     }
 
@@ -330,7 +338,7 @@ extension Core {
             return Int32(bitPattern: price & ((1 << Record.priceBits) - 1))
         }
         if price == 0 { return 0 }
-        let set = engine.pointee.prices.currentSet(model: Int32(bitPattern: record.granted.value))
+        let set = currentSet(Int32(bitPattern: record.granted.value))
         return set != 0 ? set : engine.pointee.prices.dearestSet
     }
 
@@ -401,7 +409,8 @@ extension Core {
             due, for: saturatingAdd(now, own > 0 ? own : engine.pointee.timeToLive))
         let leaf = Int(truncatingIfNeeded: record.node.value & 0xFFFF_FFFF)
         var i = leaf
-        while true {
+        var steps = Steps()
+        while steps.goOn() {
             let node = self.node(i)
             if node.state.loadSequential() & StateBit.stops != 0
                 || (now >= node.dueAt.value && !passesTimeLimits(i))

@@ -221,7 +221,7 @@ extension Runtime {
             let word = record.word.loadAcquiring()
             switch RecordWord.state(word) {
             case RecordState.adjusting, RecordState.settled: break
-            case RecordState.folding where RecordWord.actor(word) == (h + 1) & 0xFFF: break
+            case RecordState.folding where RecordWord.actor(word) == (h &+ 1) & 0xFFF: break
             default: return true
             }
             let settledAt = record.settledAt.value

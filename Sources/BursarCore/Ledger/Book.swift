@@ -188,7 +188,8 @@ extension Runtime {
     func path(from i: Int) -> [Int64] {
         var path: [Int64] = []
         var i = i
-        while i != 0 {
+        var steps = Steps()
+        while i != 0, steps.goOn() {
             path.append(core.id(of: i))
             i = Int(core.node(i).parent.value)
         }

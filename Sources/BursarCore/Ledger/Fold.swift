@@ -144,14 +144,14 @@ extension Runtime {
             case h & 0xFFF:
                 if record.isCorrection { core.markDirty(record) }
                 core.free(i, gen: gen)
-            case (h + 1) & 0xFFF where last == h:
+            case (h &+ 1) & 0xFFF where last == h:
                 record.word.storeReleasing(RecordWord.make(RecordState.settled, actor: 0, gen: gen))
-            case (h + 1) & 0xFFF: records.append(UInt32(i))
+            case (h &+ 1) & 0xFFF: records.append(UInt32(i))
             default: reportCorrupt("a record belongs to a batch that there is not")
             }
             return true
         }
-        if last == h + 1 {
+        if last == h &+ 1 {
             // The epoch is the same for all of a batch.
             let epoch = records.isEmpty ? 0 : core.record(Int(records[0])).epoch.value
             foldSums.begin(meters: MeterIndex.end)
@@ -172,7 +172,7 @@ extension Runtime {
     /// threads that are stepping.
     private func foldBatch(settledBy began: Int64, _ scan: inout Scan) throws(Failure) -> Bool {
         let h = core.batch.value
-        let next = h + 1
+        let next = h &+ 1
         var records = batchRecords
         records.removeAll(keepingCapacity: true)
         var epoch: UInt32 = 0
@@ -291,7 +291,7 @@ extension Runtime {
 
     /// The ledger has the batch: everything that follows may be done twice.
     private func finish(_ records: [UInt32], epoch: UInt32, from h: Int64) {
-        let next = h + 1
+        let next = h &+ 1
         #if BURSAR_SEAM
         if Plant.redoesDelta.isOn {
             for i in records where core.record(Int(i)).isCorrection { judge(core.record(Int(i))) }
@@ -313,7 +313,8 @@ extension Runtime {
 
     private func writeCells(_ entry: Int, epoch: UInt32, from h: Int64, to next: Int64) {
         var c = Int(core.node(Int(foldSums.node(entry))).firstCell.loadAcquiring())
-        while c != 0 {
+        var steps = Steps()
+        while c != 0, steps.goOn() {
             let cell = core.cell(c)
             let sum = foldSums.sum(entry: entry, cell.meter)
             if sum != 0, cell.kind.value >> 5 <= epoch {
@@ -352,10 +353,11 @@ extension Runtime {
     private func giveBack(_ record: Record, _ epoch: UInt32) {
         let surplus = record.used.minus(record.delta)
         var i = Int(record.node.value & 0xFFFF_FFFF)
-        while true {
+        var steps = Steps()
+        while steps.goOn() {
             let node = core.node(i)
             var c = Int(node.firstCell.loadAcquiring())
-            while c != 0 {
+            while c != 0, steps.goOn() {
                 let cell = core.cell(c)
                 let back = surplus[cell.meter]
                 if back != 0, cell.kind.value >> 5 <= epoch { cell.committed.subtract(back) }

@@ -172,13 +172,20 @@ final class Ledger: @unchecked Sendable {  // Sendable because of `lock`.
         return try body()
     }
 
+    /// Gives back what it has open.
+    func close() {
+        lock.lock()
+        defer { lock.unlock() }
+        if case .file(let file) = backend { file.close() }
+    }
+
     /// The last batch that stands in it, for the folder, who writes the next: of the
     /// file everything is read, and a torn end is cut off. `h` is the segment's
     /// batch. Fold lock held.
     func last(from h: Int64) throws(Failure) -> Int64 {
         try locked { () throws(Failure) in
             if case .file(let file) = backend { try read(file) }
-            if batch != h, batch != h + 1 {
+            if batch != h, batch != h &+ 1 {
                 var failure = Failure(
                     .corrupt,
                     "the ledger's last batch is \(Int(batch)) and the segment's is \(Int(h)); they do not belong together")

@@ -29,7 +29,13 @@ final class LedgerFile {
         self.segment = segment
     }
 
-    deinit { if fd >= 0 { bursar__ledger_close(fd) } }
+    deinit { close() }
+
+    /// Gives the descriptor back; a later use opens the file again.
+    func close() {
+        if fd >= 0 { bursar__ledger_close(fd) }
+        fd = -1
+    }
 
     private func failed(_ code: Int64) -> Failure {
         var failure = Failure(.unsupported, "the ledger \(path) cannot be read or written")
@@ -79,10 +85,10 @@ final class LedgerFile {
             failure.values = (id, segment)
             throw failure
         }
-        guard number == batch + 1, let new = Fields.batch(number, body, count) else {
+        guard number == batch &+ 1, let new = Fields.batch(number, body, count) else {
             var failure = Failure(
-                .corrupt, "the ledger has batch \(Int(number)) where batch \(Int(batch + 1)) belongs")
-            failure.values = (number, batch + 1)
+                .corrupt, "the ledger has batch \(Int(number)) where batch \(Int(batch &+ 1)) belongs")
+            failure.values = (number, batch &+ 1)
             throw failure
         }
         end += Int64(LedgerFile.headBytes) + length

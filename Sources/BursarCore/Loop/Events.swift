@@ -56,7 +56,15 @@ final class Events {
 
     init(capacity: Int) { self.capacity = capacity }
 
-    deinit { if fd >= 0 { bursar__fd_close(fd) } }
+    deinit { close() }
+
+    /// Gives the descriptor back: from here on nobody polls.
+    func close() {
+        lock.lock()
+        if fd >= 0 { bursar__fd_close(fd) }
+        fd = -1
+        lock.unlock()
+    }
 
     /// Takes an event, numbered by whoever sent it, or here; true when the loop has
     /// a callback to run for it.

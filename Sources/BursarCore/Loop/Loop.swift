@@ -17,7 +17,7 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
     private let timer: UnsafeMutablePointer<uv_timer_t>
     /// The bell that other processes ring; nil in a private runtime.
     private let poll: UnsafeMutablePointer<uv_poll_t>?
-    private let descriptor: Int32
+    private let descriptor: Int32  // our own copy: a loop watches a descriptor once
 
     private let lock = Lock()
     private var thread: UInt64 = 0  // guarded by lock
@@ -27,9 +27,9 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
     /// `descriptor` is the bell that other processes ring, or -1.
     init(core: Core, external: UnsafeMutableRawPointer?, descriptor: Int32) throws(Failure) {
         self.core = core
-        self.descriptor = descriptor
+        self.descriptor = descriptor < 0 ? -1 : bursar__fd_copy(descriptor)
         isOwn = external == nil
-        poll = descriptor < 0 ? nil : Loop.make(UV_POLL, uv_poll_t.self)
+        poll = self.descriptor < 0 ? nil : Loop.make(UV_POLL, uv_poll_t.self)
         bell = Loop.make(UV_ASYNC, uv_async_t.self)
         timer = Loop.make(UV_TIMER, uv_timer_t.self)
         if let external {
@@ -170,6 +170,7 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
             bell.deallocate()
             timer.deallocate()
             poll?.deallocate()
+            if descriptor >= 0 { bursar__fd_close(descriptor) }
             return
         }
         if isOwn {
@@ -192,6 +193,7 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
         uv_timer_stop(timer)
         if let poll {
             uv_poll_stop(poll)
+            bursar__fd_close(descriptor)
             UnsafeMutableRawPointer(poll).withMemoryRebound(to: uv_handle_t.self, capacity: 1) {
                 uv_close($0) { handle in UnsafeMutableRawPointer(handle)?.deallocate() }
             }
@@ -204,5 +206,7 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
         }
     }
 
-    deinit { if isOwn { UnsafeMutableRawPointer(uv).deallocate() } }
+    deinit {
+        if isOwn { UnsafeMutableRawPointer(uv).deallocate() }
+    }
 }

@@ -96,6 +96,16 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         return try named(name)
     }
 
+    /// A built-in model that another process named: its prices come into force here
+    /// too. Whether it has any.
+    func know(_ model: Int32) -> Bool {
+        guard model > 0, model <= PriceBook.builtIn else { return false }
+        lock.lock()
+        defer { lock.unlock() }
+        publish(model)
+        return index.currentSet(model: model) != 0
+    }
+
     /// The name that `find` was given, or nil.
     public func name(_ model: Int32) -> [UInt8]? {
         lock.lock()

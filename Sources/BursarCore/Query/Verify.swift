@@ -25,7 +25,8 @@ extension Runtime {
             else { return true }
             core.eachAbove(leaf) { i in
                 var c = core.node(i).firstCell.value
-                while c != 0 {
+                var steps = Steps()
+                while c != 0, steps.goOn() {
                     let cell = core.cell(Int(c))
                     if cell.kind.value >> 5 <= record.epoch.value {
                         counted[c, default: 0] &+= amounts[cell.meter]
@@ -39,8 +40,9 @@ extension Runtime {
         for i in 1..<max(nodesEnd, 1) {
             let node = core.node(i)
             if node.state.value & StateBit.free != 0 || node.generation == 0 { continue }
+            var steps = Steps()
             var c = node.firstCell.value
-            while c != 0 {
+            while c != 0, steps.goOn() {
                 let cell = core.cell(Int(c))
                 let expected = cell.spent(cell.slot(at: h)).value &+ (counted[c] ?? 0)
                 if cell.committed.value != expected {
@@ -92,7 +94,8 @@ extension Runtime {
             }
             if node.state.value & StateBit.recount != 0 { found("a hint stayed", Int64(i), 0) }
             var c = Int(node.firstCell.value)
-            while c != 0 {
+            var steps = Steps()
+            while c != 0, steps.goOn() {
                 let cell = core.cell(c)
                 // I4: nothing is spent that is not in a batch that ended.
                 let stamp = max(cell.stamp(0).value, cell.stamp(1).value)

@@ -96,9 +96,10 @@ enum HeaderFlag {
 /// How an engine decides where its options leave it a choice.
 public struct Policy {
     public enum UnknownModel: Int32 { case refuse = 1, dearest, free }
-    public enum Undeclared: Int32 { case allow = 1, refuse }
+    /// Of a runtime that says nothing: a private one allows, a home refuses.
+    public enum Undeclared: Int32 { case byKind = 0, allow, refuse }
     public var unknownModel = UnknownModel.refuse
-    public var undeclared = Undeclared.allow
+    public var undeclared = Undeclared.byKind
     public var plainCharge = false
     public enum Role: Int32 { case `operator` = 1, agent }
     /// An agent neither raises, revives nor removes: a guard against accidents.

@@ -53,6 +53,7 @@ int32_t bursar__eventfd(void);
 void bursar__eventfd_signal(int32_t fd);
 void bursar__eventfd_clear(int32_t fd);
 void bursar__fd_close(int32_t fd);
+int32_t bursar__fd_copy(int32_t fd); /* the same file, closed by exec; -1 = no more descriptors */
 
 /* Grows by one in the child of every fork. */
 extern volatile uint32_t bursar__fork_count;

@@ -263,6 +263,9 @@ final class TestFolder {
     @Test func whatWasInFlightAtCloseIsLeftToOthers() throws {
         let home = try TestFolder()
         let runtime = try home.open()
+        var budget = BudgetOptions()
+        budget.limits = [UInt8]("$5".utf8)
+        _ = try runtime.budgetDeclare([UInt8]("a".utf8), budget)
         var options = SessionOptions()
         options.path = [UInt8]("a".utf8)
         let session = try runtime.sessionOpen(options)
