@@ -181,6 +181,16 @@ extension Runtime {
             return try body(core.runtime)
         }
     }
+
+    /// The same for what an agent may not do.
+    func administer<T>(
+        _ what: StaticString, _ body: (BursarCore.Runtime) throws(BursarCore.Failure) -> T
+    ) throws(BursarError) -> T {
+        try call { (runtime) throws(BursarCore.Failure) in
+            if let refusal = runtime.refusesAgent(what) { throw refusal }
+            return try body(runtime)
+        }
+    }
 }
 
 /// Calls the core and throws its failures as this module's.
