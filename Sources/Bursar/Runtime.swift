@@ -66,6 +66,9 @@ public final class Runtime: @unchecked Sendable {  // Sendable because the core 
         if BursarCore.Runtime.close(core.page) == .ok { hub.finish() }
     }
 
+    /// Not closed yet.
+    var isOpen: Bool { core.obstacle() != .closed }
+
     /// What happens from now on, for one consumer; each access is a stream of its own.
     ///
     /// Take it before what you want to hear of: `let events = runtime.events`. As many
@@ -176,6 +179,16 @@ extension Runtime {
         return try calling { () throws(BursarCore.Failure) in
             if let status = core.obstacleToNew() { throw core.failure(status) }
             return try body(core.runtime)
+        }
+    }
+
+    /// The same for what an agent may not do.
+    func administer<T>(
+        _ what: StaticString, _ body: (BursarCore.Runtime) throws(BursarCore.Failure) -> T
+    ) throws(BursarError) -> T {
+        try call { (runtime) throws(BursarCore.Failure) in
+            if let refusal = runtime.refusesAgent(what) { throw refusal }
+            return try body(runtime)
         }
     }
 }

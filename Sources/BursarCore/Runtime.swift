@@ -187,6 +187,7 @@ public final class Runtime: @unchecked Sendable {
         // The first handle of a process takes the slot for it.
         if attachment.isShared, attachment.slots[attachment.slot].generation.value != attachment.me.generation {
             if attachment.inherits, attachment.place != nil {
+                attachment.slots[attachment.slot].flags.update(setting: Slot.ending)
                 runtime.recover(slot: attachment.slot)
                 runtime.endSessions(ofSlot: attachment.slot)
             }
@@ -241,7 +242,9 @@ public final class Runtime: @unchecked Sendable {
         runtime.loop.stop()
         if runtime.attachment.isShared {
             if runtime.attachment.isLast(page) {
-                runtime.attachment.searching { runtime.endSessions(ofSlot: runtime.attachment.slot) }
+                let attachment = runtime.attachment
+                attachment.slots[attachment.slot].flags.update(setting: Slot.ending)
+                attachment.searching { runtime.endSessions(ofSlot: attachment.slot) }
             }
             runtime.attachment.leave(page)
         } else {

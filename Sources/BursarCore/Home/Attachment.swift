@@ -103,6 +103,7 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
             guard locks.tryLock(LockByte.slot(slot)) else { continue }
             sequentialFence()
             if slots[slot].isUsed {
+                slots[slot].flags.update(setting: Slot.ending)
                 recover(slot)
                 slots[slot].flags.storeReleasing(0)
                 dead += 1
@@ -137,12 +138,14 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
         return false
     }
 
-    /// A living process that `parent` forked. Call it in `takeDead` only.
+    /// A living process that `parent` forked. Under `search`, and under the config lock:
+    /// whoever ends a process's sessions marks its slot before it takes that lock, so that
+    /// a child that is found here has what it inherits ended, if it dies now.
     func livingChild(of parent: UInt32) -> UInt32? {
         let generation = slots[parent].generation.value
         for slot in 1..<SlotTable.count {
             let entry = slots[slot]
-            guard entry.isUsed, entry.parent.value == parent,
+            guard entry.isUsed, entry.flags.value & Slot.ending == 0, entry.parent.value == parent,
                 entry.parentGeneration.value == generation
             else { continue }
             if slot == me.slot { return slot }

@@ -22,6 +22,7 @@ struct Slot {
     static let nameBytes = 24
     static let used: UInt32 = 1
     static let listening: UInt32 = 2  // wants to be rung for events
+    static let ending: UInt32 = 4  // its sessions are being ended: nobody's heir any more
 
     var flags: Half { Half(p) }
     var generation: Half { Half(p + 4) }

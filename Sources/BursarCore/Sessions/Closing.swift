@@ -51,12 +51,9 @@ extension Runtime {
     /// or has left. A living process that it forked has them from now on; without one
     /// they are closed. Under the attachment's `search`. Takes the config lock.
     func endSessions(ofSlot slot: UInt32) {
-        closeSessions(ofSlot: slot, heir: attachment.livingChild(of: slot))
-    }
-
-    func closeSessions(ofSlot slot: UInt32, heir: UInt32? = nil) {
         config.lock()
         defer { config.unlock() }
+        let heir = attachment.livingChild(of: slot)
         for i in 1..<max(Int(segment.freeNodes.highWater), 1) {
             let node = core.node(i)
             guard node.isSession, node.owner == slot, !node.isHanded,

@@ -114,7 +114,7 @@ import Testing
         let others = try two.session("acme")
         let child = try two.child(of: own)
         try one.runtime.hand(handed)
-        two.runtime.closeSessions(ofSlot: 1)
+        two.runtime.endSessions(ofSlot: 1)
         for id in [own, child] {
             let state = two.core.node(Int(truncatingIfNeeded: id & 0xFFFF_FFFF)).state.value
             #expect(state & StateBit.closed != 0)

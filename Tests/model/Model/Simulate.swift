@@ -139,7 +139,7 @@ final class Simulation {
 
     private func recover(_ slot: UInt32, _ runtime: Runtime) {
         runtime.recover(slot: slot)
-        runtime.closeSessions(ofSlot: slot)
+        runtime.endSessions(ofSlot: slot)
         runtime.recount()
     }
 
