@@ -110,7 +110,9 @@ final class Simulation {
             if isNew {
                 // The slot's former records are this process's to recover.
                 self.recover(fiber.process.slot, fiber.process.runtime)
+                fiber.process.isReady = true
             }
+            while !fiber.process.isReady { self.machine.wait(1) }
             while !self.isEnding, self.left[fiber.id]! > 0 {
                 self.left[fiber.id]! -= 1
                 self.operate(fiber, &own)
@@ -187,7 +189,7 @@ final class Simulation {
                 machine.pass(
                     [dollar / 1000, dollar, 30 * dollar, 1000 * dollar, 12 * 3600 * dollar][r.below(5)])
             }
-            note("fiber \(f.id) of process \(process.id): \(name)")
+            note("fiber \(f.id) of process \(process.id): \(name) \(steps.count)")
         } catch {
             note("fiber \(f.id) of process \(process.id): \(doing[f.id] ?? ""): \(error.status)")
         }
@@ -237,7 +239,7 @@ final class Simulation {
         inHand[f.id] = nil
         if status == .ok {
             counts.grants += 1
-            if d.reservation != judge.truth.handles[step] { fail("a handle is not what was granted") }
+            if d.reservation != judge.truth.handles[step] { fail("step \(step): handle \(Handle.index(d.reservation)) \(Handle.gen(d.reservation)) was given, \(Handle.index(judge.truth.handles[step])) \(Handle.gen(judge.truth.handles[step])) granted") }
             if q.flags != 0, r.below(3) != 0 { _ = f.process.core.begin(d.reservation) }
         } else {
             steps[step].isOpen = false

@@ -23,6 +23,8 @@ struct Row {
 }
 
 struct Window {
+    /// Of the limit's place: another limit may get it.
+    var gen: Int64
     var start: Int64
     var settled: Int64
 }
@@ -116,7 +118,8 @@ final class Judge {
         cellsAt = core.engine.pointee.cells - core.engine.pointee.header
         truth = Truth(records: records, steps: steps, cells: cells, limits: limits)
         for l in 1..<limits {
-            truth.windows[l] = [Window(start: core.limit(l).window.value >> 1, settled: 0)]
+            truth.windows[l] = [Window(
+                gen: Judge.identity(core.limit(l)), start: core.limit(l).window.value >> 1, settled: 0)]
         }
     }
 
@@ -180,13 +183,21 @@ final class Judge {
         return sum
     }
 
+    private static func identity(_ limit: LimitSlot) -> Int64 {
+        Int64(limit.fired.value >> 16) << 32 | Int64(limit.node.value)
+    }
+
     /// A window's first opening says what it may start from; an opening that is taken
     /// back never was.
     private func sawWindow(_ l: Int, _ start: Int64) {
-        guard core.limit(l).windowKind == WindowCode.calendar else { return }
-        while let last = truth.windows[l].last, last.start > start { truth.windows[l].removeLast() }
+        let limit = core.limit(l)
+        let gen = Judge.identity(limit)
+        guard limit.windowKind == WindowCode.calendar else { return }
+        while let last = truth.windows[l].last, last.gen != gen || last.start > start {
+            truth.windows[l].removeLast()
+        }
         if truth.windows[l].last?.start != start {
-            truth.windows[l].append(Window(start: start, settled: settled(l)))
+            truth.windows[l].append(Window(gen: gen, start: start, settled: settled(l)))
         }
     }
 
@@ -194,12 +205,14 @@ final class Judge {
     private func checkWindows(isRest: Bool) {
         for l in 1..<limits {
             let limit = core.limit(l)
+            if isLoose, limit.windowKind == WindowCode.calendar { sawWindow(l, limit.window.value >> 1) }
             guard limit.windowKind == WindowCode.calendar, let window = truth.windows[l].last,
                 let cell = core.cell(of: limit.meter, at: Int(limit.node.value))
             else { continue }
             let top = window.settled + limit.amount.value + limit.extra.value
             if cell.ceiling.value > top {
-                truth.fail("I1: limit \(l) pays out twice: ceiling \(cell.ceiling.value) > \(top)")
+                truth.fail(
+                    "I1: limit \(l) of node \(limit.node.value) meter \(limit.meter) pays out twice: ceiling \(cell.ceiling.value) > \(window.settled) + \(limit.amount.value) + \(limit.extra.value), base \(limit.base(Int(limit.window.value & 1)).value), committed \(cell.committed.value)")
             }
             let right = limit.base(Int(limit.window.value & 1)).value + limit.amount.value + limit.extra.value
             if isRest, cell.ceiling.value != right {
