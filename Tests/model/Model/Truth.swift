@@ -154,7 +154,8 @@ final class Judge {
     }
 
     private func sawCeiling(_ c: Int, _ old: Int64, _ new: Int64) {
-        if new < old, old < Bound.ceiling { truth.fallen[c] += old - new }
+        // The first limit of a meter says nothing of what was before it.
+        if new < old { truth.fallen[c] = old < Bound.ceiling ? truth.fallen[c] + old - new : Bound.amount }
         for i in truth.claims.indices {
             if let top = truth.claims[i]?.ceilings[c], top < new { truth.claims[i]?.ceilings[c] = new }
         }
@@ -333,12 +334,18 @@ final class Judge {
 
     /// I1 and I2, which hold at every instant.
     func check() {
-        if !isLoose || machine.holder(byte: LockByte.config) == nil { checkWindows(isRest: false) }
+        let isConfigured =
+            machine.holder(byte: LockByte.config) == nil && core.header(Header.undoCount).value == 0
+            && core.header(Header.raised).value == 0
+        if !isLoose || isConfigured { checkWindows(isRest: false) }
         let sums = counts()
         for i in 0..<nodes where core.node(i).state.value & StateBit.free == 0 {
             var c = Int(core.node(i).firstCell.value)
             while c != 0 {
                 let cell = core.cell(c)
+                defer { c = Int(cell.next.value) }
+                // Not born yet: whoever makes it is still at it.
+                if cell.kind.value >> 5 > core.epoch.value { continue }
                 let truthful = spent(cell) + sums[c]
                 if cell.committed.value < truthful {
                     truth.fail(
@@ -348,7 +355,6 @@ final class Judge {
                     truth.fail(
                         "I1: node \(i) meter \(cell.meter): \(truthful) > ceiling \(cell.ceiling.value) + \(truth.slack[c])")
                 }
-                c = Int(cell.next.value)
             }
         }
     }
@@ -384,8 +390,10 @@ final class Judge {
             var c = Int(node.firstCell.value)
             while c != 0 {
                 let cell = core.cell(c)
+                defer { c = Int(cell.next.value) }
                 let spent = spent(cell)
                 let born = cell.kind.value >> 5
+                if born > core.epoch.value { continue }
                 // What a meter had before it was limited is only known as far as it was folded.
                 if born == 0 || cell.meter == MeterIndex.cost {
                     let right = booked(core.id(of: i), cell.meter, born: born)
@@ -397,7 +405,6 @@ final class Judge {
                     truth.fail(
                         "I3: node \(i) meter \(cell.meter): committed \(cell.committed.value), spent \(spent), held \(sums[c])")
                 }
-                c = Int(cell.next.value)
             }
         }
     }
