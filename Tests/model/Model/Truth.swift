@@ -18,8 +18,14 @@ struct Row {
     var amounts: [Int64] = []
     var isEstimate = false
     /// By what late settles said; the first that is folded counts.
-    var corrections: [[Int64]] = []
+    var corrections: [(amounts: [Int64], path: [Int64])] = []
     var isCommitted = false
+
+    /// The cost that will stand in the ledger. A late settle may come before the
+    /// settling that it corrects is done: another process's, which died or is stopped.
+    var said: Int64? {
+        isCommitted && !isEstimate ? amounts.first : corrections.first?.amounts.first
+    }
 }
 
 struct Window {
@@ -79,7 +85,7 @@ struct Truth {
         for row in rows {
             h = Machine.mixed(h, row.isCommitted ? row.isEstimate ? 2 : 1 : 0)
             for a in row.amounts { h = Machine.mixed(h, a) }
-            for c in row.corrections { for a in c { h = Machine.mixed(h, a) } }
+            for c in row.corrections { for a in c.amounts { h = Machine.mixed(h, a) } }
         }
         return h
     }
@@ -97,6 +103,7 @@ final class Judge {
     private let limitsAt: Int
     let limits: Int
     var truth: Truth
+    var tell: ((String) -> Void)?
     /// Limits change all the time: they are looked at between such changes only.
     var isLoose = false
     /// The step that a fiber works on, when it claims.
@@ -225,11 +232,13 @@ final class Judge {
     /// A grant passes no limit that was in force since its step was claimed.
     private func checkGrant(_ i: Int, leaf: Int) {
         guard let claim = truth.claims[i] else { return }
+        let amounts = core.record(i).held
         truth.claims[i] = nil
         let sums = counts()
         eachCell(from: leaf) { c, cell in
             let total = spent(cell) + sums[c]
-            if total > claim.ceilings[c] + truth.slack[c] - claim.slack[c] {
+            // What asks for nothing of a meter passes.
+            if amounts[cell.meter] > 0, total > claim.ceilings[c] + truth.slack[c] - claim.slack[c] {
                 truth.fail(
                     "I1: a grant takes meter \(cell.meter) to \(total), past \(claim.ceilings[c])")
             }
@@ -255,6 +264,8 @@ final class Judge {
         let from = RecordWord.state(old)
         let to = RecordWord.state(new)
         let leaf = Int(record.node.value & 0xFFFF_FFFF)
+        tell?(
+            "        record \(i) \(Judge.names[Int(min(from, 9))]) a\(RecordWord.actor(old)) g\(RecordWord.gen(old)) -> \(Judge.names[Int(min(to, 9))]) a\(RecordWord.actor(new)) g\(RecordWord.gen(new)) by \(fiber?.id ?? -1), node \(record.node.value >> 32):\(leaf), held \(record.heldCost.value), used \(record.usedCost.value), flags \(record.flags.value), batch \(core.batch.value)")
         switch (from, to) {
         case (_, RecordState.claimed):
             truth.stepOf[i] = stepInHand(fiber)
@@ -273,7 +284,7 @@ final class Judge {
                     truth.fail("a correction of a step that never was")
                     return
                 }
-                truth.rows[step].corrections.append(used)
+                truth.rows[step].corrections.append((used, path(of: record)))
                 eachCell(from: leaf) { c, cell in truth.slack[c] += used[cell.meter] }
                 return
             }
@@ -365,7 +376,12 @@ final class Judge {
         for row in truth.rows where row.isCommitted && row.epoch >= born && row.path.contains(id) {
             // Which of several corrections came first is the folder's choice; the
             // programs of one step always say the same.
-            sum += (row.isEstimate ? row.corrections.first ?? row.amounts : row.amounts)[meter]
+            // A closed session's own sum may keep the estimate.
+            if row.isEstimate, let first = row.corrections.first, first.path.contains(id) {
+                sum += first.amounts[meter]
+            } else {
+                sum += row.amounts[meter]
+            }
         }
         return sum
     }
@@ -420,7 +436,7 @@ final class Judge {
             k += 1
         }
         for row in truth.rows where row.isCommitted {
-            let amounts = row.isEstimate ? row.corrections.first ?? row.amounts : row.amounts
+            let amounts = row.isEstimate ? row.corrections.first?.amounts ?? row.amounts : row.amounts
             cost -= amounts[MeterIndex.cost]
             steps -= amounts[MeterIndex.steps]
         }
