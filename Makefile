@@ -163,3 +163,9 @@ $(DEMO_ENV)/.ready: demo/requirements.txt | build/.bootstrap
 # README.md's samples, as they stand there.
 test-readme: lib $(DEMO_ENV)/.ready
 	$(DEMO_ENV)/bin/python tools/readme-samples.py $(LIB)
+
+# ---- Memory orders on ARM: herd7's answers, and the instructions of the compiler. ----
+.PHONY: litmus
+litmus:
+	Tests/litmus/orders.sh
+	Tests/litmus/run.sh
