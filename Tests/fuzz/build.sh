@@ -27,7 +27,7 @@ swift_module() { # name, sources
         return
     fi
     "${SWIFTC:-swiftc}" -swift-version 6 -O -g -wmo -parse-as-library -module-name "$name" \
-        -package-name bursar -sanitize=fuzzer -sanitize=address \
+        -package-name bursar -sanitize=fuzzer,address \
         -enable-upcoming-feature ExistentialAny -enable-upcoming-feature MemberImportVisibility \
         -enable-upcoming-feature InternalImportsByDefault \
         -I "$out" -I include -I Sources/CLibuv -I "$modules/CPlatform" -I "$modules/CPrices" \
@@ -54,6 +54,6 @@ for source in Tests/fuzz/*.c; do
         c -Werror -c "$source" -o "$object"
     fi
     newest=$(ls -t "${objects[@]}" "$object" | head -1)
-    [ "$binary" -nt "$newest" ] || "${SWIFTC:-swiftc}" -sanitize=fuzzer -sanitize=address -static-stdlib -use-ld=lld \
+    [ "$binary" -nt "$newest" ] || "${SWIFTC:-swiftc}" -sanitize=fuzzer,address -static-stdlib -use-ld=lld \
         -o "$binary" "${objects[@]}" "$object" $(pkg-config --libs libuv) -lm
 done
