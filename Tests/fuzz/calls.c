@@ -8,9 +8,7 @@
 
 #include "fuzz.h"
 
-#include <dirent.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include <uv.h>
 
 #define KEPT 16
@@ -27,23 +25,6 @@ static struct {
     bursar_reservation_t steps[KEPT];
     uint32_t id_at, step_at;
 } s;
-
-static void remove_all(const char *path) {
-    DIR *dir = opendir(path);
-    if (!dir) {
-        unlink(path);
-        return;
-    }
-    struct dirent *entry;
-    while ((entry = readdir(dir))) {
-        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
-        char below[512];
-        snprintf(below, sizeof below, "%s/%s", path, entry->d_name);
-        remove_all(below);
-    }
-    closedir(dir);
-    rmdir(path);
-}
 
 static void leave(void) { remove_all(base); }
 
@@ -91,10 +72,8 @@ static void open_runtime(input_t *in, int k, int on_home) {
     uint8_t how = take8(in);
     o.flags = how & 1 ? BURSAR_OPEN_OBSERVE : 0;
     if (on_home) o.home = keep_text(home, strlen(home));
-#ifdef BURSAR_UNAVAILABLE_REFUSE
     if (on_home) o.shm_dir = keep_text(base, strlen(base));
     o.role = how & 128 ? BURSAR_ROLE_AGENT : 0;
-#endif
     if (how & 2) s.threads = 1;
     else o.loop = &s.loop;
     o.sessions_max = how & 4 ? 8 : 64;
@@ -301,7 +280,6 @@ static void look(input_t *in, bursar_runtime_t *rt) {
         bursar_events_fd(rt, &fd);
         break;
     }
-#ifdef BURSAR_HOME_SHARED
     case 10: {
         bursar_home_info_t v = {.size = sizeof v};
         bursar_home_info(rt, p = take_struct(in, &v, sizeof v));
@@ -312,7 +290,6 @@ static void look(input_t *in, bursar_runtime_t *rt) {
         bursar_home_process(rt, take_number(in), p = take_struct(in, &v, sizeof v));
         break;
     }
-#endif
     default: bursar_model_name(rt, (int32_t)take_number(in), out, out ? capacity : 0, &len);
     }
     free(p);
@@ -461,7 +438,6 @@ static void call(input_t *in) {
         if (take8(in) < 32 && s.closes < 8) close_runtime(k);
         break;
     default: {
-#ifdef BURSAR_FUZZ_HANDOVER
         char text[256];
         size_t len = 0;
         bursar_id_t id;
@@ -469,7 +445,6 @@ static void call(input_t *in) {
             bursar_text_t line = take8(in) & 1 ? keep_text(text + len - 17, 16) : take_raw(in, 24);
             if (bursar_session_attach(rt, line.data, line.len, &id, &error) == BURSAR_OK) keep_id(id);
         }
-#endif
     }
     }
     free(p);

@@ -5,10 +5,12 @@
 #define FUZZ_H
 
 #include <bursar.h>
+#include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -132,5 +134,23 @@ static const char *const name_words[] __attribute__((unused)) = {
     "gpt-5",  "gpt-5-mini", "claude-haiku-4-5", "no-such-model", "web_search", "credits", "gpt-5,gpt-5-mini",
     "gpt-5, no-such-model", "openai/gpt-5", "a,b,c,d,e,f,g,h,i", "team", "\xff\xfe",
 };
+
+/* A file or a folder with all in it. */
+static inline void remove_all(const char *path) {
+    DIR *dir = opendir(path);
+    if (!dir) {
+        unlink(path);
+        return;
+    }
+    struct dirent *entry;
+    while ((entry = readdir(dir))) {
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+        char below[512];
+        snprintf(below, sizeof below, "%s/%s", path, entry->d_name);
+        remove_all(below);
+    }
+    closedir(dir);
+    rmdir(path);
+}
 
 #endif
