@@ -55,7 +55,7 @@ build/lib/bursar.pc: tools/bursar.pc.in
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
 
 # Everything, in the order in which it fails soonest.
-test: test-swift test-c test-oracles test-python test-wheel test-go test-readme
+test: test-swift test-c test-oracles test-python test-wheel test-go test-readme litmus test-fuzz
 	@echo "make test: everything passed"
 
 # The core, in full mode.
@@ -169,3 +169,10 @@ test-readme: lib $(DEMO_ENV)/.ready
 litmus:
 	Tests/litmus/orders.sh
 	Tests/litmus/run.sh
+
+# ---- Hostile arguments, texts and segments: MINUTES in all, over the three fuzzers. ----
+.PHONY: fuzz test-fuzz
+fuzz: | build/.bootstrap
+	MINUTES=$(or $(MINUTES),3) Tests/fuzz/run.sh
+test-fuzz: | build/.bootstrap
+	SECONDS_EACH=8 Tests/fuzz/run.sh

@@ -241,7 +241,7 @@ static void look(input_t *in, bursar_runtime_t *rt) {
     size_t len = 0, capacity;
     char *out = take_buffer(in, &capacity);
     void *p = NULL;
-    switch (take8(in) % 13) {
+    switch (take8(in) % 14) {
     case 0: {
         bursar_view_t v = BURSAR_VIEW_INIT;
         bursar_read(rt, take_id(in), p = take_struct(in, &v, sizeof v));
@@ -288,6 +288,16 @@ static void look(input_t *in, bursar_runtime_t *rt) {
     case 11: {
         bursar_process_t v = {.size = sizeof v};
         bursar_home_process(rt, take_number(in), p = take_struct(in, &v, sizeof v));
+        break;
+    }
+    case 12: {
+        bursar_text_t text = take_text(in, WORDS(limit_words));
+        int64_t nanos = take_amount(in);
+        bursar_error_t error = BURSAR_ERROR_INIT;
+        bursar_limits_parse(take8(in) & 1 ? rt : NULL, take8(in) & 3, text.data, text.len, out, out ? capacity : 0, &len, &error);
+        bursar_money_format(nanos, out, out ? capacity : 0, &len);
+        bursar_money_parse(text.data, text.len, &nanos, &error);
+        bursar_rate_parse(text.data, text.len, &nanos, take8(in) & 1 ? &error : NULL);
         break;
     }
     default: bursar_model_name(rt, (int32_t)take_number(in), out, out ? capacity : 0, &len);
