@@ -17,6 +17,9 @@
 static char base[64], home[80];
 static uint64_t *segment;        /* the file, mapped */
 static uint64_t *picture;
+static char ledger[400];         /* the home's file of what was folded, and what stood in it */
+static uint8_t ledger_picture[1 << 16];
+static size_t ledger_bytes;
 static uint32_t *used;           /* the words of the picture that are not zero */
 static uint32_t used_count, words;
 static bursar_id_t ids[8];
@@ -24,6 +27,23 @@ static bursar_reservation_t steps[8];
 static uv_loop_t loop;
 
 static void leave(void) { remove_all(base); }
+
+/* The ledger as it was, but for some bytes. */
+static void write_ledger(input_t *in, int damaged) {
+    static uint8_t bytes[sizeof ledger_picture];
+    memcpy(bytes, ledger_picture, ledger_bytes);
+    size_t end = ledger_bytes;
+    for (int i = 0; i < damaged && ledger_bytes; i++) {
+        uint32_t at = (uint32_t)take(in, 2);
+        uint8_t how = take8(in);
+        if (how == 0) end = at % ledger_bytes;
+        else bytes[at % ledger_bytes] ^= how;
+    }
+    int fd = open(ledger, O_WRONLY | O_TRUNC);
+    if (fd < 0) return;
+    if (write(fd, bytes, end) < 0) abort();
+    close(fd);
+}
 
 static bursar_status_t open_home(bursar_runtime_t **rt, int observes) {
     bursar_open_options_t o = BURSAR_OPEN_OPTIONS_INIT;
@@ -128,6 +148,14 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     for (uint32_t i = 0; i < words; i++) {
         if (picture[i]) used[used_count++] = i;
     }
+    DIR *dir = opendir(home);
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        if (!strncmp(entry->d_name, "ledger", 6)) snprintf(ledger, sizeof ledger, "%s/%s", home, entry->d_name);
+    }
+    if (dir) closedir(dir);
+    int ledger_fd = open(ledger, O_RDONLY);
+    ssize_t got = ledger_fd < 0 ? 0 : read(ledger_fd, ledger_picture, sizeof ledger_picture);
+    ledger_bytes = got > 0 ? (size_t)got : 0;
     if (bursar_close(rt) != BURSAR_OK) abort();
     uv_run(&loop, UV_RUN_DEFAULT);
     return 0;
@@ -278,6 +306,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memcpy(all_steps, steps, sizeof steps);
     memcpy(segment, picture, words * 8);
     uint8_t how = take8(&in);
+    write_ledger(&in, how >> 6);
     for (int i = 0; i < (how & 7); i++) damage(&in);
     if (open_home(&rt, how & 8) == BURSAR_OK) {
         for (int i = 0; i < 100 && in.left > 0; i++) {
