@@ -2,6 +2,7 @@
 #
 #   make lib      libbursar.so in both modes        make test    every test
 #   make demo     sixty agents under budgets        make bench   numbers beside baselines
+#   make torture MINUTES=10 SEED=7                  make bench-home  what a home costs
 #   make install PREFIX=/usr/local                  make bootstrap  installs what is missing
 
 SHELL     := /bin/bash
@@ -36,7 +37,8 @@ lib: $(LIB) build/lib/bursar.pc
 $(LIB): $(SOURCES) | build/.bootstrap
 	$(SWIFT) build -c release --product bursar --traits Embedded --scratch-path build/embedded \
 		-Xswiftc -Osize -Xswiftc -Xfrontend -Xswiftc -function-sections \
-		-Xcc -ffunction-sections -Xcc -fdata-sections $(LINK)
+		-Xcc -ffunction-sections -Xcc -fdata-sections -debug-info-format none \
+		-Xcc -fno-asynchronous-unwind-tables -Xcc -fno-unwind-tables $(LINK)
 	@mkdir -p build/lib
 	cp $(EMBEDDED) $(LIB)
 	ln -sf libbursar.so build/lib/libbursar.so.0
@@ -55,7 +57,7 @@ build/lib/bursar.pc: tools/bursar.pc.in
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
 
 # Everything, in the order in which it fails soonest.
-test: test-swift test-c test-oracles test-python test-wheel test-go test-readme litmus test-fuzz
+test: test-swift test-c test-oracles test-python test-wheel test-go test-race test-torture test-readme litmus test-fuzz
 	@echo "make test: everything passed"
 
 # The core, in full mode.
@@ -92,6 +94,42 @@ GO = cd bindings/go && export PATH="$$(../../tools/go.sh):$$PATH" && \
 test-go: lib
 	$(GO) go vet . && CGO_ENABLED=0 go vet . && test -z "$$(gofmt -l .)"
 	$(GO) go test -count=1 . && go test -count=1 -race .
+
+# Homes, with processes in four languages: all of them race for one budget; all of them are
+# killed, stopped and forked while a judge keeps books. PYTHONPATH is the binding as it stands.
+HOME_TESTS = BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONPATH=bindings/python/src PYTHONDONTWRITEBYTECODE=1 python3
+WORKERS    := build/torture-worker build/torture-go
+RACERS     := build/racer build/racer-go
+build/torture-worker: Tests/torture/worker.c Tests/torture/record.h include/bursar.h $(LIB)
+	$(CC) -O1 -g -Wall -Wextra -Werror -Iinclude $< -o $@ $(LIB) -pthread -Wl,-rpath,$(CURDIR)/build/lib
+build/racer: Tests/race/racer.c include/bursar.h $(LIB)
+	$(CC) -O1 -g -Wall -Wextra -Werror -Iinclude $< -o $@ $(LIB) -pthread -Wl,-rpath,$(CURDIR)/build/lib
+build/torture-go: Tests/torture/go/worker.go $(wildcard bindings/go/*.go) $(LIB)
+	$(GO) cd ../../Tests/torture/go && test -z "$$(gofmt -l .)" && go vet . && go build -o $(CURDIR)/$@ .
+build/racer-go: Tests/race/go/racer.go $(wildcard bindings/go/*.go) $(LIB)
+	$(GO) cd ../../Tests/race/go && test -z "$$(gofmt -l .)" && go vet . && go build -o $(CURDIR)/$@ .
+
+.PHONY: test-race test-torture torture bench-home
+test-race: lib $(RACERS) test-swift
+	$(HOME_TESTS) Tests/race/race.py build/racer build/racer-go 'python3 Tests/race/racer.py' \
+		build/full/$(TRIPLE)/debug/home-racer
+test-torture: lib $(WORKERS)
+	$(HOME_TESTS) Tests/torture/torture.py --seconds 20 --go build/torture-go build/torture-worker
+MINUTES ?= 10
+torture: lib $(WORKERS)
+	$(HOME_TESTS) Tests/torture/torture.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) \
+		$(if $(KILLS),--kills $(KILLS)) --go build/torture-go build/torture-worker
+
+# What a home costs, each beside what it is compared with.
+build/bench-home: Sources/bursar-bench/home.c include/bursar.h $(LIB)
+	$(CC) -O2 -Wall -Wextra -Iinclude $< -o $@ $(LIB) -pthread -Wl,-rpath,$(CURDIR)/build/lib
+bench-home: lib build/bench-home
+	@set -e; home=$$(mktemp -d)/home; build/bench-home size $$home; \
+	for i in $$(seq 30); do build/bench-home open $$home; done | sort -n | \
+		awk '{ t[NR] = $$1 / 1e6 } END { printf "open of an existing home: %.2f ms (least), %.2f ms (median), \
+	%.2f ms (most) of 30 processes, aim: 2 ms\n", t[1], t[int((NR + 1) / 2)], t[NR] }'; \
+	build/bench-home steps $$home; build/bench-home kill $$home; \
+	rm -f $$(build/bench-home where $$home); rm -rf $$(dirname $$home)
 
 # A wheel with the library inside, for any Python from 3.9 on; and what a user does with it.
 WHEEL_ENV := build/wheel-venv

@@ -13,6 +13,13 @@ let core: [SwiftSetting] = [
 
 let full = Array(core.dropLast())
 
+// The model: the core over simulated memory, locks and clocks (`make model`). Its own
+// build, from BURSAR_SEAM in the environment; nothing of it is in any other.
+let isModel = Context.environment["BURSAR_SEAM"] != nil
+let seam: [SwiftSetting] = [
+    .define("BURSAR_SEAM"), .unsafeFlags(["-enable-testing", "-enforce-exclusivity=unchecked"]),
+]
+
 let package = Package(
     name: "bursar",
     products: [
@@ -27,13 +34,23 @@ let package = Package(
         .systemLibrary(name: "CLibuv", path: "Sources/CLibuv", pkgConfig: "libuv"),
         .target(name: "CPlatform"),
         .target(name: "CPrices"),
-        .target(name: "BursarCore", dependencies: ["CPlatform", "CLibuv", "CPrices"], swiftSettings: core),
+        .target(name: "BursarCore", dependencies: ["CPlatform", "CLibuv", "CPrices"], swiftSettings: core + (isModel ? seam : [])),
         .target(name: "BursarABI", dependencies: ["BursarCore", "CBursar"], swiftSettings: core),
         .target(name: "Bursar", dependencies: ["BursarCore"], swiftSettings: full),
         .executableTarget(name: "window-dump", dependencies: ["BursarCore"]),
         .executableTarget(name: "price-eval", dependencies: ["BursarCore"]),
-        .testTarget(name: "BursarCoreTests", dependencies: ["BursarCore"]),
+        .executableTarget(name: "home-racer", dependencies: ["Bursar"]),
+        .target(name: "CutOff", path: "Tests/cutoff"),
+        .testTarget(name: "BursarCoreTests", dependencies: ["BursarCore", "CPrices", "CutOff"]),
         .testTarget(name: "BursarABITests", dependencies: ["Bursar", "BursarCore", "CBursar"]),
         .testTarget(name: "BursarTests", dependencies: ["Bursar"], swiftSettings: full),
     ]
 )
+if isModel {
+    package.targets += [
+        .target(name: "Fibers", path: "Tests/model/Fibers"),
+        .executableTarget(
+            name: "bursar-model", dependencies: ["BursarCore", "Fibers"], path: "Tests/model/Model",
+            swiftSettings: full + seam),
+    ]
+}

@@ -54,8 +54,30 @@
  * needed is always reported, and a buffer that is too small gets
  * BURSAR_E_BUFFER.
  *
- * FORK. A private runtime belongs to the process that opened it. In a child of
- * fork() every call on it answers BURSAR_E_FORKED; open a new one there.
+ * HOME. A runtime opened with a home shares everything with every process that
+ * has that home open: budgets, sessions, what is spent and held. The home is a
+ * directory on this machine; its live state is one file on a memory file system
+ * (the segment), as large as its options said when it was first made, and it stays
+ * when all have left. A home never splits: who cannot reach that one segment is
+ * refused with BURSAR_E_HOME and a sentence that says why. That is so when the
+ * segment is gone or replaced while others use it (another container, another
+ * /dev/shm), when the home was copied, lies on a network file system, belongs to
+ * another user, may be written by others, is a symbolic link, or is in use by
+ * another version of the library. `on_unavailable` says otherwise. When nobody is
+ * attached, a segment that is gone, of an earlier boot, or of another version, is
+ * replaced by a new one, with a BURSAR_EVENT_HOME: what was spent before is not in it.
+ * When the home's files are taken away under a running process, that event says so;
+ * steps in flight still settle, and everything new answers BURSAR_E_HOME.
+ *
+ * A process that dies holds nothing for long: what it had in flight is settled at
+ * an estimate by the others, or by the next that opens the home.
+ *
+ * FORK. The handle of a home goes on working in a child of fork(): at its first call
+ * there the child attaches as a process of its own, with a loop and thread of its
+ * own. Set callbacks and take descriptors of events anew there. What was in flight
+ * belongs to the parent; do not fork from a callback, but to exec. A private runtime
+ * belongs to the process that opened it: in a child every call on it answers
+ * BURSAR_E_FORKED; open a new one there.
  *
  * SIGNALS. The library installs no handler, and its thread blocks all signals.
  * No function is async-signal-safe.
@@ -138,6 +160,8 @@ typedef int32_t bursar_status_t;
 #define BURSAR_E_PATH (-24)       /* malformed path, name or label */
 #define BURSAR_E_LOOP (-30)       /* libuv refused; the error has its code */
 #define BURSAR_E_CORRUPT (-31)    /* the segment contradicts itself: a bug */
+#define BURSAR_E_HOME (-40)       /* the home cannot be used, or is gone; the error says why */
+#define BURSAR_E_ROLE (-41)       /* not for a runtime opened as an agent */
 
 /** Static English text for a status, never NULL. Any thread. Since 0.1. */
 BURSAR_API const char *BURSAR_NONNULL bursar_status_string(bursar_status_t status);
@@ -246,28 +270,52 @@ typedef int32_t bursar_meter_t;
 
 #define BURSAR_OPEN_OBSERVE 1u      /* count, decide and report, but stop nobody */
 #define BURSAR_OPEN_PLAIN_CHARGE 2u /* for comparison only: add, check and undo even near a ceiling */
+#define BURSAR_OPEN_GROUP 4u        /* a new home is shared with its directory's group: 2770, files 0660 */
+
+/* What to do when the home cannot be used. */
+#define BURSAR_UNAVAILABLE_REFUSE 1  /* default: an error */
+#define BURSAR_UNAVAILABLE_PRIVATE 2 /* a private runtime, and a BURSAR_EVENT_HOME that says why */
+#define BURSAR_UNAVAILABLE_ALLOW 3   /* the same, and it observes: it counts, and stops nobody */
+
+/* Who the program is. A guard against accidents, not against attackers. */
+#define BURSAR_ROLE_OPERATOR 1 /* default: may do everything */
+#define BURSAR_ROLE_AGENT 2    /* may not replace or remove budgets, set limits, top up, revive, resume or
+                                  switch observing: BURSAR_E_ROLE */
 
 typedef struct bursar_open_options {
     uint32_t size;
     uint32_t flags;               /* BURSAR_OPEN_* */
-    bursar_text_t home;           /* none = private. Homes are not in this version: BURSAR_E_UNSUPPORTED */
+    bursar_text_t home;           /* a directory, made where its parent is there; `~` is not expanded; none = private */
     void *BURSAR_NULLABLE loop;   /* a uv_loop_t* of the caller's; NULL = a loop and thread of the runtime's own */
-    uint32_t sessions_max;        /* live budgets and sessions; default 65,536, at most 16,777,216 */
-    uint32_t reservations_max;    /* steps in flight; default 16,384, at most 524,288 */
-    uint32_t text_bytes_max;      /* names and labels in use; default 64 MiB */
+    uint32_t sessions_max;        /* live budgets and sessions; default 65,536 (a home: 12,288), at most 16,777,216 */
+    uint32_t reservations_max;    /* steps in flight; default 16,384 (a home: 8,192), at most 524,288 */
+    uint32_t text_bytes_max;      /* names and labels in use; default 64 MiB (a home: 4 MiB) */
     uint32_t events_max;          /* events waiting for a poll; default 1,024 */
     int32_t unknown_model;        /* BURSAR_UNKNOWN_MODEL_* */
     int32_t undeclared;           /* BURSAR_UNDECLARED_* */
     int64_t reservation_ttl_ns;   /* a step not settled by then is settled at an estimate; default 15 minutes */
+    int32_t on_unavailable;       /* BURSAR_UNAVAILABLE_* */
+    int32_t role;                 /* BURSAR_ROLE_* */
+    bursar_text_t shm_dir;        /* where the segment of a new home goes; default /dev/shm */
+    bursar_text_t name;           /* what this process calls itself, for people; up to 24 bytes are kept */
 } bursar_open_options_t;
-#define BURSAR_OPEN_OPTIONS_INIT {(uint32_t)sizeof(bursar_open_options_t), 0, {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0}
+#define BURSAR_OPEN_OPTIONS_INIT \
+    {(uint32_t)sizeof(bursar_open_options_t), 0, {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0, 0}, {0, 0}}
 
 /**
- * Opens a runtime.
+ * Opens a runtime. Of a home that is there already, the three sizes, `shm_dir`,
+ * BURSAR_OPEN_OBSERVE and BURSAR_OPEN_GROUP are as it was made with; who asks for
+ * a larger size gets a BURSAR_EVENT_HOME that says so. Opening a home twice in one
+ * process is fine: each handle has its own loop and events, and both are one process
+ * to others. At most 255 processes can be attached to a home.
  *
  * Thread:  any; with `loop`, the thread that runs that loop.
  * Memory:  `options` may be NULL: private, all defaults. Close with bursar_close().
- * Returns: BURSAR_OK, or an error with *out_runtime = NULL.
+ * Blocks:  with a home, for the milliseconds in which another process makes it (for
+ *          10 seconds where that one is stopped: then BURSAR_E_HOME).
+ * Returns: BURSAR_OK, or an error with *out_runtime = NULL. BURSAR_E_HOME: see HOME
+ *          above. BURSAR_E_MEMORY: no room for the segment; BURSAR_E_CAPACITY: too
+ *          many processes.
  * Since 0.1.
  */
 BURSAR_API bursar_status_t bursar_open(const bursar_open_options_t *BURSAR_NULLABLE options,
@@ -276,7 +324,8 @@ BURSAR_API bursar_status_t bursar_open(const bursar_open_options_t *BURSAR_NULLA
 
 /**
  * Closes a runtime and ends its thread. NULL is allowed. What is in flight is
- * forgotten; pending events are delivered first. A call that races with close,
+ * forgotten in a private runtime; in a home it settles at an estimate when it expires,
+ * or when the next process looks. Pending events are delivered first. A call that races with close,
  * or comes after it, answers BURSAR_E_CLOSED (as long as fewer than 64 other
  * runtimes were closed since).
  *
@@ -286,6 +335,44 @@ BURSAR_API bursar_status_t bursar_open(const bursar_open_options_t *BURSAR_NULLA
  * Since 0.1.
  */
 BURSAR_API bursar_status_t bursar_close(bursar_runtime_t *BURSAR_NULLABLE runtime);
+
+#define BURSAR_HOME_SHARED 1u /* a home's; else the runtime is private */
+#define BURSAR_HOME_GROUP 2u  /* shared with its group */
+
+typedef struct bursar_home_info {
+    uint32_t size;
+    uint32_t flags;            /* BURSAR_HOME_* */
+    uint32_t slot;             /* this process's number in the home */
+    uint32_t processes;        /* attached, this one included */
+    int64_t segment_id;        /* unix ns at which the segment was made */
+    int64_t segment_bytes;
+    uint32_t path_len;         /* of the whole texts; below they may be cut */
+    uint32_t segment_path_len;
+    char id[40];               /* 32 hexadecimal digits; NUL-terminated, as the others */
+    char path[256];
+    char segment_path[256];
+} bursar_home_info_t;
+BURSAR_STATIC_ASSERT(sizeof(bursar_home_info_t) == 592, "bursar_home_info_t");
+
+/** What home a runtime has. Thread: any. Since 0.1. */
+BURSAR_API bursar_status_t bursar_home_info(bursar_runtime_t *BURSAR_NONNULL runtime,
+                                            bursar_home_info_t *BURSAR_NONNULL out_info);
+
+typedef struct bursar_process {
+    uint32_t size;
+    uint32_t slot;
+    uint32_t pid;              /* as that process sees itself: another in another container */
+    int32_t role;              /* BURSAR_ROLE_* */
+    int64_t since_unix_ns;
+    uint32_t forked_from;      /* the slot of the process that forked it, or 0 */
+    uint32_t reserved;
+    char name[32];             /* as it calls itself; NUL-terminated. Hostile text: strip control bytes */
+} bursar_process_t;
+BURSAR_STATIC_ASSERT(sizeof(bursar_process_t) == 64, "bursar_process_t");
+
+/** An attached process, by position from 0; BURSAR_E_NOT_FOUND past the last. Thread: any. Since 0.1. */
+BURSAR_API bursar_status_t bursar_home_process(bursar_runtime_t *BURSAR_NONNULL runtime, uint32_t position,
+                                               bursar_process_t *BURSAR_NONNULL out_process);
 
 /* ------------------------------------------------------------------ Budgets */
 
@@ -434,6 +521,41 @@ BURSAR_API bursar_status_t bursar_session_open(bursar_runtime_t *BURSAR_NONNULL 
  * Since 0.1.
  */
 BURSAR_API bursar_status_t bursar_session_close(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_id_t session);
+
+/**
+ * Hands a session to another process of the home, a sub-agent: writes the lines
+ *
+ *     BURSAR_HOME=/home/ada/.bursar
+ *     BURSAR_SESSION=0000000300000007
+ *
+ * for its environment, each ended by a newline. From then on the session belongs
+ * to the home: it stays open when the process that opened it dies, until somebody
+ * closes it. (A session that was not handed over is closed with its process.)
+ *
+ * Thread:  any; takes the configuration lock.
+ * Returns: BURSAR_E_BUFFER with the length needed; BURSAR_E_NOT_FOUND;
+ *          BURSAR_E_CLOSED; BURSAR_E_UNSUPPORTED in a private runtime.
+ * Since 0.1.
+ */
+BURSAR_API bursar_status_t bursar_session_environ(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_id_t session,
+                                                  char *BURSAR_NULLABLE out_text, size_t capacity,
+                                                  size_t *BURSAR_NONNULL out_len);
+
+/**
+ * The session that BURSAR_SESSION names, in a runtime that was opened on
+ * BURSAR_HOME: checks that it is an open session there. It is the same session,
+ * with the same limits, and its id is good in every process of the home.
+ *
+ * Thread:  any; takes the configuration lock.
+ * Memory:  `text` is the variable's value: 16 hexadecimal digits.
+ * Returns: BURSAR_E_INVALID (no such digits, or a budget); BURSAR_E_NOT_FOUND;
+ *          BURSAR_E_CLOSED.
+ * Since 0.1.
+ */
+BURSAR_API bursar_status_t bursar_session_attach(bursar_runtime_t *BURSAR_NONNULL runtime,
+                                                 const char *BURSAR_NONNULL text, size_t text_len,
+                                                 bursar_id_t *BURSAR_NONNULL out_session,
+                                                 bursar_error_t *BURSAR_NULLABLE out_error);
 
 /** Somebody looked: `unattended` starts again, and what it paused goes on. Since 0.1. */
 BURSAR_API bursar_status_t bursar_attend(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_id_t id,
@@ -921,6 +1043,9 @@ BURSAR_API bursar_status_t bursar_spend_read(bursar_runtime_t *BURSAR_NONNULL ru
 #define BURSAR_EVENT_LOST 20      /* `amount` events were lost here: the queue was full */
 #define BURSAR_EVENT_LATE 21      /* a settle came after the estimate and corrected it by `amount` */
 #define BURSAR_EVENT_THROTTLE 22  /* a rate refuses: once until it admits again */
+#define BURSAR_EVENT_HOME 23      /* the home is not what was asked for, or is gone: the text says how */
+#define BURSAR_EVENT_CORRUPT 24   /* something in the shared memory is what it cannot be; told once */
+#define BURSAR_EVENT_LEDGER 25    /* the ledger cannot be read or written: records wait; `amount` is the code */
 
 typedef struct bursar_event {
     uint32_t size;

@@ -10,7 +10,9 @@ public struct Budget: Node, Hashable {
     /// Removes it. ``Failure/Code/inUse`` while it has anything below;
     /// what was spent stays in its ancestors.
     public func remove() throws(BursarError) {
-        try runtime.call { (runtime) throws(BursarCore.Failure) in try runtime.budgetRemove(id) }
+        try runtime.administer("remove a budget") { (runtime) throws(BursarCore.Failure) in
+            try runtime.budgetRemove(id)
+        }
     }
 
     public static func == (left: Budget, right: Budget) -> Bool {
@@ -54,7 +56,8 @@ extension Runtime {
         options.topRungs = (rungs[0], rungs[1], rungs[2], rungs[3])
         options.complexity = complexity.rawValue
         return try call { (runtime) throws(BursarCore.Failure) in
-            Budget(runtime: self, id: try runtime.budgetDeclare(path.bytes, options))
+            if replaces, let refusal = runtime.refusesAgent("replace a budget") { throw refusal }
+            return Budget(runtime: self, id: try runtime.budgetDeclare(path.bytes, options))
         }
     }
 

@@ -66,6 +66,10 @@ public struct Failure: Sendable, Hashable, CustomStringConvertible {
         case zone = -23, path = -24, loop = -30
         /// The runtime contradicts itself: a bug.
         case corrupt = -31
+        /// The home cannot be used, or is gone.
+        case home = -40
+        /// Not for a runtime opened as an agent.
+        case role = -41
     }
 
     init(_ code: Code, _ message: String) {

@@ -63,6 +63,12 @@ public struct Event: Sendable, Hashable {
         case late
         /// A rate refuses: once until it admits again.
         case throttle
+        /// The home is not what was asked for, or is gone: the text says how.
+        case home
+        /// Something in the shared memory is what it cannot be. Told once.
+        case corrupt
+        /// The ledger cannot be read or written: records wait. `amount` is the code.
+        case ledger
     }
 
     init(_ event: borrowing BursarCore.Event) {

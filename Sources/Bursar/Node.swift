@@ -31,6 +31,11 @@ extension Node {
     ) throws(BursarError) {
         let id = self.id
         try runtime.call { (runtime) throws(BursarCore.Failure) in
+            if what == .revive || what == .resume,
+                let refusal = runtime.refusesAgent("revive or resume")
+            {
+                throw refusal
+            }
             try runtime.control(what, id, reason: reason.bytes)
         }
     }
@@ -38,7 +43,7 @@ extension Node {
     /// Counts, decides and reports here but stops nobody, or with `false` stops again.
     public func observe(_ isObserved: Bool = true) throws(BursarError) {
         let id = self.id
-        try runtime.call { (runtime) throws(BursarCore.Failure) in
+        try runtime.administer("switch observing") { (runtime) throws(BursarCore.Failure) in
             try runtime.observe(id, isObserved)
         }
     }
@@ -61,7 +66,7 @@ extension Node {
     /// from the next step on, even below what is committed. `"unlimited"` removes all.
     public func setLimits(_ limits: String...) throws(BursarError) {
         let id = self.id
-        try runtime.call { (runtime) throws(BursarCore.Failure) in
+        try runtime.administer("set limits") { (runtime) throws(BursarCore.Failure) in
             try runtime.limitsSet(id, limits.list)
         }
     }
@@ -74,7 +79,7 @@ extension Node {
         _ amount: String, for time: Duration = .zero, reason: String = ""
     ) throws(BursarError) {
         let id = self.id
-        try runtime.call { (runtime) throws(BursarCore.Failure) in
+        try runtime.administer("top up") { (runtime) throws(BursarCore.Failure) in
             try runtime.topUp(id, amount.bytes, for: time.nanoseconds, reason: reason.bytes)
         }
     }

@@ -3,9 +3,10 @@
 
 internal import BursarCore
 
-/// An open set of budgets, private to this process.
+/// An open set of budgets: a home's, which every process that opens it shares, or private
+/// to this process.
 ///
-///     let runtime = try Runtime()
+///     let runtime = try Runtime()  // or Runtime(home: "/home/ada/.bursar")
 ///     try runtime.declare("acme/support", "$500/month alert 50% 80%")
 ///     let session = try runtime.openSession("acme/support/triage", limits: "$2")
 ///     let step = try session.reserve("gpt-5", input: 1_200, maxOutput: 1_024)
@@ -21,12 +22,28 @@ public final class Runtime: @unchecked Sendable {  // Sendable because the core 
     private let slow: BursarCore.Runtime
     private let hub: EventHub
 
+    /// Opens a home: the directory of a set of budgets that processes share. It is made
+    /// when it is not there, and its parent is.
+    ///
+    /// - Throws: ``Failure/Code/home`` with a sentence, when it cannot be used.
+    public convenience init(home: String) throws(BursarError) {
+        var options = Options()
+        options.home = home
+        try self.init(options)
+    }
+
     /// Opens a runtime.
     public init(_ options: Options = Options()) throws(BursarError) {
         var given = OpenOptions()
+        given.home = options.home.bytes
+        given.onUnavailable = OpenOptions.Unavailable(options.ifUnavailable)
+        given.policy.role = options.role == .agent ? .agent : .operator
+        given.isGroup = options.isGroup
+        given.shmDirectory = options.sharedMemoryDirectory.bytes
+        given.name = options.name.bytes
         given.isObserved = options.isObserved
         given.policy.unknownModel = Policy.UnknownModel(options.unknownModel)
-        given.policy.undeclared = options.refusesUndeclared ? .refuse : .allow
+        if options.refusesUndeclared { given.policy.undeclared = .refuse }
         given.sessionsMax = UInt32(clamping: options.sessionsMax)
         given.reservationsMax = UInt32(clamping: options.reservationsMax)
         given.textBytesMax = UInt32(clamping: options.textBytesMax)
@@ -49,6 +66,9 @@ public final class Runtime: @unchecked Sendable {  // Sendable because the core 
         if BursarCore.Runtime.close(core.page) == .ok { hub.finish() }
     }
 
+    /// Not closed yet.
+    var isOpen: Bool { core.obstacle() != .closed }
+
     /// What happens from now on, for one consumer; each access is a stream of its own.
     ///
     /// Take it before what you want to hear of: `let events = runtime.events`. As many
@@ -66,11 +86,25 @@ public final class Runtime: @unchecked Sendable {  // Sendable because the core 
 extension Runtime {
     /// What a runtime is opened with. 0 is the default of a number.
     public struct Options: Sendable {
+        /// The directory of a set of budgets that processes share; empty = private, and
+        /// nothing is kept.
+        public var home = ""
+        /// What to do when the home cannot be used.
+        public var ifUnavailable = Unavailable.refused
+        /// Who the program is: a guard against accidents, not against attackers.
+        public var role = Role.operator
+        /// A new home is shared with its directory's group.
+        public var isGroup = false
+        /// Where the live state of a new home lies; empty = /dev/shm.
+        public var sharedMemoryDirectory = ""
+        /// What this process calls itself in a home, for people.
+        public var name = ""
         /// Counts, decides and reports, but stops nobody.
         public var isObserved = false
         /// What becomes of a model without a known price under a money limit.
         public var unknownModel = UnknownModel.refused
-        /// Whether a session without any limit above it is refused, or only flagged.
+        /// Whether a session without any limit above it is refused, or only flagged;
+        /// in a home it is refused in any case.
         public var refusesUndeclared = false
         /// Live budgets and sessions; default 65,536.
         public var sessionsMax = 0
@@ -86,6 +120,24 @@ extension Runtime {
         public init() {}
     }
 
+    /// A home that cannot be used.
+    public enum Unavailable: Sendable {
+        /// An error.
+        case refused
+        /// A private runtime instead, and an ``Event/Kind/home`` that says why.
+        case isPrivate
+        /// The same, and it stops nobody.
+        case observed
+    }
+
+    /// Who a program is.
+    public enum Role: Sendable {
+        /// May do everything.
+        case `operator`
+        /// May not raise limits, revive, resume or remove.
+        case agent
+    }
+
     /// A model without a known price, under a money limit.
     public enum UnknownModel: Sendable {
         /// Refused.
@@ -94,6 +146,16 @@ extension Runtime {
         case dearest
         /// Costs nothing, and every step of it is flagged.
         case free
+    }
+}
+
+extension OpenOptions.Unavailable {
+    fileprivate init(_ policy: Runtime.Unavailable) {
+        switch policy {
+        case .refused: self = .refuse
+        case .isPrivate: self = .private
+        case .observed: self = .allow
+        }
     }
 }
 
@@ -114,8 +176,20 @@ extension Runtime {
     func call<T>(
         _ body: (BursarCore.Runtime) throws(BursarCore.Failure) -> T
     ) throws(BursarError) -> T {
-        if let status = core.obstacle() { throw BursarError(status) }
-        return try calling { () throws(BursarCore.Failure) in try body(slow) }
+        return try calling { () throws(BursarCore.Failure) in
+            if let status = core.obstacleToNew() { throw core.failure(status) }
+            return try body(core.runtime)
+        }
+    }
+
+    /// The same for what an agent may not do.
+    func administer<T>(
+        _ what: StaticString, _ body: (BursarCore.Runtime) throws(BursarCore.Failure) -> T
+    ) throws(BursarError) -> T {
+        try call { (runtime) throws(BursarCore.Failure) in
+            if let refusal = runtime.refusesAgent(what) { throw refusal }
+            return try body(runtime)
+        }
     }
 }
 

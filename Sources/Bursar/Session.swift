@@ -5,20 +5,22 @@ internal import BursarCore
 /// One run of one agent: a leaf under a budget, with limits of its own.
 ///
 /// It closes when nobody has it any more, its steps and children included, or on
-/// ``close()``.
+/// ``close()``. One that another process handed over closes only on ``close()``.
 public final class Session: Node {
     public let runtime: Runtime
     public let id: Int64
     /// The session whose child this is.
     public let parent: Session?
+    private let isAttached: Bool
 
-    init(_ runtime: Runtime, _ id: Int64, parent: Session?) {
+    init(_ runtime: Runtime, _ id: Int64, parent: Session?, isAttached: Bool = false) {
         self.runtime = runtime
         self.id = id
         self.parent = parent
+        self.isAttached = isAttached
     }
 
-    deinit { close() }
+    deinit { if !isAttached { close() } }
 
     /// Nothing more is admitted, here and in its children; steps in flight can still
     /// be settled. Closing again does nothing.

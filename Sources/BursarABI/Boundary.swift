@@ -98,14 +98,22 @@ func core(_ runtime: OpaquePointer) -> Core { Core(page: UnsafeMutableRawPointer
 /// The class behind a handle, when calls may go on.
 func open(_ runtime: OpaquePointer) throws(Failure) -> Runtime {
     let core = core(runtime)
-    if let status = core.obstacle() {
-        throw Failure(
-            status,
-            status == .forked
-                ? "this handle belongs to the parent process; open a runtime in the child"
-                : "the runtime was closed")
-    }
+    if let status = core.obstacleToNew() { throw core.failure(status) }
     return core.runtime
+}
+
+/// The same for a look: also at what has lost its home's place.
+func read(_ runtime: OpaquePointer) throws(Failure) -> Runtime {
+    let core = core(runtime)
+    if let status = core.obstacle() { throw core.failure(status) }
+    return core.runtime
+}
+
+/// The same for what an agent may not do.
+func administer(_ runtime: OpaquePointer, _ what: StaticString) throws(Failure) -> Runtime {
+    let runtime = try open(runtime)
+    if let refusal = runtime.refusesAgent(what) { throw refusal }
+    return runtime
 }
 
 /// Text as bytes; `most` bounds what anybody may pass.

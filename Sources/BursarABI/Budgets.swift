@@ -39,6 +39,7 @@ public func bursar_budget_declare(
                 throw Failure(.invalid, "unknown budget flags")
             }
             o.replaces = given.flags & BURSAR_BUDGET_REPLACE != 0
+            if o.replaces, let refusal = runtime.refusesAgent("replace a budget") { throw refusal }
             o.isObserved = given.flags & BURSAR_BUDGET_OBSERVE != 0
             o.limits = try bytes(given.limits)
             o.owner = try bytes(given.owner)
@@ -70,7 +71,9 @@ public func bursar_budget_remove(
     _ out_error: UnsafeMutablePointer<bursar_error_t>?
 ) -> bursar_status_t {
     if isNull(runtime) { return nullArgument(out_error) }
-    return answer(out_error) { () throws(Failure) in try open(runtime).budgetRemove(budget) }
+    return answer(out_error) { () throws(Failure) in 
+        try administer(runtime, "remove a budget").budgetRemove(budget)
+    }
 }
 
 @c @implementation
@@ -80,7 +83,7 @@ public func bursar_limits_set(
 ) -> bursar_status_t {
     if isNull(runtime) || isNull(text) { return nullArgument(out_error) }
     return answer(out_error) { () throws(Failure) in
-        try open(runtime).limitsSet(id, try bytes(text, text_len))
+        try administer(runtime, "set limits").limitsSet(id, try bytes(text, text_len))
     }
 }
 
@@ -92,7 +95,7 @@ public func bursar_top_up(
 ) -> bursar_status_t {
     if isNull(runtime) || isNull(amount) { return nullArgument(out_error) }
     return answer(out_error) { () throws(Failure) in
-        try open(runtime).topUp(
+        try administer(runtime, "top up").topUp(
             id, try bytes(amount, amount_len), for: for_ns, reason: try bytes(reason, reason_len))
     }
 }
@@ -102,7 +105,9 @@ public func bursar_observe(
     _ runtime: OpaquePointer, _ id: bursar_id_t, _ on: Int32
 ) -> bursar_status_t {
     if isNull(runtime) { return nullArgument() }
-    return answer { () throws(Failure) in try open(runtime).observe(id, on != 0) }
+    return answer { () throws(Failure) in
+        try administer(runtime, "switch observing").observe(id, on != 0)
+    }
 }
 
 @c @implementation

@@ -8,7 +8,9 @@ private func control(
     _ reason: UnsafePointer<CChar>?, _ reason_len: Int
 ) -> bursar_status_t {
     answer { () throws(Failure) in
-        try open(runtime).control(what, id, reason: try bytes(
+        let opened = what == .revive || what == .resume
+            ? try administer(runtime, "revive or resume") : try open(runtime)
+        try opened.control(what, id, reason: try bytes(
             reason, reason_len < 0 ? 4096 : min(reason_len, 4096)))
     }
 }

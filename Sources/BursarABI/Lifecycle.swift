@@ -18,6 +18,8 @@ public func bursar_status_string(_ status: bursar_status_t) -> UnsafePointer<CCh
         case BURSAR_E_SIZE: "a struct's size field is wrong; use its INIT macro"
         case BURSAR_E_NOT_FOUND: "an id or a path that names nothing (any more)"
         case BURSAR_E_CLOSED: "the runtime or the session was closed"
+        case BURSAR_E_HOME: "the home cannot be used, or is gone; the error says why"
+        case BURSAR_E_ROLE: "not for a runtime opened as an agent"
         case BURSAR_E_FORKED: "the handle belongs to the parent process; open a new one"
         case BURSAR_E_BUFFER: "the buffer is too small; the length needed was reported"
         case BURSAR_E_MEMORY: "the system gave no memory"
@@ -54,14 +56,14 @@ public func bursar_open(
         var o = OpenOptions()
         if let options {
             guard let given = take(options, options.pointee.size) else { throw sizeFailure }
-            if given.home.len > 0 {
-                throw Failure(
-                    .unsupported, "homes are not in this version; leave home empty for a private runtime")
-            }
-            let known = BURSAR_OPEN_OBSERVE | BURSAR_OPEN_PLAIN_CHARGE
+            let known = BURSAR_OPEN_OBSERVE | BURSAR_OPEN_PLAIN_CHARGE | BURSAR_OPEN_GROUP
             if given.flags & ~known != 0 { throw Failure(.invalid, "unknown open flags") }
             o.isObserved = given.flags & BURSAR_OPEN_OBSERVE != 0
             o.policy.plainCharge = given.flags & BURSAR_OPEN_PLAIN_CHARGE != 0
+            o.isGroup = given.flags & BURSAR_OPEN_GROUP != 0
+            o.home = try bytes(given.home)
+            o.shmDirectory = try bytes(given.shm_dir)
+            o.name = try bytes(given.name)
             o.loop = given.loop
             o.sessionsMax = given.sessions_max
             o.reservationsMax = given.reservations_max
@@ -80,6 +82,18 @@ public func bursar_open(
                 }
                 o.policy.undeclared = policy
             }
+            if given.on_unavailable != 0 {
+                guard let way = OpenOptions.Unavailable(rawValue: given.on_unavailable) else {
+                    throw Failure(.invalid, "on_unavailable is 0 to 3")
+                }
+                o.onUnavailable = way
+            }
+            if given.role != 0 {
+                guard let role = Policy.Role(rawValue: given.role) else {
+                    throw Failure(.invalid, "role is 0 to 2")
+                }
+                o.policy.role = role
+            }
         }
         out_runtime.pointee = OpaquePointer(try Runtime.open(o))
     }
@@ -92,4 +106,58 @@ let sizeFailure = Failure(
 public func bursar_close(_ runtime: OpaquePointer?) -> bursar_status_t {
     guard let runtime else { return BURSAR_OK }
     return Runtime.close(UnsafeMutableRawPointer(runtime)).rawValue
+}
+
+@c @implementation
+public func bursar_home_info(
+    _ runtime: OpaquePointer, _ out_info: UnsafeMutablePointer<bursar_home_info_t>
+) -> bursar_status_t {
+    if isNull(runtime) || isNull(out_info) { return nullArgument() }
+    var status = BURSAR_OK
+    let answered = answer { () throws(Failure) in
+        let home = try read(runtime).home
+        var out = bursar_home_info_t()
+        out.flags = (home.isShared ? BURSAR_HOME_SHARED : 0) | (home.isGroup ? BURSAR_HOME_GROUP : 0)
+        out.slot = home.slot
+        out.processes = UInt32(home.processes.count)
+        out.segment_id = home.segmentID
+        out.segment_bytes = Int64(home.segmentBytes)
+        out.path_len = UInt32(home.path.count)
+        out.segment_path_len = UInt32(home.segmentPath.count)
+        copy(home.id, &out.id)
+        copy(home.path, &out.path)
+        copy(home.segmentPath, &out.segment_path)
+        status = give(out, to: out_info, sizeField(out_info))
+    }
+    return answered == BURSAR_OK ? status : answered
+}
+
+@c @implementation
+public func bursar_home_process(
+    _ runtime: OpaquePointer, _ position: UInt32,
+    _ out_process: UnsafeMutablePointer<bursar_process_t>
+) -> bursar_status_t {
+    if isNull(runtime) || isNull(out_process) { return nullArgument() }
+    var status = BURSAR_E_NOT_FOUND
+    let answered = answer { () throws(Failure) in
+        let processes = try read(runtime).home.processes
+        guard position < processes.count else { return }
+        let process = processes[Int(position)]
+        var out = bursar_process_t()
+        out.slot = process.slot
+        out.pid = process.pid
+        out.role = process.role
+        out.since_unix_ns = process.since
+        out.forked_from = process.parent
+        copy(process.name, &out.name)
+        status = give(out, to: out_process, sizeField(out_process))
+    }
+    return answered == BURSAR_OK ? status : answered
+}
+
+/// As much of a text as its field takes, and a NUL.
+private func copy<T>(_ text: [UInt8], _ field: inout T) {
+    withUnsafeMutableBytes(of: &field) { field in
+        for (k, byte) in text.prefix(field.count - 1).enumerated() { field[k] = byte }
+    }
 }

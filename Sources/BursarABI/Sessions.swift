@@ -55,3 +55,30 @@ public func bursar_attend(
         try open(runtime).attend(id, who: try bytes(who, who_len))
     }
 }
+
+@c @implementation
+public func bursar_session_environ(
+    _ runtime: OpaquePointer, _ session: bursar_id_t, _ out_text: UnsafeMutablePointer<CChar>?,
+    _ capacity: Int, _ out_len: UnsafeMutablePointer<Int>
+) -> bursar_status_t {
+    if isNull(runtime) || isNull(out_len) { return nullArgument() }
+    out_len.pointee = 0
+    do throws(Failure) {
+        return write(try open(runtime).sessionEnviron(session), out_text, capacity, out_len)
+    } catch {
+        return error.status.rawValue
+    }
+}
+
+@c @implementation
+public func bursar_session_attach(
+    _ runtime: OpaquePointer, _ text: UnsafePointer<CChar>, _ text_len: Int,
+    _ out_session: UnsafeMutablePointer<bursar_id_t>,
+    _ out_error: UnsafeMutablePointer<bursar_error_t>?
+) -> bursar_status_t {
+    if isNull(runtime) || isNull(text) || isNull(out_session) { return nullArgument(out_error) }
+    out_session.pointee = 0
+    return answer(out_error) { () throws(Failure) in
+        out_session.pointee = try open(runtime).sessionAttach(try bytes(text, text_len))
+    }
+}

@@ -13,13 +13,34 @@ public struct OpenOptions {
     public var textBytesMax: UInt32 = 0
     public var eventsMax: UInt32 = 0
     public var timeToLive: Int64 = 0
+    /// The home's directory; empty = private.
+    public var home: [UInt8] = []
+    /// Where the segment of a new home goes; empty = /dev/shm.
+    public var shmDirectory: [UInt8] = []
+    /// A new home is shared with its group.
+    public var isGroup = false
+    /// What this process calls itself.
+    public var name: [UInt8] = []
+    public enum Unavailable: Int32 { case refuse = 1, `private`, allow }
+    public var onUnavailable = Unavailable.refuse
     public init() {}
+
+    /// A home's segment takes its memory when it is made: 13 MiB by default.
+    var capacity: Capacity {
+        get throws(Failure) {
+            let isHome = !home.isEmpty
+            return try Capacity(
+                nodes: sessionsMax, records: reservationsMax, textBytes: textBytesMax,
+                isShared: isHome)
+        }
+    }
 }
 
 /// Sendable because every stored property is immutable, or guarded by the lock
 /// that its comment names.
 public final class Runtime: @unchecked Sendable {
     let core: Core
+    let options: OpenOptions
     let attachment: Attachment
     var segment: Segment { attachment.segment }
     /// Guards the tree, limits, ceilings, texts and all that says "config".
@@ -30,134 +51,213 @@ public final class Runtime: @unchecked Sendable {
     let events: Events
     let loop: Loop
 
-    // Guarded by config.
+    // Guarded by config: ways into the segment, and caches of it.
     let slab: Slab
-    /// Budgets by parent and interned name.
-    var byName: [UInt64: UInt32] = [:]
-    var windows = WindowTable()
-    var timers = TimerHeap()  // steady
-    var calendarTimers = TimerHeap()  // unix
-    var rollingTimers = TimerHeap()  // steady
-    var rings: [UInt32: Ring] = [:]  // by limit
-    var pauses: [UInt32: Pause] = [:]  // by node
-    var topUps: [UInt32: TopUpExpiry] = [:]
-    var topUpsMade: UInt32 = 0
-    var meterNames: [[UInt8]] = []  // of meters 8...
-    var toolsByName: [UInt32: Int32] = [:]  // by interned name
-    var toolCount: Int32 = 0
-    /// Closed nodes that wait until no record names them.
-    var closing: [UInt32] = []
-    /// They waited for a record in CLAIMED when they were looked at last.
+    var edit: UndoLog { segment.edit }
+    var windows: WindowTable
+    var windowed = WindowedLimits()
+    /// Of nodes with time limits, steady.
+    var timers = TimerHeap()
+    /// Closed nodes waited for a record in CLAIMED when they were looked at last.
     var reclaimWaits = false
 
+    #if BURSAR_SEAM
+    var ledger: Ledger
+    #else
+    let ledger: Ledger
+    #endif
     // Guarded by folding.
-    let ledger = MemoryLedger()
-    var batchWork = BatchWork()
+    var foldSums = BatchWork()
     var batchRecords: [UInt32] = []
-    /// The batch's corrections: record, and by meter what changes.
-    var corrections: [(UInt32, [Int64])] = []
-    var folds: Int64 = 0
-    var settledSteps: Int64 = 0
-    /// Steady ns of the oldest settled record seen and not folded; 0 = none.
-    var oldestSettled: Int64 = 0
+    /// The ledger could not be read or written; it was told.
+    var ledgerFails = false
+
+    /// When the dead were looked for last. Loop thread only.
+    var lastWatch: Int64 = 0
+    var lastLook: Int64 = 0
+    /// The last event of the segment's ring that was taken. Guarded by `taking`.
+    let taking = Lock()
+    var eventsTaken: Int64 = 0
 
     /// Idempotency keys of charges. Guarded by `keys`.
     let keys = Lock()
     var charges = ChargeKeys()
 
-    /// Opens a private runtime; the page is its handle.
+    /// Opens a runtime; the page is its handle.
     public static func open(_ options: OpenOptions) throws(Failure) -> UnsafeMutableRawPointer {
         bursar__fork_watch()
-        let capacity = try Capacity(
-            nodes: options.sessionsMax, records: options.reservationsMax,
-            textBytes: options.textBytesMax)
+        _ = try options.capacity
         if options.timeToLive < 0 {
             throw Failure(.invalid, "reservation_ttl_ns is negative; 0 is the default")
         }
-        let attachment = try Attachment(capacity)
-        let segment = attachment.segment
         guard let page = bursar__map(Core.pageBytes) else {
             throw Failure(.memory, "no memory for a handle of 4096 bytes")
         }
+        Core(page: page).forks.value = .max  // no process's yet: others find no runtime behind it
         let book: PriceBook
         do throws(Failure) {
             book = try PriceBook(unixNow: bursar__clock(BURSAR__CLOCK_UNIX) / 1_000_000_000)
+            try start(Core(page: page), options, book)
         } catch {
             bursar__unmap(page, Core.pageBytes)
             throw error
         }
-        let base = segment.base
-        let core = Core(page: page)
+        return page
+    }
+
+    /// Attaches, and puts a runtime behind the page. `parent` is who forked this process.
+    static func start(
+        _ core: Core, _ options: OpenOptions, _ book: PriceBook, parent: Process = .none
+    ) throws(Failure) {
+        if options.home.isEmpty {
+            try start(
+                core, options, book,
+                try Attachment(options.capacity, isObserved: options.isObserved), [], parent)
+            return
+        }
+        bursar__home_lock()
+        defer { bursar__home_unlock() }
+        if parent.slot != 0, core.forks.value == bursar__forks() { return }  // another thread did
+        var notices: [Sentence] = []
+        do throws(Failure) {
+            let attachment = try Homes.attach(core.page, options, options.capacity, &notices)
+            do throws(Failure) {
+                try start(core, options, book, attachment, notices, parent)
+            } catch {
+                attachment.leave(core.page)
+                throw error
+            }
+        } catch {
+            guard options.onUnavailable != .refuse, parent.slot == 0, error.status != .invalid
+            else { throw error }
+            var alone = options
+            alone.home = []
+            alone.isObserved = options.isObserved || options.onUnavailable == .allow
+            try start(
+                core, alone, book,
+                try Attachment(alone.capacity, isObserved: alone.isObserved),
+                [Sentence(bytes: error.sentence) + "; this runtime is private"], .none)
+        }
+    }
+
+    /// A handle on an attachment of the caller's.
+    static func open(
+        _ options: OpenOptions, on attachment: Attachment
+    ) throws(Failure) -> UnsafeMutableRawPointer {
+        guard let page = bursar__map(Core.pageBytes) else {
+            throw Failure(.memory, "no memory for a handle of 4096 bytes")
+        }
+        let book = try PriceBook(unixNow: bursar__clock(BURSAR__CLOCK_UNIX) / 1_000_000_000)
+        try start(Core(page: page), options, book, attachment, [], .none)
+        return page
+    }
+
+    private static func start(
+        _ core: Core, _ options: OpenOptions, _ book: PriceBook, _ attachment: Attachment,
+        _ notices: [Sentence], _ parent: Process
+    ) throws(Failure) {
+        let places = attachment.segment.places
+        let base = attachment.segment.base
+        // In a fork's child the parent's stays until there is another.
+        let former = core.engine.pointee
         core.engine.initialize(
             to: Engine(
-                header: base, nodes: base + segment.nodesAt, cells: base + segment.cellsAt,
-                limits: base + segment.limitsAt, records: base + segment.recordsAt,
-                slab: base + segment.slabAt, tools: base + segment.toolsAt,
-                nodesMax: segment.nodesMax, cellsMax: segment.cellsMax,
-                limitsMax: segment.limitsMax, recordsMax: segment.recordsMax,
-                forcedFrom: segment.recordsMax - max(segment.recordsMax / 16, 8),
-                toolsMax: Segment.toolsMax,
+                header: base, nodes: base + places.nodesAt, cells: base + places.cellsAt,
+                limits: base + places.limitsAt, records: base + places.recordsAt,
+                slab: base + places.slabAt, tools: base + places.toolsAt,
+                nodesMax: places.nodesMax, cellsMax: places.cellsMax,
+                limitsMax: places.limitsMax, recordsMax: places.recordsMax,
+                forcedFrom: places.recordsMax - max(places.recordsMax / 16, 8),
+                toolsMax: Segment.toolsMax, slabUnits: places.slabUnits,
                 timeToLive: options.timeToLive > 0 ? options.timeToLive : 900_000_000_000,
-                policy: options.policy, clock: Clock(shifts: page + Core.shiftsOffset),
-                forks: bursar__forks(), slot: attachment.slot, runtime: page, prices: book.index))
-        Word(base + Header.magic).value = Header.magicValue
-        Word(base + Header.segmentID).value = core.engine.pointee.clock.unix
-        core.headerFlags.value = options.isObserved ? HeaderFlag.observed : 0
-        core.rollAt.value = .max
-        core.rollingAt.value = .max
-        core.signal.value = Signal.empty | Signal.resting
+                policy: options.policy, clock: Clock(shifts: core.page + Core.shiftsOffset),
+                slot: attachment.slot, runtime: core.page, prices: book.index))
         let runtime: Runtime
         do throws(Failure) {
             runtime = try Runtime(core, attachment, book, options)
         } catch {
-            bursar__unmap(page, Core.pageBytes)
+            core.engine.initialize(to: former)
             throw error
         }
         core.engine.pointee.runtime = Unmanaged.passRetained(runtime).toOpaque()
-        return page
+        if options.policy.undeclared == .byKind {
+            core.engine.pointee.policy.undeclared = attachment.place == nil ? .allow : .refuse
+        }
+        if !attachment.isShared { core.signal.value = Signal.empty | Signal.resting }
+        // The first handle of a process takes the slot for it.
+        if attachment.isShared, attachment.slots[attachment.slot].generation.value != attachment.me.generation {
+            if attachment.inherits, attachment.place != nil {
+                attachment.slots[attachment.slot].flags.update(setting: Slot.ending)
+                runtime.recover(slot: attachment.slot)
+                runtime.endSessions(ofSlot: attachment.slot)
+            }
+            attachment.enter(options, parent: parent)
+            if attachment.place != nil { runtime.recoverDead() }
+        }
+        core.forks.storeReleasing(bursar__forks())
+        for notice in notices { runtime.tellHome(notice) }
+        // Somebody has to keep.
+        if attachment.place != nil { runtime.loop.ring() }
     }
 
     private init(_ core: Core, _ attachment: Attachment, _ book: PriceBook, _ options: OpenOptions)
         throws(Failure)
     {
         self.core = core
+        self.options = options
         self.attachment = attachment
         config = attachment.config
         folding = attachment.fold
+        ledger = Ledger(
+            path: attachment.ledgerPath, segment: core.statistic(Header.segmentID).value)
         self.book = book
-        slab = Slab(
-            base: attachment.segment.base + attachment.segment.slabAt,
-            units: attachment.segment.slabUnits)
+        slab = Slab(attachment.segment)
+        if attachment.isShared { book.shared = SharedNames(attachment.segment, slab) }
+        windows = WindowTable(attachment.segment, slab)
         events = Events(capacity: Int(options.eventsMax == 0 ? 1024 : min(options.eventsMax, 1 << 24)))
-        loop = try Loop(core: core, external: options.loop)
-        // The root of everything: open, no parent, no cells, no time limits.
-        let root = core.node(0)
-        root.dueAt.value = .max
-        root.opened.value = core.engine.pointee.clock.steady
+        loop = try Loop(
+            core: core, external: options.loop, descriptor: attachment.bells.ownDescriptor)
+        eventsTaken = attachment.eventRing?.sent.loadAcquiring() ?? 0
+        let opened = core.node(0).opened
+        if opened.value == 0 { opened.value = core.engine.pointee.clock.steady }
     }
 
     /// The page goes with the class: whoever holds that may call it late.
-    deinit {
-        for ring in rings.values { ring.words.deallocate() }
-        bursar__unmap(core.page, Core.pageBytes)
-    }
+    deinit { bursar__unmap(core.page, Core.pageBytes) }
 
     /// Closes: late calls find a closed page, then cleared memory, until 64
     /// others were closed.
     public static func close(_ page: UnsafeMutableRawPointer) -> Status {
         let core = Core(page: page)
-        if core.engine.pointee.forks != bursar__forks() { return .forked }
-        guard core.life.exchange(0, for: 1) else { return .closed }
+        if core.forks.value != bursar__forks() {
+            // What it had belongs to the parent, and nothing of it may be touched.
+            if !core.runtime.attachment.isShared { return .forked }
+            return core.life.exchange(Life.open, for: Life.closed) ? .ok : .closed
+        }
+        guard core.life.exchange(Life.open, for: Life.closed)
+            || core.life.exchange(Life.adrift, for: Life.closed)
+            || core.life.exchange(Life.lost, for: Life.closed)
+        else { return .closed }
         let runtime = core.runtime
         runtime.loop.stop()
-        // Whoever holds a lock finishes first; whoever comes after finds `life`.
-        runtime.folding.lock()
-        runtime.config.lock()
-        runtime.segment.clear()
-        runtime.byName = [:]
-        runtime.timers = TimerHeap()
-        runtime.config.unlock()
-        runtime.folding.unlock()
+        if runtime.attachment.isShared {
+            if runtime.attachment.isLast(page) {
+                let attachment = runtime.attachment
+                attachment.slots[attachment.slot].flags.update(setting: Slot.ending)
+                attachment.searching { runtime.endSessions(ofSlot: attachment.slot) }
+            }
+            runtime.attachment.leave(page)
+        } else {
+            // Whoever holds a lock finishes first; whoever comes after finds `life`.
+            runtime.folding.lock()
+            runtime.config.lock()
+            runtime.segment.clear()
+            runtime.timers = TimerHeap()
+            runtime.config.unlock()
+            runtime.folding.unlock()
+        }
+        runtime.ledger.close()
+        runtime.events.close()
         Quarantine.shared.keep(page)
         return .ok
     }
@@ -168,7 +268,8 @@ public final class Runtime: @unchecked Sendable {
     func configuring<T>(_ body: () throws(Failure) -> T) throws(Failure) -> T {
         config.lock()
         defer { config.unlock() }
-        if core.life.value != 0 { throw Failure(.closed, "the runtime was closed") }
+        if core.life.value != Life.open { throw core.failure(core.obstacleToNew() ?? .closed) }
+        book.learn()
         return try body()
     }
 }

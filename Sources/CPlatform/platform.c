@@ -2,6 +2,7 @@
 #include "CPlatform.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -20,6 +21,13 @@
 
 void *bursar__map(size_t bytes) {
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+#ifdef HOLDS_POINTERS
+    if (p != MAP_FAILED && HOLDS_POINTERS(bytes)) __lsan_register_root_region(p, bytes);
+#endif
+    return p == MAP_FAILED ? NULL : p;
+}
+void *bursar__map_file(int32_t fd, size_t bytes) {
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 #ifdef HOLDS_POINTERS
     if (p != MAP_FAILED && HOLDS_POINTERS(bytes)) __lsan_register_root_region(p, bytes);
 #endif
@@ -98,10 +106,14 @@ void bursar__eventfd_clear(int32_t fd) {
     while (n < 0 && errno == EINTR);
 }
 void bursar__fd_close(int32_t fd) { close(fd); }
+int32_t bursar__fd_copy(int32_t fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 3); }
 
 volatile uint32_t bursar__fork_count;
-static void forked(void) { bursar__fork_count = bursar__fork_count + 1; }
-static void watch(void) { pthread_atfork(NULL, NULL, forked); }
+static void forked(void) {
+    bursar__fork_count = bursar__fork_count + 1;
+    bursar__fork_child();
+}
+static void watch(void) { pthread_atfork(bursar__still_lock, bursar__fork_parent, forked); }
 void bursar__fork_watch(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, watch);
@@ -109,11 +121,13 @@ void bursar__fork_watch(void) {
 
 _Thread_local uint32_t bursar__record_hint __attribute__((tls_model("initial-exec"))) = UINT32_MAX;
 
-uint32_t bursar__hint_start(uint32_t end) {
+uint32_t bursar__hint_start(uint32_t end, uint32_t slot) {
     static uint32_t threads;
     uint32_t stretches = end / 4096;
-    uint32_t mine = __atomic_fetch_add(&threads, 1, __ATOMIC_RELAXED);
-    bursar__record_hint = stretches ? mine % stretches * 4096 : 0;
+    uint32_t mine = __atomic_fetch_add(&threads, 1, __ATOMIC_RELAXED) + slot - 1;
+    /* Processes whose threads share a stretch start at different records of it. */
+    uint32_t start = (stretches ? mine % stretches * 4096 : 0) + (slot - 1) % 16 * 256;
+    bursar__record_hint = start < end ? start : 0;
     return bursar__record_hint;
 }
 

@@ -43,10 +43,13 @@ where T: RawRepresentable, T.RawValue == Int32 {
         #expect(Bursar.Event.Kind.threshold.rawValue == BURSAR_EVENT_THRESHOLD)
         #expect(Bursar.Event.Kind.window.rawValue == BURSAR_EVENT_WINDOW)
         #expect(Bursar.Event.Kind.throttle.rawValue == BURSAR_EVENT_THROTTLE)
-        #expect(Bursar.Event.Kind.allCases.count == Int(BURSAR_EVENT_THROTTLE))
+        #expect(Bursar.Event.Kind.home.rawValue == BURSAR_EVENT_HOME)
+        #expect(Bursar.Event.Kind.allCases.count == Int(BURSAR_EVENT_LEDGER))
         #expect(Bursar.Failure.Code.invalid.rawValue == BURSAR_E_INVALID)
         #expect(Bursar.Failure.Code.inUse.rawValue == BURSAR_E_IN_USE)
         #expect(Bursar.Failure.Code.corrupt.rawValue == BURSAR_E_CORRUPT)
+        #expect(Bursar.Failure.Code.home.rawValue == BURSAR_E_HOME)
+        #expect(Bursar.Failure.Code.role.rawValue == BURSAR_E_ROLE)
         #expect(Bursar.Meter.fieldNumbers == [
             BURSAR_METER_COST, BURSAR_METER_TOKENS, BURSAR_METER_INPUT_TOKENS,
             BURSAR_METER_OUTPUT_TOKENS, BURSAR_METER_FRESH_TOKENS, BURSAR_METER_STEPS,

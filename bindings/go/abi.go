@@ -105,6 +105,10 @@ func abiOpen(o *openOptions) (*engine, error) {
 		unknown_model:      C.int32_t(o.unknownModel),
 		undeclared:         C.int32_t(o.undeclared),
 		reservation_ttl_ns: C.int64_t(o.reservationTTL),
+		on_unavailable:     C.int32_t(o.onUnavailable),
+		role:               C.int32_t(o.role),
+		shm_dir:            text(&pins, o.shmDir),
+		name:               text(&pins, o.name),
 	}
 	var out *C.bursar_runtime_t
 	var d details
@@ -113,6 +117,40 @@ func abiOpen(o *openOptions) (*engine, error) {
 }
 
 func abiClose(e *engine) Status { return Status(C.bursar_close(e.c())) }
+
+func abiHomeInfo(e *engine, h *HomeInfo) Status {
+	c := C.bursar_home_info_t{size: C.sizeof_bursar_home_info_t}
+	status := Status(C.bursar_home_info(e.c(), &c))
+	if status == OK {
+		*h = HomeInfo{
+			Flags:        uint32(c.flags),
+			Slot:         uint32(c.slot),
+			Processes:    uint32(c.processes),
+			SegmentID:    int64(c.segment_id),
+			SegmentBytes: int64(c.segment_bytes),
+			ID:           C.GoString(&c.id[0]),
+			Path:         fixed(c.path[:], c.path_len),
+			SegmentPath:  fixed(c.segment_path[:], c.segment_path_len),
+		}
+	}
+	return status
+}
+
+func abiHomeProcess(e *engine, position int, p *Process) Status {
+	c := C.bursar_process_t{size: C.sizeof_bursar_process_t}
+	status := Status(C.bursar_home_process(e.c(), C.uint32_t(position), &c))
+	if status == OK {
+		*p = Process{
+			Slot:       uint32(c.slot),
+			PID:        uint32(c.pid),
+			Role:       Role(c.role),
+			Since:      instant(int64(c.since_unix_ns)),
+			ForkedFrom: uint32(c.forked_from),
+			Name:       C.GoString(&c.name[0]),
+		}
+	}
+	return status
+}
 
 // Budgets
 
@@ -216,6 +254,21 @@ func abiSessionOpen(e *engine, o *sessionOptions) (ID, error) {
 
 func abiSessionClose(e *engine, id ID) Status {
 	return Status(C.bursar_session_close(e.c(), C.bursar_id_t(id)))
+}
+
+func abiSessionEnviron(e *engine, id ID, buf []byte) (int, Status) {
+	var n C.size_t
+	out, capacity := space(buf)
+	status := C.bursar_session_environ(e.c(), C.bursar_id_t(id), out, capacity, &n)
+	return int(n), Status(status)
+}
+
+func abiSessionAttach(e *engine, s string) (ID, error) {
+	var id C.bursar_id_t
+	var d details
+	in, length := chars(s)
+	status := C.bursar_session_attach(e.c(), in, length, &id, d.out())
+	return ID(id), d.err(status)
 }
 
 func abiAttend(e *engine, id ID, who string) Status {

@@ -254,8 +254,8 @@ func TestBadInputGetsAStatusAndASentence(t *testing.T) {
 	if errors.As(err, &failure) {
 		equal(t, "line", failure.Line, 2)
 	}
-	_, err = Open(Home("/tmp/somewhere"))
-	wants(t, "a home", err, ErrUnsupported)
+	_, err = Open(Home("/dev/null/somewhere"))
+	wants(t, "a home in a file", err, ErrHome)
 	if errors.As(err, &failure) && failure.Message == "" {
 		t.Error("an error without a sentence")
 	}

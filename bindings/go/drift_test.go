@@ -38,6 +38,7 @@ var absent = map[string]string{
 	"session_options.flags":  "none yet",
 	"error.size":             "written as d.c.size",
 	"event.reserved":         "padding",
+	"process.reserved":       "padding",
 	"spend.reserved":         "padding",
 	"limit_view.reserved":    "padding",
 	"rates.reserved":         "padding",

@@ -36,6 +36,8 @@ const (
 	ErrPath        Status = -24 // malformed path, name or label
 	ErrLoop        Status = -30 // libuv or the system refused
 	ErrCorrupt     Status = -31 // the segment contradicts itself: a bug
+	ErrHome        Status = -40 // the home cannot be used, or is gone; the error says why
+	ErrRole        Status = -41 // not for a runtime opened as an agent
 )
 
 // Error says what the status means.

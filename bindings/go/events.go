@@ -86,10 +86,10 @@ func (l *listener) send(event Event) {
 
 // node is a budget or session that has contexts at it or below it.
 type node struct {
-	id      ID
-	parent  *node
-	below   map[*node]struct{}
-	session *Session
+	id       ID
+	parent   *node
+	below    map[*node]struct{}
+	sessions map[*Session]struct{} // more than one when it was attached more than once
 }
 
 type watch struct {
@@ -148,9 +148,7 @@ func (w *watch) stop(engine *engine) {
 	defer w.mutex.Unlock()
 	w.stopped = true
 	for _, n := range w.nodes {
-		if n.session != nil && n.session.cancel != nil {
-			n.session.cancel(ErrClosed)
-		}
+		n.cancelOwn(ErrClosed)
 	}
 	for l, forget := range w.listeners {
 		forget()
@@ -190,7 +188,7 @@ func (w *watch) follow(engine *engine, event Event) {
 		}
 	case EventLost:
 		for id, n := range w.nodes {
-			if n.session == nil {
+			if len(n.sessions) == 0 {
 				continue
 			}
 			if cause := w.stoppedBy(engine, id); cause != nil {
@@ -200,10 +198,16 @@ func (w *watch) follow(engine *engine, event Event) {
 	}
 }
 
-func (n *node) cancel(cause *Decision) {
-	if n.session != nil && n.session.cancel != nil {
-		n.session.cancel(cause)
+func (n *node) cancelOwn(cause error) {
+	for s := range n.sessions {
+		if s.cancel != nil {
+			s.cancel(cause)
+		}
 	}
+}
+
+func (n *node) cancel(cause *Decision) {
+	n.cancelOwn(cause)
 	for below := range n.below {
 		below.cancel(cause)
 	}
@@ -263,21 +267,24 @@ func (w *watch) stoppedBy(engine *engine, id ID) *Decision {
 	return d
 }
 
-// open opens a session and puts it into the tree.
-func (w *watch) open(s *Session, o *sessionOptions) error {
+// open opens a session, or attaches to one, and puts it into the tree.
+func (w *watch) open(s *Session, get func(*engine) (ID, error)) error {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	if w.stopped {
 		return ErrClosed
 	}
 	engine := w.runtime.engine()
-	id, err := abiSessionOpen(engine, o)
+	id, err := get(engine)
 	if err != nil {
 		return err
 	}
 	s.id = id
 	s.node = w.node(engine, id)
-	s.node.session = s
+	if s.node.sessions == nil {
+		s.node.sessions = map[*Session]struct{}{}
+	}
+	s.node.sessions[s] = struct{}{}
 	return nil
 }
 
@@ -304,9 +311,10 @@ func (w *watch) close(s *Session) bool {
 	if n == nil {
 		return false
 	}
-	s.node, n.session = nil, nil
+	s.node = nil
+	delete(n.sessions, s)
 	s.cancel(ErrClosed)
-	for ; n != nil && n.session == nil && len(n.below) == 0; n = n.parent {
+	for ; n != nil && len(n.sessions) == 0 && len(n.below) == 0; n = n.parent {
 		delete(w.nodes, n.id)
 		if n.parent != nil {
 			delete(n.parent.below, n)

@@ -45,6 +45,8 @@ var (
 	_ = one[ErrPath-C.BURSAR_E_PATH]
 	_ = one[ErrLoop-C.BURSAR_E_LOOP]
 	_ = one[ErrCorrupt-C.BURSAR_E_CORRUPT]
+	_ = one[ErrHome-C.BURSAR_E_HOME]
+	_ = one[ErrRole-C.BURSAR_E_ROLE]
 	_ = one[MeterCost-C.BURSAR_METER_COST]
 	_ = one[MeterTokens-C.BURSAR_METER_TOKENS]
 	_ = one[MeterInputTokens-C.BURSAR_METER_INPUT_TOKENS]
@@ -96,6 +98,14 @@ var (
 	_ = one[UndeclaredRefuse-C.BURSAR_UNDECLARED_REFUSE]
 	_ = one[openObserve-C.BURSAR_OPEN_OBSERVE]
 	_ = one[openPlainCharge-C.BURSAR_OPEN_PLAIN_CHARGE]
+	_ = one[openGroup-C.BURSAR_OPEN_GROUP]
+	_ = one[UnavailableRefuse-C.BURSAR_UNAVAILABLE_REFUSE]
+	_ = one[UnavailablePrivate-C.BURSAR_UNAVAILABLE_PRIVATE]
+	_ = one[UnavailableAllow-C.BURSAR_UNAVAILABLE_ALLOW]
+	_ = one[RoleOperator-C.BURSAR_ROLE_OPERATOR]
+	_ = one[RoleAgent-C.BURSAR_ROLE_AGENT]
+	_ = one[HomeShared-C.BURSAR_HOME_SHARED]
+	_ = one[HomeGroup-C.BURSAR_HOME_GROUP]
 	_ = one[limitsSession-C.BURSAR_LIMITS_SESSION]
 	_ = one[budgetReplace-C.BURSAR_BUDGET_REPLACE]
 	_ = one[budgetObserve-C.BURSAR_BUDGET_OBSERVE]
@@ -171,6 +181,9 @@ var (
 	_ = one[EventLost-C.BURSAR_EVENT_LOST]
 	_ = one[EventLate-C.BURSAR_EVENT_LATE]
 	_ = one[EventThrottle-C.BURSAR_EVENT_THROTTLE]
+	_ = one[EventHome-C.BURSAR_EVENT_HOME]
+	_ = one[EventCorrupt-C.BURSAR_EVENT_CORRUPT]
+	_ = one[EventLedger-C.BURSAR_EVENT_LEDGER]
 )
 
 // Structs that pass through unconverted: the offset of every field, and the size.

@@ -25,7 +25,8 @@ var (
 	stateWords = []string{"open", "paused", "halted", "killed", "closed"}
 	eventWords = []string{"", "threshold", "downgrade", "halt", "pause", "resume", "kill", "revive",
 		"deadline", "idle", "unattended", "overrun", "orphan", "window", "top up", "declared", "limits",
-		"observed", "unpriced", "storm", "lost", "late", "throttle"}
+		"observed", "unpriced", "storm", "lost", "late", "throttle", "home", "corrupt",
+		"ledger"}
 )
 
 func (v Verdict) String() string   { return word(verdictWords, int32(v)) }

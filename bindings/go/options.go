@@ -25,6 +25,9 @@ type openOptions struct {
 	sessionsMax, reservationsMax, textBytesMax, eventsMax uint32
 	unknownModel                                          UnknownModel
 	undeclared                                            Undeclared
+	onUnavailable                                         Unavailable
+	role                                                  Role
+	shmDir, name                                          string
 	reservationTTL                                        time.Duration
 }
 
@@ -58,11 +61,23 @@ func (f sessionOption) session(o *sessionOptions) { f(o) }
 // Private keeps the runtime to this process, with nothing kept on disk: the default.
 func Private() OpenOption { return openOption(func(o *openOptions) { o.home = "" }) }
 
-// Home names the directory of a set of budgets that processes share. Homes are not in this
-// version of the library, which answers ErrUnsupported.
+// Home names the directory of a set of budgets that all processes share; it is made when it is
+// not there. A leading ~ is the user's directory. Open answers ErrHome, with a sentence, when it
+// cannot be used, unless UnavailablePrivate or UnavailableAllow is given too.
 func Home(directory string) OpenOption {
 	return openOption(func(o *openOptions) { o.home = directory })
 }
+
+// Group shares a new home with its directory's group.
+func Group() OpenOption { return openOption(func(o *openOptions) { o.flags |= openGroup }) }
+
+// ShmDir is where the live state of a new home lies; default /dev/shm.
+func ShmDir(directory string) OpenOption {
+	return openOption(func(o *openOptions) { o.shmDir = directory })
+}
+
+// Name is what this process calls itself in a home, for people.
+func Name(name string) OpenOption { return openOption(func(o *openOptions) { o.name = name }) }
 
 // SessionsMax is how many live budgets and sessions there may be; default 65,536.
 func SessionsMax(n uint32) OpenOption {
@@ -93,6 +108,10 @@ func ReservationTTL(d time.Duration) OpenOption {
 func (u UnknownModel) open(o *openOptions) { o.unknownModel = u }
 
 func (u Undeclared) open(o *openOptions) { o.undeclared = u }
+
+func (u Unavailable) open(o *openOptions) { o.onUnavailable = u }
+
+func (r Role) open(o *openOptions) { o.role = r }
 
 // ObservedOption is what Observed returns: an option of Open and of Budget.
 type ObservedOption struct{}

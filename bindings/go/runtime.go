@@ -56,6 +56,10 @@ func Open(options ...OpenOption) (*Runtime, error) {
 	for _, option := range options {
 		option.open(&o)
 	}
+	var err error
+	if o.home, err = directory(o.home); err != nil {
+		return nil, err
+	}
 	handle, err := abiOpen(&o)
 	if err != nil {
 		return nil, err

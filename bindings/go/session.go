@@ -12,6 +12,8 @@ type Session struct {
 	id      ID
 	node    *node
 	cancel  context.CancelCauseFunc // guarded by watch.mutex
+
+	attached bool // another process opened it
 }
 
 // Session opens a session under the budget at path, which is created without limits when
@@ -40,11 +42,15 @@ func (s *Session) Child(ctx context.Context, agent string, options ...SessionOpt
 
 func (rt *Runtime) session(ctx context.Context, o *sessionOptions) (context.Context, *Session, error) {
 	s := &Session{runtime: rt}
-	if err := rt.watch.open(s, o); err != nil {
+	open := func(e *engine) (ID, error) { return abiSessionOpen(e, o) }
+	if err := rt.watch.open(s, open); err != nil {
 		return ctx, nil, rt.detailed(err)
 	}
 	return s.Context(ctx), s, nil
 }
+
+// Runtime is the runtime that the session was opened in, or attached to.
+func (s *Session) Runtime() *Runtime { return s.runtime }
 
 // ID names the session in Runtime.Read, Kill and the others.
 func (s *Session) ID() ID { return s.id }
@@ -68,9 +74,9 @@ func FromContext(ctx context.Context) *Session {
 
 // Close closes the session and its children and cancels its context with ErrClosed: nothing
 // more is admitted; steps in flight can still be settled. Closing again, or closing nil, does
-// nothing.
+// nothing. A session from Attach stays open for the others: Close only lets go of it here.
 func (s *Session) Close() error {
-	if s == nil || !s.runtime.watch.close(s) {
+	if s == nil || !s.runtime.watch.close(s) || s.attached {
 		return nil
 	}
 	return s.runtime.check(abiSessionClose(s.runtime.engine(), s.id))

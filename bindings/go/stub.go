@@ -27,6 +27,8 @@ func abiVersion() int32                                                         
 func abiStatusString(s Status) string                                           { return "status " + strconv.Itoa(int(s)) }
 func abiOpen(o *openOptions) (*engine, error)                                   { return nil, errNoCgo }
 func abiClose(e *engine) Status                                                 { return ErrUnsupported }
+func abiHomeInfo(e *engine, h *HomeInfo) Status                                 { return ErrUnsupported }
+func abiHomeProcess(e *engine, position int, p *Process) Status                 { return ErrUnsupported }
 func abiLimitsParse(e *engine, flags uint32, s string, buf []byte) (int, error) { return 0, errNoCgo }
 func abiBudgetDeclare(e *engine, path string, o *budgetOptions) (ID, error)     { return 0, errNoCgo }
 func abiBudgetFind(e *engine, path string) (ID, Status)                         { return 0, ErrUnsupported }
@@ -39,6 +41,8 @@ func abiObserve(e *engine, id ID, on int32) Status                            { 
 func abiMeterDefine(e *engine, name string) (Meter, error)                    { return 0, errNoCgo }
 func abiSessionOpen(e *engine, o *sessionOptions) (ID, error)                 { return 0, errNoCgo }
 func abiSessionClose(e *engine, id ID) Status                                 { return ErrUnsupported }
+func abiSessionEnviron(e *engine, id ID, buf []byte) (int, Status)            { return 0, ErrUnsupported }
+func abiSessionAttach(e *engine, s string) (ID, error)                        { return 0, errNoCgo }
 func abiAttend(e *engine, id ID, who string) Status                           { return ErrUnsupported }
 func abiReserve(e *engine, session ID, r *Request, d *Decision) Status        { return ErrUnsupported }
 func abiBegin(e *engine, r Reservation) Status                                { return ErrUnsupported }

@@ -129,10 +129,58 @@ const (
 	UndeclaredRefuse Undeclared = 2
 )
 
+// Unavailable is what to do when a home cannot be used: an Option of Open.
+type Unavailable int32
+
+// The ways to go on without a home.
+const (
+	UnavailableRefuse  Unavailable = 1 // the default: an error
+	UnavailablePrivate Unavailable = 2 // a private runtime, and an EventHome that says why
+	UnavailableAllow   Unavailable = 3 // the same, and it stops nobody
+)
+
+// Role is who the program is: an Option of Open. It guards against accidents, not attackers.
+type Role int32
+
+// The roles.
+const (
+	RoleOperator Role = 1 // the default: may do everything
+	RoleAgent    Role = 2 // may not raise limits, revive, resume or remove
+)
+
+// Flags of a HomeInfo.
+const (
+	HomeShared = 1 // a home's; else the runtime is private
+	HomeGroup  = 2 // shared with its group
+)
+
+// HomeInfo is what home a runtime has.
+type HomeInfo struct {
+	Flags        uint32 // Home…
+	Slot         uint32 // this process's number in the home
+	Processes    uint32 // attached, this one included
+	SegmentID    int64
+	SegmentBytes int64
+	ID           string
+	Path         string
+	SegmentPath  string
+}
+
+// Process is a process that is attached to a home.
+type Process struct {
+	Slot       uint32
+	PID        uint32 // as it sees itself: another in another container
+	Role       Role
+	Since      time.Time
+	ForkedFrom uint32 // the slot of the process that forked it, or 0
+	Name       string // what it calls itself: hostile text
+}
+
 const (
 	policyDefault   = 0
 	openObserve     = 1
 	openPlainCharge = 2
+	openGroup       = 4
 	limitsSession   = 1
 	budgetReplace   = 1
 	budgetObserve   = 2
@@ -397,6 +445,9 @@ const (
 	EventLost       EventType = 20 // Amount events are missing here
 	EventLate       EventType = 21
 	EventThrottle   EventType = 22
+	EventHome       EventType = 23 // the home is not what was asked for, or is gone
+	EventCorrupt    EventType = 24 // something in the shared memory is what it cannot be
+	EventLedger     EventType = 25 // the ledger cannot be read or written: records wait
 )
 
 // Health are figures for a health page.

@@ -11,6 +11,7 @@ closed and names are resolved are those of docs/prices.md.
 """
 
 import argparse
+import collections
 import datetime
 import hashlib
 import json
@@ -39,7 +40,9 @@ SKIP = re.compile("|".join([
     "-tts", "robotics", "deep-research", "prompt-guard", "cyber", "daybreak", "rosalind",  # for one purpose
 ]))
 GRACE = datetime.timedelta(days=130)  # a model is still called for a while after its end was announced
-KIB_MAX = 120
+KIB_MAX = 24
+GROUP = 8  # names that are written as differences from one another
+ROWS_MAX, TIERS_MAX, NAME_MAX = 16, 16, 255
 
 CLASSES = ["input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning", "audio_input",
            "cache_read_audio_input", "audio_output", "image_input", "image_output", "request"]
@@ -279,11 +282,43 @@ def bare(names, book):
     return aliases
 
 
-def fnv(data):
-    value = 2166136261
-    for byte in data:
-        value = (value ^ byte) * 16777619 & 0xFFFFFFFF
-    return value
+# What a class costs where a row does not say: as its whole, by number in CLASSES; None = nothing.
+WHOLE = [None, None, 0, 0, 3, 1, 0, 2, 1, 0, 1, None]
+
+
+def differences(rates):
+    """The numbers of the classes whose rate is another than that of their whole."""
+    return [i for i, (rate, whole) in enumerate(zip(rates, WHOLE)) if rate != (0 if whole is None else rates[whole])]
+
+
+def encode(table, chat, rate_numbers, tiers):
+    """A set's rows as bytes: see Sources/CPrices/table.h."""
+    code = []
+    for i, (variant, above, rates) in enumerate(table):
+        last = i + 1 == len(table)
+        named = differences(rates)
+        mask = sum(1 << k for k in named)
+        code += [variant | chat << 2 | last << 3 | tiers.index(above) << 4, mask & 255, mask >> 8]
+        for k in named:
+            number = rate_numbers[rates[k]]
+            code += [number] if number < 128 else [number & 127 | 128, number >> 7]
+    return code
+
+
+def front_coded(names):
+    """Lines of C text, a name each, and where each group begins."""
+    lines, groups, size, before = [], [], 0, ""
+    for i, name in enumerate(names):
+        if i % GROUP == 0:
+            groups.append(size)
+            before = ""
+        kept = 0
+        while kept < min(len(before), len(name)) and before[kept] == name[kept]:
+            kept += 1
+        lines.append(f'"\\{kept:03o}\\{len(name) - kept:03o}" "{name[kept:]}"')
+        size += 2 + len(name) - kept
+        before = name
+    return lines, groups, size
 
 
 def columns(values, per_line):
@@ -312,44 +347,43 @@ def main():
             prices[name] = table
     names, aliases = choose(prices, book, options.as_of)
 
-    rows, first, shared = [], [], {}
-    dearest = [0] * len(CLASSES)
+    sets = {}  # (chat, rows): what models with the same price share
     for name in names:
-        table = prices[name]
-        chat = int(book[name].get("mode") in CHAT)
-        if (chat, *table) in shared:  # the same price under another name
-            first.append(shared[(chat, *table)])
-            continue
-        first.append(shared.setdefault((chat, *table), len(rows)))
-        starts = {}
-        for i, (variant, _, _) in enumerate(table):
-            starts.setdefault(variant, i)
-        for i, (variant, above, rates) in enumerate(table):
-            more = int(i + 1 < len(table) and table[i + 1][0] == variant)
-            head = [starts.get(v, 0) for v in (1, 2, 3)] + [len(table)] if i == 0 else [0, 0, 0, 0]
-            rows.append("{%s}" % ", ".join(str(v) for v in [*rates, above, 0, variant, more, *head, chat, 0]))
-            if chat and variant == 0:
-                dearest = [max(pair) for pair in zip(dearest, rates)]
-    listed = [*names, *aliases]
-    slots = 1
-    while slots < 2 * len(listed):
-        slots *= 2
-    table = [0] * slots
-    for number, name in enumerate(listed, 1):
-        slot = fnv(name.encode()) % slots
-        while table[slot]:
-            slot = (slot + 1) % slots
-        table[slot] = number
-    offsets = [0]
-    for name in listed:
-        offsets.append(offsets[-1] + len(name.encode()))
+        sets.setdefault((int(book[name].get("mode") in CHAT), *prices[name]), len(sets))
+    dearest = [max(column) for column in zip(*(
+        rates for chat, *table in sets for variant, _, rates in table if chat and variant == 0))]
+    tiers = sorted({above for _, *table in sets for _, above, _ in table})
+    uses = collections.Counter(
+        rates[i] for _, *table in sets for _, _, rates in table for i in differences(rates))
+    rates = sorted(uses, key=lambda rate: (-uses[rate], rate))
+    rate_numbers = {rate: number for number, rate in enumerate(rates)}
+    codes, begins, encoded = [], [], []
+    for chat, *table in sets:
+        codes.append(encode(table, chat, rate_numbers, tiers))
+        begins.append(len(encoded))
+        encoded += codes[-1]
+    first = [begins[sets[(int(book[n].get("mode") in CHAT), *prices[n])]] for n in names]
+    rows = sum(len(key) - 1 for key in sets)
+
+    others = sorted(aliases)
+    model_lines, model_groups, model_bytes = front_coded(names)
+    alias_lines, alias_groups, alias_bytes = front_coded(others)
+    groups = model_groups + [model_bytes + begin for begin in alias_groups]
+    for what, value, most in [
+        ("rows in a set", max(len(key) - 1 for key in sets), ROWS_MAX), ("tiers", len(tiers), TIERS_MAX),
+        ("bytes in a name", max(map(len, names + others)), NAME_MAX), ("rates", len(rates), 1 << 14),
+        ("the highest rate", max(rates), 2**32 - 1),
+        ("bytes of sets", len(encoded), 2**16), ("bytes of names", model_bytes + alias_bytes, 2**16),
+    ]:
+        if value > most:
+            sys.exit(f"{what}: {value}, the format has {most} at most")
     mine = [line for line in rounded if line.split(": ")[0] in set(names)]
     as_of = int(datetime.datetime.combine(options.as_of, datetime.time(), datetime.timezone.utc).timestamp())
     notes = "".join(f"\n *     {line}" for line in mine) or " none."
 
     text = f"""/* The built-in price table. Generated by tools/prices/generate.py: do not edit.
  *
- * As of {options.as_of}. {len(names)} models, {len(aliases)} aliases, {len(rows)} rows.
+ * As of {options.as_of}. {len(names)} models, {len(aliases)} aliases, {rows} rows in {len(sets)} sets.
  * Source: litellm/{SOURCE}
  *     of the wheel litellm {version} on PyPI, sha256 of the file
  *     {digest}
@@ -360,34 +394,37 @@ def main():
 
 const int64_t price_as_of = {as_of};
 const uint32_t price_models = {len(names)};
-const uint32_t price_names = {len(listed)};
-const uint32_t price_slot_mask = {slots - 1};
+const uint32_t price_aliases = {len(others)};
 
-_Alignas(128) const struct bursar__price_row price_rows[] = {{
-{chr(10).join("    " + row + "," for row in rows)}
+const struct bursar__price_row price_dearest = {{
+    {", ".join(str(v) for v in dearest)}, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0}};
+
+const uint32_t price_rates[] = {{
+{columns(rates, 12)}
 }};
 
-_Alignas(128) const struct bursar__price_row price_dearest = {{
-    {", ".join(str(v) for v in dearest)}, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0}};
+const uint32_t price_tiers[] = {{
+{columns(tiers, 12)}
+}};
+
+const uint8_t price_sets[] = {{
+{chr(10).join("    " + ", ".join(map(str, code)) + "," for code in codes)}
+}};
 
 const uint16_t price_first[] = {{
 {columns(first, 16)}
 }};
 
 const uint16_t price_target[] = {{
-{columns([names.index(aliases[a]) + 1 for a in aliases] or [0], 16)}
+{columns([names.index(aliases[a]) + 1 for a in others] or [0], 16)}
 }};
 
-const uint16_t price_offset[] = {{
-{columns(offsets, 14)}
+const uint16_t price_groups[] = {{
+{columns(groups, 16)}
 }};
 
 const char price_text[] =
-{chr(10).join('    "%s"' % name for name in listed)};
-
-const uint16_t price_slots[] = {{
-{columns(table, 16)}
-}};
+{chr(10).join("    " + line for line in model_lines + alias_lines)};
 """
     (ROOT / "Sources/CPrices/table.c").write_text(text)
 
@@ -412,8 +449,9 @@ const uint16_t price_slots[] = {{
     body = re.sub(r'"@(\d+)@"', lambda m: marks[int(m.group(1))], ",\n".join(lines))
     (ROOT / "Tests/prices/rates.json").write_text("{\n" + body + "\n}\n")
 
-    size = len(rows) * 128 + sum(map(len, listed)) + slots * 2 + len(listed) * 2 + len(names) * 2
-    print(f"{len(names)} models, {len(aliases)} aliases, {len(rows)} rows, about {size // 1024} KiB")
+    size = (128 + 4 * (len(rates) + len(tiers)) + len(encoded) + 2 * (len(first) + len(others) + len(groups))
+            + model_bytes + alias_bytes)
+    print(f"{len(names)} models, {len(aliases)} aliases, {rows} rows in {len(sets)} sets, {size} bytes")
     for provider in sorted({book[n]["litellm_provider"] for n in names}):
         print(f"  {provider}: {sum(book[n]['litellm_provider'] == provider for n in names)}")
     print(f"rounded up: {len(mine)}")

@@ -49,10 +49,12 @@ extension Core {
         let all = headerFlags.value & HeaderFlag.observed != 0
         var i = leaf
         var above: UInt32 = 0
-        while true {
+        var steps = Steps()
+        while steps.goOn() {
             let node = self.node(i)
             let state = node.state.loadSequential()
             let flags = node.flags.value
+            if state & StateBit.recount != 0 { waitForRecount(i) }
             if state & StateBit.stops != 0 || (i == leaf && state >> 32 != gen) {
                 passage.stop = Stop(cause: .state, node: Int32(truncatingIfNeeded: i))
                 break
@@ -64,7 +66,7 @@ extension Core {
             if flags & NodeFlag.session == 0 { above |= flags }
             let observed = all || flags & NodeFlag.observed != 0
             var c = Int(node.firstCell.loadAcquiring())
-            while c != 0 {
+            while c != 0, steps.goOn() {
                 let cell = self.cell(c)
                 let kind = cell.kind.value
                 let meter = Int(kind & 31)
@@ -126,11 +128,6 @@ extension Core {
         return passage
     }
 
-    @inline(__always)
-    func slab(_ block: UInt32) -> UnsafeMutableRawPointer {
-        engine.pointee.slab + Int(block) &* Slab.unit
-    }
-
     /// The compare-and-swap form: the new sum, or -1 when it would pass the ceiling.
     @inline(never)
     func chargeNear(_ cell: Cell, _ amount: Int64, _ ceiling: Int64) -> Int64 {
@@ -153,12 +150,13 @@ extension Core {
     ) {
         let epoch = record.epoch.value
         var i = leaf
-        while true {
+        var steps = Steps()
+        while steps.goOn() {
             let node = self.node(i)
             let last = i == Int(stop.node)
             if last && stop.cause == .state { return }
             var c = Int(node.firstCell.loadAcquiring())
-            while c != 0, !(last && c == Int(stop.cell)) {
+            while c != 0, !(last && c == Int(stop.cell)), steps.goOn() {
                 let cell = self.cell(c)
                 let kind = cell.kind.value
                 let amount = amounts[Int(kind & 31)]
@@ -175,10 +173,11 @@ extension Core {
     func uncharge(_ amounts: borrowing Amounts, _ record: Record, leaf: Int) {
         let epoch = record.epoch.value
         var i = leaf
-        while true {
+        var steps = Steps()
+        while steps.goOn() {
             let node = self.node(i)
             var c = Int(node.firstCell.loadAcquiring())
-            while c != 0 {
+            while c != 0, steps.goOn() {
                 let cell = self.cell(c)
                 let kind = cell.kind.value
                 let amount = amounts[Int(kind & 31)]
@@ -198,10 +197,11 @@ extension Core {
         let epoch = record.epoch.value
         var excess: Int64 = 0
         var i = leaf
-        while true {
+        var steps = Steps()
+        while steps.goOn() {
             let node = self.node(i)
             var c = Int(node.firstCell.loadAcquiring())
-            while c != 0 {
+            while c != 0, steps.goOn() {
                 let cell = self.cell(c)
                 let kind = cell.kind.value
                 let amount = amounts[Int(kind & 31)]
@@ -214,9 +214,10 @@ extension Core {
                 }
                 c = Int(cell.next.value)
             }
-            if i == 0 { return excess }
+            if i == 0 { break }
             i = Int(node.parent.value)
         }
+        return excess
     }
 
     // MARK: - What few nodes have
@@ -234,7 +235,8 @@ extension Core {
         guard flags & NodeFlag.rates != 0 else { return 0 }
         let exact = engine.pointee.clock.steady
         var l = Int(node.firstLimit.loadAcquiring())
-        while l != 0 {
+        var steps = Steps()
+        while l != 0, steps.goOn() {
             let limit = self.limit(l)
             let amount = limit.isRate ? rateAmount(limit, record, used: false) : 0
             if amount > 0 {
@@ -257,7 +259,8 @@ extension Core {
     /// Whether an observed limit of the node would have refused.
     private func passesObserved(_ i: Int, _ record: Record) -> Bool {
         var l = Int(node(i).firstLimit.loadAcquiring())
-        while l != 0 {
+        var steps = Steps()
+        while l != 0, steps.goOn() {
             let limit = self.limit(l)
             if limit.end == LimitEnd.observe, limit.countsAmounts, holds(limit, at: node(i)),
                 let cell = cell(of: limit.meter, at: i), record.held[limit.meter] > 0,
@@ -281,7 +284,8 @@ extension Core {
     /// The node's cell of a meter.
     func cell(of meter: Int, at i: Int) -> Cell? {
         var c = Int(node(i).firstCell.loadAcquiring())
-        while c != 0 {
+        var steps = Steps()
+        while c != 0, steps.goOn() {
             let cell = self.cell(c)
             if cell.meter == meter { return cell }
             c = Int(cell.next.value)

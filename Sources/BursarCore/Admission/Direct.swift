@@ -34,7 +34,7 @@ extension Core {
         let isForced = c.flags & DirectCharge.force != 0
         var stop = put(session, leaf, c, cost, isForced, &d, &receipt)
         if stop.cause == .journal || (stop.cause == .amount && isAnythingDue()) {
-            runtime.catchUp()
+            runtime.catchUp(leaf: leaf, isFull: stop.cause == .journal)
             stop = put(session, leaf, c, cost, isForced, &d, &receipt)
         }
         if stop.cause == .gone { return .notFound }
@@ -78,7 +78,7 @@ extension Core {
     }
 
     /// Whether a claim came before the session's closing, which then waits for it.
-    private func isOpen(_ leaf: Int, _ session: Int64) -> Bool {
+    func isOpen(_ leaf: Int, _ session: Int64) -> Bool {
         let state = node(leaf).state.loadSequential()
         return state >> 32 == session >> 32 && state & (StateBit.closed | StateBit.free) == 0
     }

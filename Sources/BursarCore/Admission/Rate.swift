@@ -80,7 +80,8 @@ extension Core {
 
     private func refund(_ i: Int, _ record: Record, all: Bool, owed: Int64, before end: Int) {
         var l = Int(node(i).firstLimit.loadAcquiring())
-        while l != 0, l != end {
+        var steps = Steps()
+        while l != 0, l != end, steps.goOn() {
             let limit = self.limit(l)
             if limit.isRate {
                 let held = rateAmount(limit, record, used: false)

@@ -2,8 +2,8 @@
 // left, whether waiting helps, and what the caller may do.
 //
 // A refusal is transient when what is settled would leave room: then steps in
-// flight hold the rest and will give some of it back. It is told after folding, so
-// that "settled" is exact.
+// flight hold the rest and will give some of it back. What is settled is read from
+// the journal: a refusal waits for nobody who folds.
 
 extension Core {
     /// Whether a window may be due: the exact clocks against the loop's words.
@@ -17,7 +17,8 @@ extension Core {
         let node = self.node(plan.leaf)
         _ = refusals.add(1)
         var i = plan.leaf
-        while true {
+        var steps = Steps()
+        while steps.goOn() {
             self.node(i).refusals.add(1)
             if i == 0 { break }
             i = Int(self.node(i).parent.value)
@@ -80,7 +81,8 @@ extension Core {
         var gravest: Int?
         var worst = 0
         var i = leaf
-        while true {
+        var steps = Steps()
+        while steps.goOn() {
             let bits = node(i).state.loadSequential() & StateBit.stops
             let rank =
                 bits & StateBit.killed != 0 ? 4
@@ -90,9 +92,10 @@ extension Core {
                 worst = rank
                 gravest = i
             }
-            if i == 0 { return gravest }
+            if i == 0 { break }
             i = Int(node(i).parent.value)
         }
+        return gravest
     }
 
     /// The verdict of a node's state; also for a stream that must stop.
@@ -132,7 +135,8 @@ extension Core {
     func bindingLimit(of meter: Int, at i: Int) -> LimitSlot? {
         var least: LimitSlot?
         var l = Int(node(i).firstLimit.loadAcquiring())
-        while l != 0 {
+        var steps = Steps()
+        while l != 0, steps.goOn() {
             let limit = self.limit(l)
             if limit.countsAmounts, limit.meter == meter, limit.end != LimitEnd.observe,
                 holds(limit, at: node(i)),
@@ -150,10 +154,9 @@ extension Core {
         let meter = cell.meter
         let wanted = amount(of: meter, plan, t)
         let least = leastAmount(of: meter, plan, t)
-        runtime.fold()
         let node = self.node(i)
+        let settled = settledNow(i, cell)
         let committed = cell.committed.value
-        let settled = cell.spent(cell.slot(at: batch.loadAcquiring())).value
         let ceiling = cell.ceiling.loadAcquiring()
         var kept: Int64 = 0
         if meter == MeterIndex.cost, node.flags.value & NodeFlag.holdsBack != 0,
@@ -206,7 +209,8 @@ extension Core {
     ) -> Int64 {
         var wait: Int64 = 0
         var l = Int(node(i).firstLimit.loadAcquiring())
-        while l != 0 {
+        var steps = Steps()
+        while l != 0, steps.goOn() {
             let limit = self.limit(l)
             if limit.countsAmounts, limit.meter == meter, limit.end != LimitEnd.observe,
                 holds(limit, at: node(i)), saturatingAdd(settled, least) > limit.top &- kept
@@ -231,7 +235,8 @@ extension Core {
         let now = engine.pointee.clock.steady
         var worst: Int64 = -1
         var l = Int(node(i).firstLimit.loadAcquiring())
-        while l != 0 {
+        var steps = Steps()
+        while l != 0, steps.goOn() {
             let limit = self.limit(l)
             if limit.isRate, limit.end != LimitEnd.observe {
                 let wanted = amount(of: limit.meter, plan, t)
@@ -260,9 +265,10 @@ extension Core {
     func explainObserved(_ leaf: Int, _ record: Record, _ d: inout Decision) {
         d.flags |= Decision.observed
         var i = leaf
-        while true {
+        var steps = Steps()
+        while steps.goOn() {
             var l = Int(node(i).firstLimit.loadAcquiring())
-            while l != 0 {
+            while l != 0, steps.goOn() {
                 let limit = self.limit(l)
                 if limit.countsAmounts, holds(limit, at: node(i)),
                     let cell = cell(of: limit.meter, at: i), record.held[limit.meter] > 0, cell.committed.value > limit.top

@@ -41,7 +41,7 @@ extension Core {
         _ session: Int64, _ request: UnsafePointer<Request>, _ room: UnsafeMutableRawPointer,
         _ d: inout Decision
     ) -> Status {
-        if let status = obstacle() { return status }
+        if let status = obstacleToNew() { return status }
         guard let leaf = index(of: session) else { return .notFound }
         let node = self.node(leaf)
         let flags = node.flags.value
@@ -94,6 +94,10 @@ extension Core {
     @inline(never)
     private func prepareUnpriced(_ q: UnsafePointer<Request>, _ given: Try) -> Try? {
         var t = given
+        if runtime.book.know(t.model) {
+            t.set = engine.pointee.prices.currentSet(model: t.model)
+            return price(q, t)
+        }
         // A number that no name was given is a mistake, not an unknown model.
         guard engine.pointee.prices.isNumbered(t.model) else { return nil }
         switch engine.pointee.policy.unknownModel {
@@ -142,6 +146,9 @@ extension Core {
             cost: cost, input: input, output: output, cached: 0, steps: isModel ? 1 : 0,
             calls: q.pointee.tool != 0 ? 1 : 0, inFlight: 1)
         let isPlain = route.gather(self, leaf: leaf, epoch: born, named: meters != 0)
+        #if BURSAR_SEAM
+        let wasOpen = Plant.checksFirst.isOn && isPlain && route.isOpen(gen: session >> 32, now: now)
+        #endif
         guard let (i, gen) = claim() else { return Stop(cause: .journal) }
         let record = self.record(i)
         let hasMore = q.pointee.units | q.pointee.parent | q.pointee.timeToLive != 0 || meters != 0
@@ -156,7 +163,7 @@ extension Core {
         record.epoch.value = born
         record.asked.value = UInt32(bitPattern: asked)
         record.granted.value = UInt32(bitPattern: t.model)
-        record.price.value = UInt32(bitPattern: t.set)
+        record.price.value = priced(t.set)
         record.tool.value = UInt32(bitPattern: q.pointee.tool)
         record.heldCost.value = cost
         record.heldInput.value = input
@@ -171,6 +178,17 @@ extension Core {
             record.cacheWriteWord.value = 0
             record.rateEndWord.value = .max
         }
+        #if BURSAR_SEAM
+        if wasOpen {
+            let passage = chargeRoute(route)
+            let state = passage.stop.cause == .none ? RecordState.inFlight : RecordState.free
+            record.word.storeReleasing(
+                RecordWord.make(
+                    state, actor: state == RecordState.free ? 0 : me,
+                    gen: state == RecordState.free ? gen &+ 1 : gen))
+            return passage.stop
+        }
+        #endif
         let passage: Passage
         if isPlain, route.isOpen(gen: session >> 32, now: now) {
             passage = chargeRoute(route)
@@ -184,7 +202,7 @@ extension Core {
             return passage.stop
         }
         let state = q.pointee.flags & Request.hold != 0 ? RecordState.held : RecordState.inFlight
-        record.word.storeReleasing(RecordWord.make(state, actor: 0, gen: gen))
+        record.word.storeReleasing(RecordWord.make(state, actor: me, gen: gen))
         wake(from: q.pointee.timeToLive != 0 ? Signal.empty | Signal.resting : Signal.empty)
 
         d.reservation = Handle.make(index: i, gen: gen)
@@ -222,7 +240,8 @@ extension Core {
     func isMoneyLimited(_ leaf: Int) -> Bool {
         if headerFlags.value & HeaderFlag.observed != 0 { return false }
         var i = leaf
-        while i != 0 {
+        var steps = Steps()
+        while i != 0, steps.goOn() {
             let flags = node(i).flags.value
             if flags & NodeFlag.observed == 0 {
                 if let cell = cell(of: MeterIndex.cost, at: i),
@@ -239,7 +258,8 @@ extension Core {
 
     private func hasMoneyRate(_ i: Int) -> Bool {
         var l = Int(node(i).firstLimit.loadAcquiring())
-        while l != 0 {
+        var steps = Steps()
+        while l != 0, steps.goOn() {
             let limit = self.limit(l)
             if limit.isRate, limit.meter == MeterIndex.cost, limit.end != LimitEnd.observe {
                 return true

@@ -19,6 +19,10 @@ struct Route {
     private(set) var cells = 0
     /// Of every budget on it.
     private(set) var flags: UInt32 = 0
+    /// All amounts that it changes, one over the other: negative if one is.
+    private var signs: Int64 = 0
+    /// Whether a counter falls.
+    var lowers: Bool { signs < 0 }
 
     // In `base`: the eight fixed meters' amounts, the nodes' addresses, and for
     // each cell its address, amount, owner, and, once charged, its sum.
@@ -75,13 +79,11 @@ struct Route {
     @inline(__always)
     mutating func gather(_ core: Core, leaf: Int, epoch: UInt32, named: Bool) -> Bool {
         if named || core.headerFlags.value & HeaderFlag.observed != 0 { return false }
-        let table = core.engine.pointee.nodes
-        let cellTable = core.engine.pointee.cells
         var i = leaf
-        guard i < Int(core.engine.pointee.nodesMax) else { return false }
+        var steps = Steps()
         while true {
             guard nodes < Route.nodesMax else { return false }
-            let node = Node(table + i &* Node.size)
+            let node = core.node(i)
             base.storeBytes(
                 of: node.p, toByteOffset: Route.nodesAt + nodes * 8,
                 as: UnsafeMutableRawPointer.self)
@@ -91,7 +93,8 @@ struct Route {
             if bits & NodeFlag.session == 0 { flags |= bits }
             var c = Int(node.firstCell.loadAcquiring())
             while c != 0 {
-                let cell = Cell(cellTable + c &* Cell.size)
+                guard steps.goOn() else { return false }
+                let cell = core.cell(c)
                 let kind = cell.kind.value
                 let meter = Int(kind & 31)
                 if meter < MeterIndex.named {
@@ -101,6 +104,7 @@ struct Route {
                         let slot = slot(cells)
                         slot.storeBytes(of: cell.p, as: UnsafeMutableRawPointer.self)
                         slot.storeBytes(of: amount, toByteOffset: 8, as: Int64.self)
+                        signs |= amount
                         slot.storeBytes(of: i, toByteOffset: 16, as: Int.self)
                         cells &+= 1
                     }
@@ -112,16 +116,16 @@ struct Route {
         }
     }
 
-    /// Whether every node still lets steps in. After the claim.
+    /// Whether every node still lets steps in, and none is being counted: that is the
+    /// walk's. After the claim.
     @inline(__always)
     func isOpen(gen: Int64, now: Int64) -> Bool {
         var stops = node(0).state.loadSequential() ^ (gen << 32)
         // The leaf's generation too: any difference leaves a bit above the state.
-        stops &= ~StateBit.recount
         var k = 1
         var due = now >= node(0).dueAt.value
         while k < nodes {
-            stops |= node(k).state.loadSequential() & StateBit.stops
+            stops |= node(k).state.loadSequential() & (StateBit.stops | StateBit.recount)
             if now >= node(k).dueAt.value { due = true }
             k += 1
         }

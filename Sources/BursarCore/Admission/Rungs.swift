@@ -112,7 +112,12 @@ extension Core {
         if stop.cause == .invalid { return .invalid }
         if stop.cause == .journal || isAnythingDue() {
             // A stopped loop never denies a new day's money.
-            runtime.catchUp()
+            runtime.catchUp(leaf: plan.leaf, isFull: stop.cause == .journal)
+            let again = engine.pointee.clock.steadyCoarse
+            stop = attempt(plan, first, again, &d)
+            if stop.cause == .none { return granted(plan, rung: plan.start, clamped: false, &d) }
+        }
+        if stop.cause == .amount || stop.cause == .journal, runtime.freesWhatTheDeadHold() {
             let again = engine.pointee.clock.steadyCoarse
             stop = attempt(plan, first, again, &d)
             if stop.cause == .none { return granted(plan, rung: plan.start, clamped: false, &d) }
@@ -165,11 +170,12 @@ extension Core {
         var most = q.maxOutput
         let all = headerFlags.value & HeaderFlag.observed != 0
         var i = plan.leaf
-        while true {
+        var steps = Steps()
+        while steps.goOn() {
             let node = self.node(i)
             let flags = node.flags.value
             var c = all || flags & NodeFlag.observed != 0 ? 0 : Int(node.firstCell.loadAcquiring())
-            while c != 0 {
+            while c != 0, steps.goOn() {
                 let cell = self.cell(c)
                 let meter = cell.meter
                 var room = cell.ceiling.loadAcquiring() &- cell.committed.value
@@ -198,9 +204,10 @@ extension Core {
                 }
                 c = Int(cell.next.value)
             }
-            if i == 0 || most < 0 { return most }
+            if i == 0 || most < 0 { break }
             i = Int(node.parent.value)
         }
+        return most
     }
 
     /// What an attempt would hold of a meter.
@@ -247,7 +254,8 @@ extension Core {
         var complexity = Int(q.complexity)
         var top = 0
         var i = leaf
-        while true {
+        var steps = Steps()
+        while steps.goOn() {
             let node = self.node(i)
             if complexity == 0 { complexity = node.complexity }
             if i == 0 { break }
@@ -255,7 +263,7 @@ extension Core {
         }
         if complexity == 0 { complexity = 2 }  // standard
         i = leaf
-        while i != 0 {
+        while i != 0, steps.goOn() {
             let node = self.node(i)
             let caps = node.isSession ? 0 : node.rungs.value
             let cap = Int((caps >> UInt32(complexity * 8)) & 0xFF)
@@ -271,11 +279,12 @@ extension Core {
         guard rungs > 1 else { return 0 }
         var lowest = 0
         var i = leaf
-        while true {
+        var walk = Steps()
+        while walk.goOn() {
             let node = self.node(i)
             if node.flags.value & NodeFlag.downgrades != 0 {
                 var l = Int(node.firstLimit.loadAcquiring())
-                while l != 0 {
+                while l != 0, walk.goOn() {
                     let limit = self.limit(l)
                     if limit.downgrade > 0, limit.countsAmounts, holds(limit, at: node),
                         let cell = cell(of: limit.meter, at: i)
@@ -290,9 +299,10 @@ extension Core {
                     l = Int(limit.next.value)
                 }
             }
-            if i == 0 { return lowest }
+            if i == 0 { break }
             i = Int(node.parent.value)
         }
+        return lowest
     }
 }
 

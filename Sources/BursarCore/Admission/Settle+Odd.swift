@@ -31,10 +31,27 @@ extension Core {
             case RecordState.inFlight, RecordState.held:
                 return settle(handle, report, &receipt)
             case RecordState.settling:
-                break
+                // Another process's may last: it is stopped, or dead. What it settles
+                // at is corrected by what we know.
+                if RecordWord.actor(word) != me, spins > 1_000 {
+                    return settleLate(handle, report, &receipt)
+                }
             case RecordState.adjusting, RecordState.settled, RecordState.folding:
-                if record.flags.value & RecordFlag.estimated != 0 {
-                    if state == RecordState.adjusting { break }
+                #if BURSAR_SEAM
+                if Plant.amendsInPlace.isOn, record.flags.value & RecordFlag.estimated != 0,
+                    state == RecordState.settled, let bill = bill(record, report)
+                {
+                    let change = bill.cost &- record.usedCost.value
+                    record.usedCost.value = bill.cost
+                    runtime.eachUp(Int(record.node.value & 0xFFFF_FFFF)) { i in
+                        if let cell = cell(of: MeterIndex.cost, at: i) {
+                            _ = cell.committed.add(change)
+                        }
+                    }
+                    return .ok
+                }
+                #endif
+                if record.flags.value & (RecordFlag.estimated | RecordFlag.correction) != 0 {
                     return settleLate(handle, report, &receipt)
                 }
                 if let status = replay(record, word, report, &receipt) { return status }
@@ -81,12 +98,17 @@ extension Core {
         return bill == nil ? .invalid : same ? .ok : .conflict
     }
 
-    /// The step was settled at an estimate: post a correction, which the folder
-    /// applies once. When that was done, the correction's result again.
+    /// The step was settled at an estimate, or is being by another: post a
+    /// correction, which the folder applies once. When that was done, the
+    /// correction's result again.
     private func settleLate(_ handle: Int64, _ report: Report, _ receipt: inout Receipt) -> Status {
-        runtime.fold()
-        guard let row = runtime.estimatedRow(handle) else { return .notFound }
-        guard let (i, gen, node) = runtime.claimForced(for: row.path) else { return .busy }
+        // In the order in which a step moves: what is found in none of the three
+        // places is nowhere.
+        if let status = pendingCorrection(of: handle, report, &receipt) { return status }
+        guard let row = estimateInJournal(handle) ?? runtime.estimatedRow(handle) else {
+            return .notFound
+        }
+        guard let (i, gen, node) = claimLate(for: row.path) else { return .busy }
         let record = self.record(i)
         row.restore(record, node: node)
         guard let bill = bill(record, report) else {
@@ -120,6 +142,65 @@ extension Core {
         return .ok
     }
 
+    /// The answer to a settle whose correction was posted and is not folded yet.
+    private func pendingCorrection(
+        of handle: Int64, _ report: Report, _ receipt: inout Receipt
+    ) -> Status? {
+        var found: (Record, Int64)?
+        eachRecord { _, record in
+            let word = record.word.loadAcquiring()
+            let state = RecordWord.state(word)
+            // What was flipped already is in the ledger.
+            guard state == RecordState.settled || state == RecordState.folding,
+                record.isCorrection, record.original == handle,
+                state == RecordState.settled
+                    || RecordWord.actor(word) == (batch.loadAcquiring() &+ 1) & 0xFFF
+            else { return true }
+            found = (record, word)
+            return false
+        }
+        guard let (record, word) = found,
+            let status = replay(record, word, report, &receipt)
+        else { return nil }
+        receipt.flags |= Receipt.late
+        return status
+    }
+
+    /// The estimate of a step whose record still stands.
+    private func estimateInJournal(_ handle: Int64) -> EstimatedRow? {
+        guard let record = record(of: handle) else { return nil }
+        let word = record.word.loadAcquiring()
+        guard RecordWord.gen(word) == Handle.gen(handle), !record.isCorrection else { return nil }
+        let used: Amounts
+        switch RecordWord.state(word) {
+        case RecordState.settling: used = record.held
+        case RecordState.adjusting, RecordState.settled, RecordState.folding:
+            guard record.flags.value & RecordFlag.estimated != 0 else { return nil }
+            used = record.used
+        default: return nil
+        }
+        guard let leaf = leaf(of: record) else { return nil }
+        var path: [Int64] = []
+        eachAbove(leaf) { if $0 != 0 { path.append(id(of: $0)) } }
+        let row = EstimatedRow(record, path: path, used: used)
+        acquireFence()
+        // Another step's by now? Then this one is in the ledger.
+        return RecordWord.gen(record.word.loadAcquiring()) == Handle.gen(handle) ? row : nil
+    }
+
+    /// A claimed record for what has happened to the first of these nodes that is
+    /// still there. A node that is open after the claim stays until the record is
+    /// settled; for one that was closed the config lock is asked, for a moment.
+    private func claimLate(for path: [Int64]) -> (index: Int, gen: Int64, id: Int64)? {
+        guard let (i, gen) = claimForced() else { return nil }
+        for id in path {
+            let node = Int(truncatingIfNeeded: id & 0xFFFF_FFFF)
+            if node < Int(engine.pointee.nodesMax), isOpen(node, id) { return (i, gen, id) }
+        }
+        free(i, gen: gen)
+        return runtime.claimForced(for: path)
+    }
+
     /// What a settle that came late, or again, is told.
     private func fill(
         _ receipt: inout Receipt, _ bill: Bill, late flags: UInt32, reserved: Int64
@@ -136,12 +217,26 @@ extension Core {
             | (bill.isUnpriced ? Receipt.unpriced : 0)
     }
 
-    /// Settles a step whose time is over, or nobody's, at its estimate. True if
-    /// this call did it.
-    func expire(_ i: Int, _ word: Int64) -> Bool {
+    /// Settles a step whose time is over, or nobody's, at its estimate. Nil if
+    /// somebody else ended it.
+    func expire(_ i: Int, _ word: Int64) -> Orphan? {
         let record = self.record(i)
         let gen = RecordWord.gen(word)
-        let wasSent = RecordWord.state(word) == RecordState.inFlight
+        guard leaf(of: record) != nil else {
+            if record.word.loadAcquiring() == word {
+                runtime.reportCorrupt("a reservation names no session")
+            }
+            return nil
+        }
+        // Never sent: nothing happened, and a late settle may say otherwise.
+        let bill = estimated(record, wasSent: RecordWord.state(word) == RecordState.inFlight)
+        let settling = RecordWord.make(RecordState.settling, actor: me, gen: gen)
+        guard record.word.exchange(word, for: settling).exchanged else { return nil }
+        return settleAtEstimate(i, record, gen: gen, bill)
+    }
+
+    /// What a step is taken to have used that nobody will tell of.
+    func estimated(_ record: Record, wasSent: Bool) -> Bill {
         var bill = Bill(record)
         if wasSent {
             var report = Report()
@@ -150,23 +245,21 @@ extension Core {
             var worst = Report()
             worst.flags = Report.worst
             // What cannot be priced any more is settled at what was held.
-            guard let estimated = estimate(record, report) ?? estimate(record, worst) else {
-                return false
-            }
-            bill = estimated
+            bill = estimate(record, report) ?? estimate(record, worst) ?? bill
             bill.cost = min(bill.cost, record.heldCost.value)
         }
         bill.isEstimated = true
         bill.happened = wasSent
-        let settling = RecordWord.make(RecordState.settling, actor: 0, gen: gen)
-        guard record.word.exchange(word, for: settling).exchanged else { return false }
+        return bill
+    }
+
+    /// SETTLING, ours, to SETTLED.
+    func settleAtEstimate(_ i: Int, _ record: Record, gen: Int64, _ bill: Bill) -> Orphan {
+        let orphan = Orphan(
+            session: record.node.value, handle: Handle.make(index: i, gen: gen), cost: bill.cost)
         var receipt = Receipt()
         finish(record, gen: gen, bill, key: 0, &receipt)
         _ = statistic(Header.estimated).add(1)
-        runtime.report(
-            .orphan, node: Int(truncatingIfNeeded: record.node.value & 0xFFFF_FFFF),
-            session: record.node.value, amount: bill.cost, reason: .none,
-            reservation: Handle.make(index: i, gen: gen))
-        return true
+        return orphan
     }
 }

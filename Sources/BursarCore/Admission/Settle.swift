@@ -92,16 +92,18 @@ extension Core {
         // From here on the record is ours. Pairs with every other exit from IN_FLIGHT.
         guard
             record.word.exchange(
-                word, for: RecordWord.make(RecordState.settling, actor: 0, gen: gen)
+                word, for: RecordWord.make(RecordState.settling, actor: me, gen: gen)
             ).exchanged
         else { return settleOddly(handle, report.pointee, &receipt) }
         let key = mixed(report.pointee.key)
         if isPlain {
             writeUsed(record, bill, key: key)
             if cost > 0 || input > 0 || output > 0 { route.raise(self) }
-            record.word.storeReleasing(
-                RecordWord.make(RecordState.adjusting, actor: 0, gen: gen))
-            route.lower()
+            if route.lowers {
+                record.word.storeReleasing(
+                    RecordWord.make(RecordState.adjusting, actor: me, gen: gen))
+                route.lower()
+            }
             record.word.storeReleasing(
                 RecordWord.make(RecordState.settled, actor: 0, gen: gen))
             wake(from: Signal.resting)
@@ -123,8 +125,11 @@ extension Core {
         let change = record.used.minus(held)
         let signs = change.signs
         if signs.up { adjust(change, record, leaf, raising: true) }
-        record.word.storeReleasing(RecordWord.make(RecordState.adjusting, actor: 0, gen: gen))
-        if signs.down { adjust(change, record, leaf, raising: false) }
+        // Nothing to lower: SETTLED is the commit.
+        if signs.down {
+            record.word.storeReleasing(RecordWord.make(RecordState.adjusting, actor: me, gen: gen))
+            adjust(change, record, leaf, raising: false)
+        }
         record.word.storeReleasing(RecordWord.make(RecordState.settled, actor: 0, gen: gen))
         wake(from: Signal.resting)
         fill(&receipt, bill)
@@ -174,11 +179,12 @@ extension Core {
     ) {
         let epoch = record.epoch.value
         var i = leaf
-        while true {
+        var steps = Steps()
+        while steps.goOn() {
             let node = self.node(i)
             let flags = node.flags.value
             var c = Int(node.firstCell.loadAcquiring())
-            while c != 0 {
+            while c != 0, steps.goOn() {
                 let cell = self.cell(c)
                 let kind = cell.kind.value
                 let meter = Int(kind & 31)
@@ -240,7 +246,7 @@ extension Core {
         let bits = record.flags.value >> 24
         let variant = bits == 0 ? Variant.standard : Variant(rawValue: Int32(bits)) ?? .standard
         var cost = usage.extraNanos
-        let set = Int32(bitPattern: record.price.value)
+        let set = self.set(of: record)
         if set != 0 {
             guard let rows = engine.pointee.prices.rows(set: set),
                 let priced = rows.cost(usage, variant: variant)
@@ -258,12 +264,19 @@ extension Core {
         return true
     }
 
+    /// The price set in force for a model, also for one that only others have named.
+    func currentSet(_ model: Int32) -> Int32 {
+        let set = engine.pointee.prices.currentSet(model: model)
+        if set != 0 || !runtime.book.know(model) { return set }
+        return engine.pointee.prices.currentSet(model: model)
+    }
+
     /// What the model asked for would have cost, at its prices of now.
     @inline(never)
     private func costAsked(
         _ record: Record, _ usage: borrowing Usage, _ variant: Variant
     ) -> Int64? {
-        let set = engine.pointee.prices.currentSet(model: Int32(bitPattern: record.asked.value))
+        let set = currentSet(Int32(bitPattern: record.asked.value))
         return engine.pointee.prices.rows(set: set)?.cost(usage, variant: variant)
     }
 
@@ -310,6 +323,25 @@ extension Core {
 
     // MARK: - Begin, release, stream
 
+    /// What a record of this process says of the price set that it is reserved at.
+    @inline(__always)
+    func priced(_ set: Int32) -> UInt32 {
+        set == 0 ? 0 : UInt32(bitPattern: set) | engine.pointee.slot &<< Record.priceBits
+    }
+
+    /// The set to price a record with. Another process's number says nothing here:
+    /// its step costs what its model costs now in our book.
+    @inline(__always)
+    func set(of record: Record) -> Int32 {
+        let price = record.price.value
+        if price &>> Record.priceBits == engine.pointee.slot {
+            return Int32(bitPattern: price & ((1 << Record.priceBits) - 1))
+        }
+        if price == 0 { return 0 }
+        let set = currentSet(Int32(bitPattern: record.granted.value))
+        return set != 0 ? set : engine.pointee.prices.dearestSet
+    }
+
     /// The header's bursar_begin().
     public func begin(_ handle: Int64) -> Status {
         if let status = obstacle() { return status }
@@ -320,7 +352,7 @@ extension Core {
         guard RecordWord.gen(word) == gen else { return .expired }
         switch RecordWord.state(word) {
         case RecordState.held:
-            let sent = RecordWord.make(RecordState.inFlight, actor: 0, gen: gen)
+            let sent = RecordWord.make(RecordState.inFlight, actor: me, gen: gen)
             return record.word.exchange(word, for: sent).exchanged ? .ok : .expired
         case RecordState.inFlight: return .ok
         default: return .expired
@@ -347,7 +379,7 @@ extension Core {
                 return state == RecordState.releasing
                     ? .ok : state > RecordState.claimed ? .conflict : .notFound
             }
-            let releasing = RecordWord.make(RecordState.releasing, actor: 0, gen: gen)
+            let releasing = RecordWord.make(RecordState.releasing, actor: me, gen: gen)
             if !record.word.exchange(word, for: releasing).exchanged { continue }
             record.flags.value |= RecordFlag.released
             uncharge(record.held, record, leaf: Int(truncatingIfNeeded: record.node.value & 0xFFFF_FFFF))
@@ -377,7 +409,8 @@ extension Core {
             due, for: saturatingAdd(now, own > 0 ? own : engine.pointee.timeToLive))
         let leaf = Int(truncatingIfNeeded: record.node.value & 0xFFFF_FFFF)
         var i = leaf
-        while true {
+        var steps = Steps()
+        while steps.goOn() {
             let node = self.node(i)
             if node.state.loadSequential() & StateBit.stops != 0
                 || (now >= node.dueAt.value && !passesTimeLimits(i))

@@ -13,15 +13,6 @@ public struct BudgetOptions {
     public init() {}
 }
 
-/// A top-up that ends by itself.
-struct TopUpExpiry {
-    var node: Int64
-    var limit: UInt32
-    var limitGen: UInt32
-    var window: Int64
-    var amount: Int64
-}
-
 extension Runtime {
     /// The header's bursar_budget_declare().
     public func budgetDeclare(_ path: [UInt8], _ options: BudgetOptions) throws(Failure) -> Int64 {
@@ -39,6 +30,13 @@ extension Runtime {
                 throw Failure(.invalid, "complexity is 0 to 3")
             }
             let i = try ensure(names)
+            // A new one opens when it has its limits.
+            defer {
+                if core.node(Int(i)).state.value & StateBit.closed != 0 {
+                    open(i)
+                    rescheduleTimeLimits(Int(i))
+                }
+            }
             let node = core.node(Int(i))
             let isNew = node.flags.value & NodeFlag.declared == 0
             if isNew || options.replaces {
@@ -48,28 +46,28 @@ extension Runtime {
                 tell(.declared, Int(i), text: options.limits)
             }
             if isNew || options.replaces { try describe(Int(i), options) }
-            node.flags.update(setting: NodeFlag.declared)
+            edit.update(node.flags, setting: NodeFlag.declared)
             return core.id(of: Int(i))
         }
     }
 
     private func describe(_ i: Int, _ options: BudgetOptions) throws(Failure) {
         let node = core.node(i)
-        let meta = Meta(p: slab.address(node.meta.value))
+        let meta = meta(UInt32(i))
         for (field, text) in [
             (meta.owner, options.owner), (meta.costCenter, options.costCenter),
             (meta.purpose, options.purpose),
         ] {
             let block = try intern(text)
             slab.release(field.value)
-            field.value = block
+            edit[field] = block
         }
         let r = options.topRungs
-        node.rungs.value =
+        edit[node.rungs] =
             UInt32(r.0) | UInt32(r.1) << 8 | UInt32(r.2) << 16 | UInt32(r.3) << 24
-        node.misc.value = (node.misc.value & ~0xFF) | UInt32(options.complexity)
-        node.flags.update(
-            setting: options.isObserved ? NodeFlag.observed : 0,
+        edit[node.misc] = (node.misc.value & ~0xFF) | UInt32(options.complexity)
+        edit.update(
+            node.flags, setting: options.isObserved ? NodeFlag.observed : 0,
             clearing: options.isObserved ? 0 : NodeFlag.observed)
         judgeTimeAgain(i)
     }
@@ -101,11 +99,10 @@ extension Runtime {
                 throw failure
             }
             // Its name is free at once; the node when no record is left.
-            change(i, set: StateBit.closed)
+            close(i)
             forgetName(UInt32(i))
-            closing.append(UInt32(i))
         }
-        loop.ring()
+        ringKeeper()
     }
 
     /// The header's bursar_limits_set().
@@ -122,11 +119,13 @@ extension Runtime {
             }
             let list = try parse(text, onSession: core.node(i).isSession)
             try setLimits(i, list)
-            if !core.node(i).isSession { core.node(i).flags.update(setting: NodeFlag.declared) }
+            if !core.node(i).isSession {
+                edit.update(core.node(i).flags, setting: NodeFlag.declared)
+            }
             reviveIfThereIsTime(i)
             tell(.limits, i, text: text)
         }
-        loop.ring()
+        ringKeeper()
     }
 
     /// A node that a time limit ended goes on when the limit was taken away or raised.
@@ -145,7 +144,7 @@ extension Runtime {
         }
         if isOver { return }
         change(i, clear: ended)
-        core.node(i).setStateReason(.none)
+        setStateReason(i, .none)
         rescheduleTimeLimits(i)
         tell(.resume, i)
     }
@@ -170,21 +169,27 @@ extension Runtime {
                 let name = top.isCall ? Runtime.callsName(top.name) : top.name
                 meter = self.meter(named: name).map { Int($0) } ?? -1
             }
-            var found = false
+            var topped: [(limit: UInt32, time: Int64)] = []
             eachLimit(i) { l, limit in
                 guard limit.meter == meter, !limit.isRate, !isDefault(limit, at: i) else { return }
-                found = true
-                limit.extra.value = saturatingAdd(limit.extra.value, top.amount)
                 let most = lastsAtMost(limit)
-                if time > 0 || most > 0 {
-                    let span = min(time > 0 ? time : .max, most > 0 ? most : .max)
-                    expireTopUp(l, limit, i, top.amount, after: span)
-                }
+                topped.append((l, min(time > 0 ? time : .max, most > 0 ? most : .max)))
             }
-            guard found else {
+            if topped.isEmpty {
                 var failure = Failure(.notFound, "it has no limit on that meter to top up; limits_set() gives it one")
                 failure.id = id
                 throw failure
+            }
+            try expireTopUps(topped, i, top.amount)
+            for (l, _) in topped {
+                let extra = core.limit(Int(l)).extra
+                #if BURSAR_SEAM
+                if Plant.topsUpBarely.isOn, let cell = core.cell(of: meter, at: i) {
+                    cell.ceiling.value += top.amount
+                    return
+                }
+                #endif
+                edit[extra] = saturatingAdd(extra.value, top.amount)
             }
             if meter < MeterIndex.end { recompute(i, meter: meter) } else { reviveIfThereIsTime(i) }
             rescheduleTimeLimits(i)
@@ -196,40 +201,7 @@ extension Runtime {
             event.text = Path.line(reason, most: 256)
             send(event)
         }
-        loop.ring()
-    }
-
-    /// A calendar window drops its top-ups when it ends; a rolling one never ends,
-    /// so that there they last for its span. 0 = as long as was asked.
-    private func lastsAtMost(_ limit: LimitSlot) -> Int64 {
-        guard limit.windowKind == WindowCode.rolling else { return 0 }
-        return windows.window(limit.spec.value).spanNanos
-    }
-
-    private func expireTopUp(
-        _ l: UInt32, _ limit: LimitSlot, _ i: Int, _ amount: Int64, after time: Int64
-    ) {
-        topUpsMade &+= 1
-        topUps[topUpsMade] = TopUpExpiry(
-            node: core.id(of: i), limit: l, limitGen: limit.fired.value >> 16,
-            window: limit.window.value >> 1, amount: amount)
-        let due = saturatingAdd(clock.steady, time)
-        timers.insert(Timer(due: due, .topUp, index: topUpsMade, gen: 0))
-    }
-
-    /// A top-up's time is over. Config lock held.
-    func endTopUp(_ number: UInt32) {
-        guard let top = topUps.removeValue(forKey: number), let i = core.index(of: top.node) else {
-            return
-        }
-        let limit = core.limit(Int(top.limit))
-        // A new calendar window has dropped it already.
-        guard limit.fired.value >> 16 == top.limitGen,
-            limit.windowKind != WindowCode.calendar || limit.window.value >> 1 == top.window
-        else { return }
-        limit.extra.value = max(limit.extra.value - top.amount, 0)
-        if limit.meter < MeterIndex.end { recompute(i, meter: limit.meter) }
-        rescheduleTimeLimits(i)
+        ringKeeper()
     }
 
     /// Time limits that had run out are judged again: the node is observed now, or
@@ -246,7 +218,7 @@ extension Runtime {
         let ended = StateBit.held | StateBit.halted
         if core.node(i).state.value & ended != 0 {
             change(i, clear: ended)
-            core.node(i).setStateReason(.none)
+            setStateReason(i, .none)
             tell(.resume, i)
         }
         rescheduleTimeLimits(i)
@@ -256,14 +228,18 @@ extension Runtime {
     public func observe(_ id: Int64, _ on: Bool) throws(Failure) {
         try configuring { () throws(Failure) in
             if id == 0 {
-                core.headerFlags.update(
-                    setting: on ? HeaderFlag.observed : 0, clearing: on ? 0 : HeaderFlag.observed)
-                for i in 1..<Int(segment.freeNodes.highWater) { judgeTimeAgain(i) }
+                edit.update(
+                    core.headerFlags, setting: on ? HeaderFlag.observed : 0,
+                    clearing: on ? 0 : HeaderFlag.observed)
+                for i in 1..<max(Int(segment.freeNodes.highWater), 1) {
+                    edit.commit()
+                    judgeTimeAgain(i)
+                }
                 return
             }
             let i = try resolve(id)
-            core.node(i).flags.update(
-                setting: on ? NodeFlag.observed : 0, clearing: on ? 0 : NodeFlag.observed)
+            edit.update(
+                core.node(i).flags, setting: on ? NodeFlag.observed : 0, clearing: on ? 0 : NodeFlag.observed)
             judgeTimeAgain(i)
         }
     }

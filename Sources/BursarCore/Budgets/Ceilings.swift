@@ -5,11 +5,13 @@ extension Runtime {
     /// Each limit of a node, in the order in which they were written.
     func eachLimit(_ i: Int, _ body: (UInt32, LimitSlot) -> Void) {
         var l = core.node(i).firstLimit.value
-        while l != 0 {
+        var left = LimitList.limitsMax
+        while l != 0, left > 0 {
             let limit = core.limit(Int(l))
             let next = limit.next.value
             body(l, limit)
             l = next
+            left -= 1
         }
     }
 
@@ -53,9 +55,9 @@ extension Runtime {
                 if limit.fired.value & LimitFlag.downgrade == 0 { mark = min(mark, threshold) }
             }
         }
-        cell.watermark.value = mark
+        edit[cell.watermark] = mark
         // Pairs with the acquire in the walk: a new base is seen with its ceiling.
-        cell.ceiling.storeReleasing(max(min(ceiling, Bound.ceiling), -Bound.ceiling))
+        edit.set(ceiling: cell.ceiling, to: max(min(ceiling, Bound.ceiling), -Bound.ceiling))
         if ceiling > before {
             eachLimit(i) { _, limit in
                 if limit.meter == meter {

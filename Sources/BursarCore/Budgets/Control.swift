@@ -25,6 +25,7 @@ extension Runtime {
                 tell(.revive, i, text: text)
             case .pause:
                 if state & StateBit.paused != 0 { return }
+                try makeExtras(i)
                 try remember(text, at: i)
                 change(i, set: StateBit.paused)
                 tell(.pause, i, reason: .paused, text: text)
@@ -33,7 +34,7 @@ extension Runtime {
                 if state & (StateBit.paused | ended) == 0 { return }
                 change(i, clear: StateBit.paused | ended)
                 if state & ended != 0 {
-                    node.setStateReason(.none)
+                    setStateReason(i, .none)
                     restartTimeLimits(i)
                 } else {
                     node.lastStep.value = clock.steady
@@ -42,14 +43,14 @@ extension Runtime {
                 tell(.resume, i, text: text)
             }
         }
-        loop.ring()
+        ringKeeper()
     }
 
     private func remember(_ text: [UInt8], at i: Int) throws(Failure) {
         let node = core.node(i)
         let block = try intern(text)
         slab.release(node.reasonText.value)
-        node.reasonText.value = block
+        edit[node.reasonText] = block
     }
 
     /// An event about a node. Config lock held.
@@ -63,21 +64,7 @@ extension Runtime {
         send(event)
     }
 
-    /// The budget's name may be given again. Config lock held.
-    func forgetName(_ i: UInt32) {
-        let node = core.node(Int(i))
-        let name = Meta(p: slab.address(node.meta.value)).name.value
-        byName[UInt64(node.parent.value) << 32 | UInt64(name)] = nil
-    }
-
     // MARK: - Events
-
-    /// Queues an event; the time is now. Takes no lock that a caller may hold.
-    func send(_ event: Event) {
-        var event = event
-        event.unixNanos = clock.unix
-        if events.push(event) { loop.ring() }
-    }
 
     /// An event about a step's node, from outside the config lock.
     func report(

@@ -49,9 +49,10 @@ extension Runtime {
             if limit.window.kind == .session, !node.isSession { continue }
             try ensureCell(i, meter: Int(meter))
         }
-        // From here on nothing fails.
         var former: [(UInt32, LimitSlot)] = []
         eachLimit(i) { l, slot in former.append((l, slot)) }
+        var rings = try makeRings(parsed, former)
+        // From here on nothing fails.
         var touched: UInt64 = 0
         for (_, slot) in former where slot.countsAmounts { touched |= 1 << UInt64(slot.meter) }
         var slots: [UInt32] = []
@@ -59,31 +60,55 @@ extension Runtime {
         for (limit, meter, window) in parsed {
             if limit.window.kind != .rate, meter < 32 { touched |= 1 << UInt64(meter) }
             if let k = former.firstIndex(where: {
-                UInt32($0.1.meter) == meter && $0.1.spec.value == window
+                UInt32($0.1.meter) == meter && windowNumber($0.1) == window
             }) {
                 let (l, slot) = former.remove(at: k)
-                write(limit, meter: meter, window: window, into: slot)
+                write(limit, meter: meter, into: slot)
                 slots.append(l)
             } else if let l = segment.freeLimits.take() {
                 slots.append(l)
                 fresh.append(l)
-                start(l, limit, meter: meter, window: window, at: i)
+                let ring = limit.window.kind == .rolling ? rings.popLast() ?? 0 : 0
+                start(core.limit(Int(l)), limit, meter: meter, window: window, ring: ring, at: i)
             }
         }
         // Link the new list, then let go of what is not on it.
         var next: UInt32 = 0
         for l in slots.reversed() {
             let slot = core.limit(Int(l))
-            slot.node.value = UInt32(i)
-            slot.next.value = next
+            edit[slot.node] = UInt32(i)
+            edit[slot.next] = next
             next = l
         }
-        node.firstLimit.storeReleasing(next)
+        edit[node.firstLimit] = next
         for (l, _) in former { retire(l) }
         refreshFlags(i)
         for meter in 0..<32 where touched & (1 << UInt64(meter)) != 0 { recompute(i, meter: meter) }
         rescheduleTimeLimits(i)
         for l in fresh { schedule(l) }  // the others are
+    }
+
+    /// A block for each rolling limit that is new.
+    private func makeRings(
+        _ parsed: [(limit: Limit, meter: UInt32, window: UInt32)], _ former: [(UInt32, LimitSlot)]
+    ) throws(Failure) -> [UInt32] {
+        var rings: [UInt32] = []
+        var former = former
+        for (limit, meter, window) in parsed where limit.window.kind == .rolling {
+            if let k = former.firstIndex(where: {
+                UInt32($0.1.meter) == meter && windowNumber($0.1) == window
+            }) {
+                former.remove(at: k)
+                continue
+            }
+            do throws(Failure) {
+                rings.append(try makeRing())
+            } catch {
+                for ring in rings { freeRing(ring) }
+                throw error
+            }
+        }
+        return rings
     }
 
     /// The meter's number; a tool's calls get one when they are first limited.
@@ -98,7 +123,7 @@ extension Runtime {
         let tool = try findTool(limit.name)
         let slot = core.tool(Int(tool))
         if slot.meter.value == 0 {
-            slot.meter.value = try defineMeter(Runtime.callsName(limit.name))
+            edit[slot.meter] = try defineMeter(Runtime.callsName(limit.name))
         }
         return slot.meter.value
     }
@@ -107,22 +132,21 @@ extension Runtime {
         [UInt8]("calls(") + tool + [UInt8(ascii: ")")]
     }
 
-    private func write(_ limit: Limit, meter: UInt32, window: UInt32, into slot: LimitSlot) {
+    private func write(_ limit: Limit, meter: UInt32, into slot: LimitSlot) {
         let was = (slot.amount.value, slot.burst.value, slot.period.value)
-        slot.amount.value = limit.amount
+        edit[slot.amount] = limit.amount
         var alerts: UInt32 = 0
         for (k, percent) in limit.alerts.prefix(4).enumerated() {
             alerts |= UInt32(percent) << UInt32(k * 8)
         }
         if alerts != slot.alerts.value { slot.fired.update(clearing: 15) }
-        slot.alerts.value = alerts
-        slot.kind.value =
+        edit[slot.alerts] = alerts
+        edit[slot.kind] =
             meter | UInt32(limit.window.kind.rawValue) << 8 | UInt32(limit.end.rawValue) << 16
             | UInt32(limit.downgrade) << 24
-        slot.spec.value = window
         if limit.window.kind == .rate {
-            slot.burst.value = limit.burst > 0 ? limit.burst : limit.amount
-            slot.period.value = limit.window.spanNanos
+            edit[slot.burst] = limit.burst > 0 ? limit.burst : limit.amount
+            edit[slot.period] = limit.window.spanNanos
             if was != (slot.amount.value, slot.burst.value, slot.period.value) { bear(slot) }
         }
     }
@@ -131,40 +155,39 @@ extension Runtime {
     /// it, as it was worth another time.
     private func bear(_ slot: LimitSlot) {
         let born = core.epoch.value &+ 1
-        slot.extra.value = Int64(born)
+        edit[slot.extra] = Int64(born)
         core.epoch.storeReleasing(born)
     }
 
     /// A new limit: where its window stands, and what was settled by its start.
-    private func start(_ l: UInt32, _ limit: Limit, meter: UInt32, window: UInt32, at i: Int) {
-        let slot = core.limit(Int(l))
-        slot.base(0).value = 0
-        slot.base(1).value = 0
-        slot.window.value = 0
-        slot.extra.value = 0
-        slot.fired.value &= LimitFlag.genMask
-        slot.alerts.value = 0
-        write(limit, meter: meter, window: window, into: slot)
+    private func start(
+        _ slot: LimitSlot, _ limit: Limit, meter: UInt32, window: UInt32, ring: UInt32, at i: Int
+    ) {
+        for word in [slot.base(0), slot.base(1), slot.window, slot.extra] { edit[word] = 0 }
+        slot.fired.update(clearing: ~LimitFlag.genMask)
+        edit[slot.alerts] = 0
+        edit[slot.spec] = ring != 0 ? ring : window
+        write(limit, meter: meter, into: slot)
         let node = core.node(i)
         let steady = clock.steady
         switch limit.window.kind {
         case .calendar:
             let unix = clock.unix
             let (start, _) = windows.bounds(window, unix: unix / 1_000_000_000)
-            slot.window.value = start << 1
-            let opened = unix - (steady - node.opened.value)
-            slot.base(0).value =
+            edit[slot.window] = start << 1
+            let opened = unix &- (steady &- node.opened.value)
+            edit[slot.base(0)] =
                 opened >= start &* 1_000_000_000 ? 0 : settled(i, Int(meter), tightestAt: start)
         case .rolling:
-            let isYoung = steady - node.opened.value < limit.window.spanNanos
+            let isYoung = steady &- node.opened.value < limit.window.spanNanos
             let base = isYoung ? 0 : settled(i, Int(meter), tightestAt: .min)
-            startRing(l, span: limit.window.spanNanos, base: base, now: steady)
+            startRing(slot, number: window, base: base, now: steady)
         case .rate:
-            slot.window.value = steady
+            edit[slot.window] = steady
             bear(slot)
         case .none where meter >= 32:
-            slot.window.value = steady
-            slot.base(0).value = pausedTime(of: i, at: steady)
+            edit[slot.window] = steady
+            edit[slot.base(0)] = pausedTime(of: i, at: steady)
         default: break
         }
     }
@@ -189,16 +212,18 @@ extension Runtime {
     /// Gives a limit's slot back.
     private func retire(_ l: UInt32) {
         let slot = core.limit(Int(l))
-        slot.kind.value = UInt32(WindowCode.none) << 8 | 31
-        slot.fired.value = (slot.fired.value & LimitFlag.genMask) &+ LimitFlag.gen
-        rings.removeValue(forKey: l)?.words.deallocate()
+        unschedule(slot)
+        if slot.windowKind == WindowCode.rolling { freeRing(slot.spec.value) }
+        edit[slot.kind] = UInt32(WindowCode.none) << 8 | 31
+        let gen = (slot.fired.value & LimitFlag.genMask) &+ LimitFlag.gen
+        edit.update(slot.fired, setting: gen, clearing: LimitFlag.genMask & ~gen)
         segment.freeLimits.give(l)
     }
 
     func removeLimits(_ i: Int) {
         var all: [UInt32] = []
         eachLimit(i) { l, _ in all.append(l) }
-        core.node(i).firstLimit.storeReleasing(0)
+        edit[core.node(i).firstLimit] = 0
         for l in all { retire(l) }
     }
 
@@ -214,7 +239,7 @@ extension Runtime {
             if limit.meter == MeterIndex.idle { flags |= NodeFlag.idles }
         }
         let all = NodeFlag.limited | NodeFlag.special | NodeFlag.downgrades
-        core.node(i).flags.update(setting: flags, clearing: all & ~flags)
+        edit.update(core.node(i).flags, setting: flags, clearing: all & ~flags)
     }
 
     // MARK: - Back to text
@@ -223,25 +248,25 @@ extension Runtime {
     func limit(of slot: LimitSlot) -> Limit {
         var name: [UInt8] = []
         var isCall = false
-        if slot.meter >= 8, slot.meter < 32, slot.meter - 8 < meterNames.count {
-            name = meterNames[slot.meter - 8]
+        if let known = meterName(slot.meter) {
+            name = known
             let prefix = [UInt8]("calls(")
             if name.count > prefix.count, Array(name.prefix(prefix.count)) == prefix {
                 isCall = true
                 name = Array(name[prefix.count..<(name.count - 1)])
             }
         }
-        let window = windows.window(slot.spec.value)
+        let window = windows.window(windowNumber(slot))
         var alerts: [UInt8] = []
         for k in 0..<4 {
             let percent = UInt8(truncatingIfNeeded: slot.alerts.value >> UInt32(k * 8))
-            if percent > 0 { alerts.append(percent) }
+            if percent > 0 { alerts.append(min(percent, 100)) }
         }
         let burst = slot.isRate && slot.burst.value != slot.amount.value ? slot.burst.value : 0
         return Limit(
             name.isEmpty ? Meter(rawValue: UInt8(slot.meter)) : .unassigned, slot.amount.value,
             window, name: name, isCall: isCall, alerts: alerts, downgrade: UInt8(slot.downgrade),
-            burst: burst, end: End(rawValue: slot.end))
+            burst: burst, end: End(rawValue: slot.end) ?? .halt)
     }
 
     /// The canonical list of a node's limits.

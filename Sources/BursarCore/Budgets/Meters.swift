@@ -1,19 +1,39 @@
-// Meters that a program names, and tools: small tables under the config lock.
+// Meters that a program names, and tools: small tables in the segment, under the
+// config lock.
 
 extension Runtime {
+    private static var metersMax: Int { MeterIndex.end - MeterIndex.named }
+
+    /// How many meters have a name.
+    var metersNamed: Int { min(Int(core.header(Header.meterCount).value), Runtime.metersMax) }
+
+    private func meterText(_ k: Int) -> Half { core.header(Header.meterNames + k * 4) }
+
+    /// The name of a named meter; nil when the number is none.
+    func meterName(_ meter: Int) -> [UInt8]? {
+        let k = meter - MeterIndex.named
+        return k >= 0 && k < metersNamed ? slab.text(meterText(k).value) : nil
+    }
+
     func meter(named name: [UInt8]) -> UInt32? {
-        meterNames.firstIndex(of: name).map { UInt32($0 + 8) }
+        guard let block = slab.find(name) else { return nil }
+        for k in 0..<metersNamed where meterText(k).value == block {
+            return UInt32(MeterIndex.named + k)
+        }
+        return nil
     }
 
     func defineMeter(_ name: [UInt8]) throws(Failure) -> UInt32 {
         if let meter = meter(named: name) { return meter }
-        if meterNames.count >= 24 {
+        let k = metersNamed
+        if k >= Runtime.metersMax {
             throw Failure(
                 .capacity,
                 "24 named meters are in use, those of calls(tool) among them; no more are possible")
         }
-        meterNames.append(name)
-        return UInt32(meterNames.count + 7)
+        edit[meterText(k)] = try intern(name)
+        edit[core.header(Header.meterCount)] = UInt32(k + 1)
+        return UInt32(MeterIndex.named + k)
     }
 
     /// The header's bursar_meter_define().
@@ -29,18 +49,25 @@ extension Runtime {
         }
     }
 
-    /// A tool's number; tools are numbered from 1 and stay.
+    /// Tools are numbered from 1 and stay.
+    var toolCount: Int32 {
+        Int32(min(core.header(Header.toolCount).value, Segment.toolsMax - 1))
+    }
+
     func findTool(_ name: [UInt8]) throws(Failure) -> Int32 {
         try Path.check(name, what: "the tool's name", most: 128)
-        if let block = slab.find(name), let tool = toolsByName[block] { return tool }
-        if toolCount + 1 >= Int32(Segment.toolsMax) {
+        let count = toolCount
+        if let block = slab.find(name) {
+            for tool in 0..<Int(count) where core.tool(tool + 1).name.value == block {
+                return Int32(tool + 1)
+            }
+        }
+        if count + 1 >= Int32(Segment.toolsMax) {
             throw Failure(.capacity, "4,095 tools are in use; no more are possible")
         }
-        let block = try intern(name)
-        toolCount += 1
-        toolsByName[block] = toolCount
-        core.tool(Int(toolCount)).name.value = block
-        return toolCount
+        edit[core.tool(Int(count) + 1).name] = try intern(name)
+        edit[core.header(Header.toolCount)] = UInt32(count + 1)
+        return count + 1
     }
 
     /// The header's bursar_tool_find().
@@ -57,7 +84,7 @@ extension Runtime {
             guard nanos >= 0, nanos < Bound.amount else {
                 throw Failure(.invalid, "a tool's price is 0 to 9,007,199 dollars")
             }
-            core.tool(Int(tool)).price.value = nanos
+            edit[core.tool(Int(tool)).price] = nanos
         }
     }
 }

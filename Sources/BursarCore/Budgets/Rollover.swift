@@ -2,135 +2,351 @@
 // started, counters stay. A window's start only grows, so a clock that steps back
 // pays nothing out twice.
 //
-// S, what was settled by the start, is `spent` (folded) plus the settled records
-// of the journal that settled before it. Both locks are held, so nothing is folded
-// meanwhile; a settle in the middle may be missed, which can only make S low, and
-// a low base under-admits.
+// S, what was settled by the start, is `spent` (folded) plus what the journal's
+// records used that settled before it: those in ADJUSTING, SETTLED, and FOLDING into
+// the batch that is not spent yet. A folder may be at work meanwhile: whoever finds
+// another batch number afterwards adds up again. A settle in the middle may be
+// missed, which can only make S low, and a low base under-admits. Corrections are
+// left out: `lowerBases` takes care of them when they are folded.
+//
+// Everything here runs under the config lock; each limit is committed by itself.
 
-/// A rolling window's buckets.
-struct Ring {
-    let buckets: RollingBuckets
-    let words: UnsafeMutablePointer<Int64>
+/// A windowed limit that a window opens of.
+struct DueWindow {
+    var limit: UInt32
+    /// Steady ns of the window's start (a rolling one's bucket).
+    var boundary: Int64
+    /// A calendar window's start in unix seconds.
+    var start: Int64
+}
+
+/// What a process keeps of windowed limits, to walk them without a scan.
+struct WindowedLimits {
+    var limits: [UInt32] = []
+    var version = UInt32.max
 }
 
 extension Runtime {
-    /// Opens what is due. Fold and config locks held.
+    /// Opens what is due, everywhere.
     func rollDue() {
         let unix = clock.unix
         let steady = clock.steady
-        if calendarTimers.next <= unix {
-            var boundary = Int64.min
-            while let timer = calendarTimers.pop(due: unix) {
-                let limit = core.limit(Int(timer.index))
-                guard isCurrent(timer, limit), limit.windowKind == WindowCode.calendar else {
-                    continue
-                }
-                let (start, _) = windows.bounds(limit.spec.value, unix: unix / 1_000_000_000)
-                if start > limit.window.value >> 1 {
-                    if start != boundary {
-                        boundary = start
-                        gatherUnfolded(before: steady - (unix - start * 1_000_000_000))
-                    }
-                    open(limit, window: start)
-                }
-                schedule(timer.index)
+        #if BURSAR_SEAM
+        let isAgain = Plant.rollsAgain.isOn
+        #else
+        let isAgain = false
+        #endif
+        if unix < core.rollAt.value, steady < core.rollingAt.value, !isAgain { return }
+        refreshWindowed()
+        var due: [DueWindow] = []
+        for l in windowed.limits {
+            if let window = dueWindow(l, unix: unix, steady: steady) { due.append(window) }
+        }
+        if !roll(due, steady: steady) { return }
+        var rollAt = Int64.max
+        var rollingAt = Int64.max
+        for l in windowed.limits {
+            let limit = core.limit(Int(l))
+            if limit.windowKind == WindowCode.calendar {
+                rollAt = min(rollAt, nextWindow(limit, steady: steady))
+            } else if limit.windowKind == WindowCode.rolling {
+                rollingAt = min(rollingAt, nextWindow(limit, steady: steady))
             }
         }
-        if rollingTimers.next <= steady {
-            var boundary = Int64.min
-            while let timer = rollingTimers.pop(due: steady) {
-                let limit = core.limit(Int(timer.index))
-                guard isCurrent(timer, limit), let ring = rings[timer.index] else { continue }
-                let start = ring.buckets.boundaryNanos(at: steady)
-                if start != boundary {
-                    boundary = start
-                    gatherUnfolded(before: start)
-                }
-                roll(limit, ring, now: steady)
-                schedule(timer.index)
+        edit[core.rollAt] = rollAt
+        edit[core.rollingAt] = rollingAt
+    }
+
+    /// Opens what is due on a session's path: for a step that was refused. Takes the
+    /// config lock.
+    func rollPath(leaf: Int) {
+        config.lock()
+        defer { config.unlock() }
+        let unix = clock.unix
+        let steady = clock.steady
+        var due: [DueWindow] = []
+        eachUp(leaf) { i in
+            eachLimit(i) { l, _ in
+                if let window = dueWindow(l, unix: unix, steady: steady) { due.append(window) }
             }
         }
-        core.rollAt.value = calendarTimers.next
-        core.rollingAt.value = rollingTimers.next
+        _ = roll(due, steady: steady)
     }
 
-    private func isCurrent(_ timer: Timer, _ limit: LimitSlot) -> Bool {
-        timer.gen == limit.fired.value >> 16
+    private func dueWindow(_ l: UInt32, unix: Int64, steady: Int64) -> DueWindow? {
+        let limit = core.limit(Int(l))
+        if limit.windowKind == WindowCode.calendar {
+            let start = windows.bounds(limit.spec.value, unix: unix / 1_000_000_000).start
+            #if BURSAR_SEAM
+            let known = Plant.rollsAgain.isOn ? -1 : limit.window.value >> 1
+            #else
+            let known = limit.window.value >> 1
+            #endif
+            if start <= known { return nil }
+            return DueWindow(
+                limit: l, boundary: steady &- (unix &- start &* 1_000_000_000), start: start)
+        }
+        if limit.windowKind == WindowCode.rolling {
+            let buckets = buckets(limit)
+            let boundary = buckets.boundaryNanos(at: steady)
+            if boundary <= buckets.boundaryNanos(of: limit.window.value >> 1) { return nil }
+            return DueWindow(limit: l, boundary: boundary, start: 0)
+        }
+        return nil
     }
 
-    /// Arms the timer of a windowed limit. Config lock held.
+    /// When the next window of a limit opens: unix ns of a calendar window, steady ns of
+    /// a rolling one's bucket.
+    private func nextWindow(_ limit: LimitSlot, steady: Int64) -> Int64 {
+        if limit.windowKind == WindowCode.rolling {
+            return buckets(limit).nextBoundaryNanos(after: steady)
+        }
+        let (_, end) = windows.bounds(limit.spec.value, unix: limit.window.value >> 1)
+        return end > Int64.max / 1_000_000_000 ? .max : end * 1_000_000_000
+    }
+
+    /// The list again, when another process or somebody's death changed it.
+    private func refreshWindowed() {
+        let version = core.header(Header.windowedVersion).value
+        let most = 2 * Int(core.header(Header.windowedCount).value) + 1024
+        if windowed.version == version, windowed.limits.count <= most { return }
+        windowed.limits.removeAll(keepingCapacity: true)
+        for l in 1..<max(segment.freeLimits.highWater, 1) where isWindowed(core.limit(Int(l))) {
+            windowed.limits.append(l)
+        }
+        windowed.version = version
+    }
+
+    private func isWindowed(_ limit: LimitSlot) -> Bool {
+        limit.windowKind == WindowCode.calendar || limit.windowKind == WindowCode.rolling
+    }
+
+    /// A limit was written: when it is windowed, the next window is waited for.
     func schedule(_ l: UInt32) {
         let limit = core.limit(Int(l))
-        let gen = limit.fired.value >> 16
-        if limit.windowKind == WindowCode.calendar {
-            let (_, end) = windows.bounds(limit.spec.value, unix: limit.window.value >> 1)
-            let due = end > Int64.max / 1_000_000_000 ? .max : end * 1_000_000_000
-            calendarTimers.insert(Timer(due: due, .limit, index: l, gen: gen))
-            dropRetired(&calendarTimers)
-            core.rollAt.value = calendarTimers.next
-        } else if limit.windowKind == WindowCode.rolling, let ring = rings[l] {
-            let due = ring.buckets.nextBoundaryNanos(after: clock.steady)
-            rollingTimers.insert(Timer(due: due, .limit, index: l, gen: gen))
-            dropRetired(&rollingTimers)
-            core.rollingAt.value = rollingTimers.next
-        } else {
-            return
+        guard isWindowed(limit) else { return }
+        let count = core.header(Header.windowedCount)
+        edit[count] = count.value &+ 1
+        let isCurrent = windowed.version == core.header(Header.windowedVersion).value
+        countWindowed()
+        if isCurrent {
+            windowed.limits.append(l)
+            windowed.version = core.header(Header.windowedVersion).value
         }
-        loop.ring()
+        let at = limit.windowKind == WindowCode.calendar ? core.rollAt : core.rollingAt
+        edit[at] = min(at.value, nextWindow(limit, steady: clock.steady))
+        ringKeeper()
     }
 
-    /// Entries of limits that are gone, once they outnumber the others.
-    private func dropRetired(_ heap: inout TimerHeap) {
-        if heap.count <= 2 * segment.freeLimits.inUse + 1024 { return }
-        heap.compact { isCurrent($0, core.limit(Int($0.index))) }
+    /// A windowed limit goes; a process's list may keep its number.
+    func unschedule(_ limit: LimitSlot) {
+        guard isWindowed(limit) else { return }
+        let count = core.header(Header.windowedCount)
+        edit[count] = count.value > 0 ? count.value - 1 : 0
     }
 
-    private func open(_ limit: LimitSlot, window start: Int64) {
+    private func countWindowed() {
+        let version = core.header(Header.windowedVersion)
+        edit[version] = version.value &+ 1
+    }
+
+    // MARK: - What was settled by a window's start
+
+    /// Opens windows, those of one boundary after another; false when folders left no
+    /// time to add up, so that it must be done again.
+    private func roll(_ due: [DueWindow], steady: Int64) -> Bool {
+        let due = due.sorted { $0.boundary < $1.boundary }
+        var k = 0
+        while k < due.count {
+            var end = k + 1
+            while end < due.count, due[end].boundary == due[k].boundary { end += 1 }
+            guard let sums = settledSums(due[k..<end]) else { return false }
+            for (window, sum) in zip(due[k..<end], sums) {
+                edit.commit()
+                let limit = core.limit(Int(window.limit))
+                if limit.windowKind == WindowCode.calendar {
+                    open(limit, window: window.start, base: sum)
+                } else {
+                    roll(limit, settled: sum, now: steady)
+                }
+            }
+            k = end
+        }
+        return true
+    }
+
+    /// Folded and not yet folded, of the meter of each limit, by their one boundary.
+    private func settledSums(_ due: ArraySlice<DueWindow>) -> [Int64]? {
+        for _ in 0..<100 {
+            let h = core.batch.loadAcquiring()
+            var cells: [UInt32] = []
+            var sums: [UInt32: Int64] = [:]
+            for window in due {
+                let limit = core.limit(Int(window.limit))
+                let c = cellIndex(of: limit.meter, at: Int(limit.node.value))
+                cells.append(c)
+                if c != 0 {
+                    let cell = core.cell(Int(c))
+                    sums[c] = cell.spent(cell.slot(at: h)).value
+                }
+            }
+            let isWhole = addUnfolded(before: due[due.startIndex].boundary, batch: h, to: &sums)
+            acquireFence()
+            #if BURSAR_SEAM
+            if Plant.baseFromCommitted.isOn {
+                return cells.map { $0 == 0 ? 0 : core.cell(Int($0)).committed.value }
+            }
+            if Plant.rollTrustsBatch.isOn {
+                return cells.map { c in
+                    guard c != 0, let sum = sums[c] else { return 0 }
+                    let cell = core.cell(Int(c))
+                    let now = cell.spent(cell.slot(at: core.batch.loadAcquiring())).value
+                    return sum &+ now &- cell.spent(cell.slot(at: h)).value
+                }
+            }
+            #endif
+            if isWhole, core.batch.loadAcquiring() == h { return cells.map { sums[$0] ?? 0 } }
+        }
+        return nil
+    }
+
+    /// Adds what the journal has settled before a steady time and not folded by batch
+    /// `h` to the cells that are wanted; false when a record was freed meanwhile.
+    private func addUnfolded(
+        before boundary: Int64, batch h: Int64, to sums: inout [UInt32: Int64]
+    ) -> Bool {
+        var isWhole = true
+        var sum = sums
+        core.eachRecord { _, record in
+            let word = record.word.loadAcquiring()
+            switch RecordWord.state(word) {
+            case RecordState.adjusting, RecordState.settled: break
+            case RecordState.folding where RecordWord.actor(word) == (h &+ 1) & 0xFFF: break
+            default: return true
+            }
+            let settledAt = record.settledAt.value
+            let node = record.node.value
+            let epoch = record.epoch.value
+            let isCorrection = record.flags.value & RecordFlag.correction != 0
+            let used = record.used
+            acquireFence()
+            // The same generation: what was read is what had settled.
+            if RecordWord.gen(record.word.value) != RecordWord.gen(word) {
+                isWhole = false
+                return false
+            }
+            if isCorrection || settledAt >= boundary { return true }
+            eachUp(Int(node & 0xFFFF_FFFF)) { i in
+                eachCell(i) { c, cell in
+                    let amount = used[cell.meter]
+                    if amount != 0, cell.kind.value >> 5 <= epoch, let known = sum[c] {
+                        sum[c] = saturatingAdd(known, amount)
+                    }
+                }
+            }
+            return true
+        }
+        sums = sum
+        return isWhole
+    }
+
+    private func open(_ limit: LimitSlot, window start: Int64, base: Int64) {
         let i = Int(limit.node.value)
-        let meter = limit.meter
         let next = (limit.window.value & 1) ^ 1
-        limit.base(Int(next)).value = settledSum(i, meter)
-        limit.window.storeReleasing(start << 1 | next)  // the commit
-        limit.extra.value = 0
+        #if BURSAR_SEAM
+        if Plant.ceilingFirst.isOn, let cell = core.cell(of: limit.meter, at: i) {
+            cell.ceiling.value = saturatingAdd(base, limit.amount.value)
+        }
+        #endif
+        edit[limit.base(Int(next))] = base
+        edit[limit.window] = start << 1 | next
+        edit[limit.extra] = 0
         limit.fired.update(clearing: ~LimitFlag.genMask)
-        recompute(i, meter: meter)
+        recompute(i, meter: limit.meter)
         var event = Event(type: .window)
         event.id = core.id(of: i)
-        event.meter = Int32(meter)
+        event.meter = Int32(limit.meter)
         event.limit = limit.amount.value
         event.path = path(of: i)
         send(event)
     }
 
-    /// Folded and gathered, of one meter of one node.
-    private func settledSum(_ i: Int, _ meter: Int) -> Int64 {
-        guard let cell = core.cell(of: meter, at: i) else { return 0 }
-        let spent = cell.spent(cell.slot(at: core.batch.loadAcquiring())).value
-        return saturatingAdd(spent, batchWork.sum(UInt32(i), meter, born: cell.kind.value >> 5))
+    // MARK: - Rolling windows: a ring in a slab block, and the window's number after it
+
+    private static var ringBytes: Int { (RollingBuckets.words + 1) * 8 }
+
+    func makeRing() throws(Failure) -> UInt32 {
+        guard let block = slab.allocate(bytes: Runtime.ringBytes) else {
+            throw full("rolling windows", "text_bytes_max")
+        }
+        return block
     }
 
-    func startRing(_ l: UInt32, span: Int64, base: Int64, now: Int64) {
-        let words = UnsafeMutablePointer<Int64>.allocate(capacity: RollingBuckets.words)
-        let ring = Ring(buckets: RollingBuckets(spanNanos: span), words: words)
-        rings[l] = ring
-        let limit = core.limit(Int(l))
-        limit.base(0).value = base
-        limit.base(1).value = base
-        limit.window.value = ring.buckets.begin(at: now, settledByNow: base, ring: words) << 1
+    func freeRing(_ block: UInt32) { slab.free(block, bytes: Runtime.ringBytes) }
+
+    /// The number of a limit's window in the table.
+    func windowNumber(_ limit: LimitSlot) -> UInt32 {
+        if limit.windowKind != WindowCode.rolling { return limit.spec.value }
+        let p = slab.address(limit.spec.value) + RollingBuckets.words * 8
+        return UInt32(truncatingIfNeeded: Word(p).value)
     }
 
-    private func roll(_ limit: LimitSlot, _ ring: Ring, now: Int64) {
-        let i = Int(limit.node.value)
+    private func buckets(_ limit: LimitSlot) -> RollingBuckets {
+        RollingBuckets(spanNanos: windows.window(windowNumber(limit)).spanNanos)
+    }
+
+    private func withRing<R>(
+        _ limit: LimitSlot, _ body: (UnsafeMutablePointer<Int64>) -> R
+    ) -> R {
+        let p = slab.address(limit.spec.value)
+        var ring = (0..<RollingBuckets.words).map { Word(p + $0 * 8).value }
+        let result = ring.withUnsafeMutableBufferPointer { body($0.baseAddress!) }
+        for k in 0..<RollingBuckets.words { edit[Word(p + k * 8)] = ring[k] }
+        return result
+    }
+
+    /// `spec` names the block already.
+    func startRing(_ limit: LimitSlot, number: UInt32, base: Int64, now: Int64) {
+        edit[Word(slab.address(limit.spec.value) + RollingBuckets.words * 8)] = Int64(number)
+        edit[limit.base(0)] = base
+        edit[limit.base(1)] = base
+        let buckets = buckets(limit)
+        edit[limit.window] =
+            withRing(limit) { buckets.begin(at: now, settledByNow: base, ring: $0) } << 1
+    }
+
+    private func roll(_ limit: LimitSlot, settled: Int64, now: Int64) {
+        let buckets = buckets(limit)
         var current = limit.window.value >> 1
-        ring.buckets.advance(
-            to: now, settledByNow: settledSum(i, limit.meter),
-            lastSettledNanos: ring.buckets.boundaryNanos(at: now) - 1, current: &current,
-            ring: ring.words)
-        let base = ring.buckets.base(at: now, current: current, ring: ring.words)
+        let base = withRing(limit) { ring in
+            buckets.advance(
+                to: now, settledByNow: settled,
+                lastSettledNanos: buckets.boundaryNanos(at: now) - 1, current: &current, ring: ring)
+            return buckets.base(at: now, current: current, ring: ring)
+        }
         let next = (limit.window.value & 1) ^ 1
-        limit.base(Int(next)).value = base
-        limit.window.storeReleasing(current << 1 | next)
-        recompute(i, meter: limit.meter)
+        edit[limit.base(Int(next))] = base
+        edit[limit.window] = current << 1 | next
+        recompute(Int(limit.node.value), meter: limit.meter)
+    }
+
+    /// A step of the time before a window turned out cheaper: the window's base falls
+    /// with it. `change` is below 0.
+    func lowerBase(_ limit: LimitSlot, by change: Int64, settledUnix: Int64) {
+        if limit.windowKind == WindowCode.calendar,
+            (limit.window.value >> 1) &* 1_000_000_000 > settledUnix
+        {
+            let base = limit.base(Int(limit.window.value & 1))
+            edit[base] = saturatingAdd(base.value, change)
+        } else if limit.windowKind == WindowCode.rolling {
+            withRing(limit) { ring in
+                for k in 0..<RollingBuckets.words { ring[k] = saturatingAdd(ring[k], change) }
+            }
+            for k in 0...1 { edit[limit.base(k)] = saturatingAdd(limit.base(k).value, change) }
+        } else {
+            return
+        }
+        recompute(Int(limit.node.value), meter: limit.meter)
     }
 
     /// Nanoseconds until a windowed limit's next window (a rolling one's next
@@ -138,14 +354,9 @@ extension Runtime {
     func untilNextWindow(_ limit: LimitSlot) -> Int64 {
         config.lock()
         defer { config.unlock() }
-        if limit.windowKind == WindowCode.calendar {
-            let (_, end) = windows.bounds(limit.spec.value, unix: limit.window.value >> 1)
-            return max(end * 1_000_000_000 - clock.unix, 1)
-        }
-        if limit.windowKind == WindowCode.rolling {
-            let span = windows.window(limit.spec.value).spanNanos
-            return max(RollingBuckets(spanNanos: span).nextBoundaryNanos(after: clock.steady) - clock.steady, 1)
-        }
-        return 0
+        guard isWindowed(limit) else { return 0 }
+        let steady = clock.steady
+        let now = limit.windowKind == WindowCode.calendar ? clock.unix : steady
+        return max(saturatingAdd(nextWindow(limit, steady: steady), -now), 1)
     }
 }

@@ -91,42 +91,41 @@ extension Runtime {
         return block
     }
 
-    private func key(_ parent: UInt32, _ name: UInt32) -> UInt64 {
-        UInt64(parent) << 32 | UInt64(name)
-    }
-
     /// The budget at a path; nil when there is none.
     func find(_ names: [[UInt8]]) -> UInt32? {
         var i: UInt32 = 0
         for name in names {
-            guard let block = slab.find(name), let child = byName[key(i, block)] else { return nil }
+            guard let block = slab.find(name), let child = child(of: i, named: block) else {
+                return nil
+            }
             i = child
         }
         return i
     }
 
-    /// The budget at a path, created where it is missing.
+    /// The budget at a path, created where it is missing. What is new is open but for
+    /// the last, which its caller opens.
     func ensure(_ names: [[UInt8]]) throws(Failure) -> UInt32 {
         var i: UInt32 = 0
         for name in names {
-            if let block = slab.find(name), let child = byName[key(i, block)] {
+            if let block = slab.find(name), let child = child(of: i, named: block) {
                 i = child
                 continue
             }
+            if i != 0, core.node(Int(i)).state.value & StateBit.closed != 0 { open(i) }
             let block = try intern(name)
-            guard let meta = slab.allocate(bytes: Meta.bytes) else {
+            guard let texts = slab.allocate(bytes: Meta.bytes) else {
                 slab.release(block)
                 throw full("names and labels", "text_bytes_max")
             }
             do throws(Failure) {
                 let child = try addNode(parent: i, flags: 0)
-                core.node(Int(child)).meta.value = meta
-                Meta(p: slab.address(meta)).name.value = block
-                byName[key(i, block)] = child
-                open(child)
+                edit[core.node(Int(child)).meta] = texts
+                edit[meta(child).name] = block
+                addName(child)
                 i = child
             } catch {
-                slab.free(meta, bytes: Meta.bytes)
+                slab.free(texts, bytes: Meta.bytes)
                 slab.release(block)
                 throw error
             }
@@ -144,39 +143,41 @@ extension Runtime {
             throw full("meters", "sessions_max")
         }
         let node = core.node(Int(i))
-        let gen = (node.state.value >> 32) + 1
         let above = core.node(Int(parent))
-        node.state.value = gen << 32 | StateBit.closed
-        node.parent.value = parent
-        node.flags.value = flags | (above.depth + 1) << 24
+        // A roll-back leaves it as free as it was.
+        if node.state.value == 0 { node.state.value = StateBit.free }
+        let gen = (node.state.value >> 32) &+ 1
+        edit.store(state: node.state, gen << 32 | StateBit.closed)
+        edit[node.parent] = parent
+        // What a place had before says nothing any more: it is not in the log.
+        node.flags.value = flags | (above.depth &+ 1) << 24
         node.dueAt.value = .max
         let now = clock.steady
         node.opened.value = now
         node.lastStep.value = now
-        for offset in [40, 44, 48, 52, 56, 60, 64, 76, 80, 84, 88, 92] {
-            Half(core.engine.pointee.nodes + Int(i) * Node.size + offset).value = 0
+        for half in [
+            node.extras, node.labels, node.row, node.toolCalls, node.reasonText, node.misc,
+            node.agent, node.firstChild, node.childCount, node.refusals, node.firstLimit,
+        ] {
+            half.value = 0
         }
-        node.steps.value = 0
-        node.input.value = 0
-        node.output.value = 0
-        node.firstLimit.value = 0
-        let cell = core.cell(Int(c))
-        clear(cell, meter: MeterIndex.cost, born: 0)
-        node.firstCell.storeReleasing(c)
+        for word in [node.steps, node.input, node.output] { word.value = 0 }
+        clear(core.cell(Int(c)), meter: MeterIndex.cost, born: 0)
+        edit[node.firstCell] = c
         // Into the parent's list.
         let first = above.firstChild.value
-        node.next.value = first
-        node.previous.value = 0
-        if first != 0 { core.node(Int(first)).previous.value = i }
-        above.firstChild.value = i
-        above.childCount.add(1)
+        edit[node.next] = first
+        edit[node.previous] = 0
+        if first != 0 { edit[core.node(Int(first)).previous] = i }
+        edit[above.firstChild] = i
+        edit[above.childCount] = above.childCount.value &+ 1
         return i
     }
 
     /// Lets steps in.
     func open(_ i: UInt32) {
-        let node = core.node(Int(i))
-        node.state.storeSequential(node.state.value & ~StateBit.all)
+        let state = core.node(Int(i)).state
+        edit.store(state: state, state.value & ~StateBit.all)
     }
 
     private func clear(_ cell: Cell, meter: Int, born: UInt32) {
@@ -194,26 +195,40 @@ extension Runtime {
     /// The node's cell of a meter, born now if it is missing. It starts from what
     /// the node is known to have spent; steps in flight do not count in it, at no
     /// point of their life.
+    ///
+    /// At an open node it is committed in steps, as it is never unlinked: whoever dies
+    /// before the link has lost a place of the table, and whoever dies after it leaves a
+    /// cell that counts nothing until its epoch comes, which is taken up here.
     @discardableResult
     func ensureCell(_ i: Int, meter: Int) throws(Failure) -> Cell {
-        if let cell = core.cell(of: meter, at: i) { return cell }
-        guard let c = segment.freeCells.take() else { throw full("meters", "sessions_max") }
         let node = core.node(i)
-        let cell = core.cell(Int(c))
         // A node that is not open yet has no steps: its cells need no epoch.
         let isNew = node.state.value & StateBit.closed != 0
         let born = isNew ? 0 : core.epoch.value &+ 1
-        clear(cell, meter: meter, born: born)
-        if !isNew {
-            let known = folded(i, meter)
-            cell.spent(0).value = known
-            cell.spent(1).value = known
-            cell.committed.value = known
+        var cell = core.cell(of: meter, at: i)
+        if let cell, isNew || cell.kind.value >> 5 < born { return cell }
+        if cell == nil {
+            guard let c = segment.freeCells.take() else { throw full("meters", "sessions_max") }
+            let new = core.cell(Int(c))
+            clear(new, meter: meter, born: born)
+            let first = node.firstCell.value
+            if isNew {
+                edit[new.next] = first
+                edit[node.firstCell] = c
+                return new
+            }
+            edit.commit()
+            new.next.value = first
+            node.firstCell.storeReleasing(c)
+            cell = new
         }
-        cell.next.value = node.firstCell.value
+        guard let cell else { throw full("meters", "sessions_max") }
+        let known = folded(i, meter)
+        cell.spent(0).value = known
+        cell.spent(1).value = known
+        cell.committed.value = known
         // The cell, then the epoch: who reads the epoch sees the cell.
-        node.firstCell.storeReleasing(c)
-        if !isNew { core.epoch.storeReleasing(born) }
+        core.epoch.storeReleasing(born)
         return cell
     }
 
@@ -238,39 +253,31 @@ extension Runtime {
         let next = node.next.value
         let previous = node.previous.value
         if previous == 0 {
-            above.firstChild.value = next
+            edit[above.firstChild] = next
         } else {
-            core.node(Int(previous)).next.value = next
+            edit[core.node(Int(previous)).next] = next
         }
-        if next != 0 { core.node(Int(next)).previous.value = previous }
-        above.childCount.add(UInt32.max)
-        let meta = node.isSession ? 0 : node.meta.value
-        if meta != 0 {
-            let texts = Meta(p: slab.address(meta))
-            if byName[key(node.parent.value, texts.name.value)] == i {
-                byName[key(node.parent.value, texts.name.value)] = nil
-            }
-            for text in [texts.name, texts.owner, texts.costCenter, texts.purpose] {
-                slab.release(text.value)
-            }
-            slab.free(meta, bytes: Meta.bytes)
-        }
+        if next != 0 { edit[core.node(Int(next)).previous] = previous }
+        edit[above.childCount] = above.childCount.value &- 1
         if node.isSession {
             slab.release(node.agent.value)
             freeLabels(node.labels.value)
+        } else if node.meta.value != 0 {
+            let texts = meta(i)
+            forgetName(i)
+            for text in [texts.name, texts.owner, texts.costCenter, texts.purpose] {
+                slab.release(text.value)
+            }
+            slab.free(node.meta.value, bytes: Meta.bytes)
         }
         slab.release(node.reasonText.value)
         slab.free(node.extras.value, bytes: Ladder.bytes)
         removeLimits(Int(i))
-        var c = node.firstCell.value
-        node.firstCell.storeReleasing(0)
-        while c != 0 {
-            let following = core.cell(Int(c)).next.value
-            segment.freeCells.give(c)
-            c = following
-        }
-        pauses[i] = nil
-        node.state.storeSequential(node.state.value & ~StateBit.all | StateBit.free)
+        var cells: [UInt32] = []
+        eachCell(Int(i)) { c, _ in cells.append(c) }
+        edit[node.firstCell] = 0
+        for c in cells { segment.freeCells.give(c) }
+        edit.store(state: node.state, node.state.value & ~StateBit.all | StateBit.free)
         segment.freeNodes.give(i)
     }
 
@@ -287,13 +294,10 @@ extension Runtime {
 
     /// acme/support/triage; of a session: its budget's.
     func path(of i: Int) -> [UInt8] {
-        var i = i
-        while i != 0, core.node(i).isSession { i = Int(core.node(i).parent.value) }
         var names: [[UInt8]] = []
-        while i != 0 {
+        eachUp(i) { i in
             let node = core.node(i)
-            names.append(slab.text(Meta(p: slab.address(node.meta.value)).name.value))
-            i = Int(node.parent.value)
+            if i != 0, !node.isSession { names.append(slab.text(meta(UInt32(i)).name.value)) }
         }
         var path: [UInt8] = []
         for name in names.reversed() {
@@ -302,15 +306,67 @@ extension Runtime {
         }
         return path
     }
-}
 
-/// A budget's texts: a slab block of four interned references.
-struct Meta {
-    let p: UnsafeMutableRawPointer
-    static let bytes = 16
+    // MARK: - Walks, each bounded whatever the segment says
 
-    var name: Half { Half(p) }
-    var owner: Half { Half(p + 4) }
-    var costCenter: Half { Half(p + 8) }
-    var purpose: Half { Half(p + 12) }
+    /// No node is deeper: eight names, and sessions down to the 24th level.
+    private static var levelsMax: Int { 33 }
+
+    /// A node and all above it, the root last.
+    func eachUp(_ i: Int, _ body: (Int) -> Void) {
+        var i = i
+        for _ in 0..<Runtime.levelsMax {
+            body(i)
+            if i == 0 { return }
+            i = Int(core.node(i).parent.value)
+        }
+    }
+
+    /// The nodes directly below one.
+    func eachChild(_ i: Int, _ body: (Int) -> Void) {
+        var child = core.node(i).firstChild.value
+        var left = segment.nodesMax
+        while child != 0, child < segment.nodesMax, left > 0 {
+            let next = core.node(Int(child)).next.value
+            body(Int(child))
+            child = next
+            left -= 1
+        }
+    }
+
+    /// All below a node, children before their parents.
+    func eachBelow(_ i: Int, _ body: (Int) -> Void) {
+        var left = segment.nodesMax
+        visit(i, 0, &left, body)
+    }
+
+    private func visit(_ i: Int, _ depth: Int, _ left: inout UInt32, _ body: (Int) -> Void) {
+        var child = core.node(i).firstChild.value
+        while child != 0, child < segment.nodesMax, left > 0, depth < Runtime.levelsMax {
+            left -= 1
+            let next = core.node(Int(child)).next.value
+            visit(Int(child), depth + 1, &left, body)
+            body(Int(child))
+            child = next
+        }
+    }
+
+    /// The cells of a node.
+    func eachCell(_ i: Int, _ body: (UInt32, Cell) -> Void) {
+        var c = core.node(i).firstCell.loadAcquiring()
+        var left = MeterIndex.end
+        while c != 0, left > 0 {
+            let cell = core.cell(Int(c))
+            body(c, cell)
+            c = cell.next.value
+            left -= 1
+        }
+    }
+
+    /// The node's cell of a meter, 0 = none.
+    func cellIndex(of meter: Int, at i: Int) -> UInt32 {
+        var found: UInt32 = 0
+        eachCell(i) { c, cell in if cell.meter == meter, found == 0 { found = c } }
+        return found
+    }
 }

@@ -18,7 +18,7 @@ extension Core {
     func claim() -> (index: Int, gen: Int64)? {
         let end = engine.pointee.forcedFrom
         var hint = bursar__hint_get()
-        if hint >= end { hint = bursar__hint_start(end) }
+        if hint >= end { hint = bursar__hint_start(end, engine.pointee.slot) }
         let word = record(Int(hint)).word
         let seen = word.value
         if RecordWord.state(seen) == RecordState.free {
@@ -27,7 +27,7 @@ extension Core {
             // happened before the claim.
             if hint >= highWater.value { raise(highWater, to: hint &+ 1) }
             // Sequentially consistent: pairs with the closer's scan and the loop's.
-            if word.exchange(seen, for: RecordWord.make(RecordState.claimed, actor: 0, gen: gen))
+            if word.exchange(seen, for: RecordWord.make(RecordState.claimed, actor: me, gen: gen))
                 .exchanged
             {
                 let next = Core.following(hint, end)
@@ -35,7 +35,7 @@ extension Core {
                 // The next step's lines are on their way while this one is made.
                 bursar__prefetch_write(record(Int(next)).p)
                 bursar__prefetch_write(record(Int(next)).p + 64)
-                if hint & Core.pressureMask == Core.pressureMask { runtime.loop.ring() }
+                if hint & Core.pressureMask == Core.pressureMask { runtime.ringKeeper() }
                 return (Int(hint), gen)
             }
         }
@@ -70,7 +70,7 @@ extension Core {
         let seen = word.value
         guard RecordWord.state(seen) == RecordState.free else { return nil }
         let gen = max(RecordWord.gen(seen), 1)
-        let claimed = RecordWord.make(RecordState.claimed, actor: 0, gen: gen)
+        let claimed = RecordWord.make(RecordState.claimed, actor: me, gen: gen)
         return word.exchange(seen, for: claimed).exchanged ? gen : nil
     }
 
@@ -104,13 +104,14 @@ extension Core {
     /// The records that may be in use: the two used parts of the table.
     func eachRecord(_ body: (Int, Record) -> Bool) {
         var i = 0
-        let end = Int(highWater.value)
+        let end = Int(min(highWater.value, engine.pointee.forcedFrom))
         while i < end {
             if !body(i, record(i)) { return }
             i += 1
         }
         i = Int(engine.pointee.forcedFrom)
-        let forcedEnd = i + Int(forcedHighWater.value)
+        let room = engine.pointee.recordsMax - engine.pointee.forcedFrom
+        let forcedEnd = i + Int(min(forcedHighWater.value, room))
         while i < forcedEnd {
             if !body(i, record(i)) { return }
             i += 1

@@ -24,18 +24,24 @@
 //
 // Record (192 bytes; a plain step touches the first two cache lines only):
 //     0  word       [63..60 state][59..48 actor][47..44 0][43..0 gen]
+//        actor: the slot of the process responsible now; FREE, SETTLED 0; FOLDING
+//        the low bits of the batch
 //     8  node       gen << 32 | index of the session that the step belongs to
 //    16  time       steady ns: expires at, while held or in flight; settled at, afterwards
 //    24  flags      Half  RecordFlag | attempt << 16 | variant << 24
 //    28  epoch      Half  cells born later do not count this step
 //    32  asked Half, 36 granted Half       models
-//    40  price Half the price set that it was reserved at (0 = none), 44 tool Half
+//    40  price Half the price set that it was reserved at (0 = none) | that process's
+//                   slot << 20: a set's number means something in its process only
+//    44  tool  Half
 //    48  heldCost, 56 heldInput, 64 heldOutput      what is held; every other
 //                   meter follows from these, as `held` says
 //    72  usedCost, 80 usedInput, 88 usedOutput, 96 cacheRead   what was used
 //   104  askedCost  what the model asked for would have cost
 //   112  key        idempotency key, mixed
 //   120  streamed   output tokens seen so far
+//   A correction's held amounts and `streamed`, `units`, `ownTime` and `rateEnd`
+//   are what the folder found it to change: see `delta`.
 //   128  and on is only valid with RecordFlag.more:
 //   128  meter      Half  a named meter | the tool's call meter << 8  (0 = none)
 //   136  units      held of the named meter, 144 used of it
@@ -72,6 +78,7 @@ public enum RecordFlag {
     static let direct: UInt32 = 512  // settled at once: was never in flight
     static let unsent: UInt32 = 1024  // expired while held: nothing happened
     static let refusable: UInt32 = 2048  // while reserving: refuse under a money limit
+    static let lowered: UInt32 = 4096  // a correction: windows' bases fell with it
     static let kept: UInt32 = 0x7FF  // what a new record takes of a try's flags
 }
 
@@ -155,6 +162,34 @@ public struct Record {
             units: bits & RecordFlag.more == 0 ? 0 : unitsWord.value)
     }
 
+    /// What a correction changes, as the folder worked it out once: it stands in
+    /// fields that a correction has no other use for.
+    var delta: Amounts {
+        get {
+            Amounts(
+                cost: heldCost.value, input: heldInput.value, output: heldOutput.value,
+                cached: streamed.value, steps: ownTimeWord.value, calls: rateEndWord.value,
+                inFlight: 0, meters: meters, units: unitsWord.value)
+        }
+        nonmutating set {
+            let input = newValue[MeterIndex.inputTokens]
+            let output = newValue[MeterIndex.outputTokens]
+            heldCost.value = newValue[MeterIndex.cost]
+            heldInput.value = input
+            heldOutput.value = output
+            streamed.value = input &+ output &- newValue[MeterIndex.freshTokens]
+            ownTimeWord.value = newValue[MeterIndex.steps]
+            rateEndWord.value = newValue[MeterIndex.toolCalls]
+            unitsWord.value = newValue.units
+        }
+    }
+
+    var isCorrection: Bool { flags.value & RecordFlag.correction != 0 }
+    /// What `price` says without the slot: see `Core.set(of:)`.
+    static let priceBits: UInt32 = 20
+    /// No process has this slot.
+    static let nobody: UInt32 = 0xFFF
+
     /// What the step used, by meter.
     @inline(__always)
     var used: Amounts {
@@ -172,8 +207,8 @@ public struct Record {
 /// Amounts by meter: on the stack, so that a walk finds each with one load.
 struct Amounts {
     private var fixed: InlineArray<8, Int64>
-    private let meters: UInt32
-    private let units: Int64
+    let meters: UInt32
+    let units: Int64
 
     @inline(__always)
     init(
@@ -213,6 +248,13 @@ struct Amounts {
         self.fixed = fixed
         self.meters = meters
         self.units = units
+    }
+
+    /// Meter by meter the larger of the two, of one record.
+    func most(_ other: borrowing Amounts) -> Amounts {
+        var result = self
+        for m in 0..<8 { result.fixed[unchecked: m] = max(fixed[unchecked: m], other.fixed[unchecked: m]) }
+        return Amounts(result.fixed, meters, max(units, other.units))
     }
 
     /// Whether any meter is above 0, or below.

@@ -1,5 +1,5 @@
 // Sums by node: what a batch of records used, added up along the path, so that
-// each cell is written once however many records touched it. Fold lock.
+// each cell is written once however many records touched it.
 
 struct BatchWork {
     private var slots: [Int32] = []  // open addressing, -1 = empty
@@ -7,21 +7,19 @@ struct BatchWork {
     private var sums: [Int64] = []
     private var byDepth: [[Int32]] = []
     private var width = 0
-    private var epoch: UInt32 = 0
 
     var count: Int { nodes.count }
     func node(_ entry: Int) -> UInt32 { nodes[entry] }
     func sum(entry: Int, _ meter: Int) -> Int64 { sums[entry * width + meter] }
 
-    /// Starts over, for records that were reserved in one epoch.
-    mutating func begin(meters: Int, epoch: UInt32) {
+    /// Starts over.
+    mutating func begin(meters: Int) {
         if slots.isEmpty { slots = [Int32](repeating: -1, count: 4096) }
         for entry in 0..<nodes.count { slots[place(nodes[entry])] = -1 }
         nodes.removeAll(keepingCapacity: true)
         sums.removeAll(keepingCapacity: true)
         for depth in 0..<byDepth.count { byDepth[depth].removeAll(keepingCapacity: true) }
         width = meters
-        self.epoch = epoch
     }
 
     private func place(_ node: UInt32) -> Int {
@@ -50,6 +48,17 @@ struct BatchWork {
         for entry in 0..<nodes.count { slots[place(nodes[entry])] = Int32(entry) }
     }
 
+    /// Entries for a node and all that is above it.
+    mutating func touch(_ core: Core, _ leaf: Int) {
+        var i = leaf
+        for _ in 0..<Core.pathMax {
+            let before = nodes.count
+            _ = entry(UInt32(truncatingIfNeeded: i), depth: Int(core.node(i).depth))
+            if i == 0 || nodes.count == before { return }
+            i = Int(core.node(i).parent.value)
+        }
+    }
+
     mutating func add(_ entry: Int, _ meter: Int, _ amount: Int64) {
         if meter < width { sums[entry * width + meter] &+= amount }
     }
@@ -67,44 +76,14 @@ struct BatchWork {
             depth -= 1
         }
     }
-
-    /// What the records used of a meter at a node, if the cell counts them.
-    func sum(_ node: UInt32, _ meter: Int, born: UInt32) -> Int64 {
-        guard !slots.isEmpty, meter < width, born <= epoch else { return 0 }
-        let i = place(node)
-        return slots[i] >= 0 ? sums[Int(slots[i]) * width + meter] : 0
-    }
-}
-
-extension Runtime {
-    /// Gathers what the journal has settled before a steady time and not folded.
-    /// Records of an older epoch than the newest are left out: a low sum only
-    /// under-admits, and they are few and soon folded.
-    func gatherUnfolded(before time: Int64) {
-        let epoch = core.epoch.value
-        batchWork.begin(meters: MeterIndex.named + meterNames.count, epoch: epoch)
-        core.eachRecord { _, record in
-            let state = RecordWord.state(record.word.loadAcquiring())
-            if state == RecordState.settled || state == RecordState.adjusting,
-                record.settledAt.value < time, record.epoch.value == epoch,
-                record.flags.value & RecordFlag.correction == 0
-            {
-                let i = UInt32(truncatingIfNeeded: record.node.value)
-                let entry = batchWork.entry(i, depth: Int(core.node(Int(i)).depth))
-                batchWork.take(record, into: entry)
-            }
-            return true
-        }
-        batchWork.spread(core)
-    }
 }
 
 extension BatchWork {
-    mutating func take(_ record: Record, into entry: Int) {
-        let used = record.used
-        for m in 0..<MeterIndex.named { add(entry, m, used[m]) }
-        let meters = record.meters
-        if meters != 0 { addNamed(entry, meters) { used[$0] } }
+    mutating func take(_ record: Record, into entry: Int) { take(record.used, into: entry) }
+
+    mutating func take(_ amounts: Amounts, into entry: Int) {
+        for m in 0..<MeterIndex.named { add(entry, m, amounts[m]) }
+        if amounts.meters != 0 { addNamed(entry, amounts.meters) { amounts[$0] } }
     }
 
     /// The named meters of a record: one that it names, one of its tool's calls.

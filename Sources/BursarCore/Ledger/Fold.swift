@@ -1,12 +1,19 @@
 // The fold: settled records move into `spent` and into the ledger, and their
-// places are free again. One writer at a time, whoever holds the fold lock: the
-// loop on its tick, a thread that found the journal full, a reader who wants
-// exact figures.
+// places are free again. One writer at a time, whoever holds the fold lock; nobody
+// else waits for it to admit, settle or read a step.
 //
-// Order, as in Journal.swift: claim the batch (FOLDING), write the ledger, write
-// each touched cell's other slot stamped with the next batch number, advance the
-// number (one store: from then on the batch counts as spent), give corrections
-// back what they charged too much, free the records.
+// With h the batch in the header and L the ledger's last:
+//   F0 L is h, or h + 1: then somebody died between the ledger's commit and the
+//      header's, and exactly the records in FOLDING(h + 1) are that batch;
+//   F1 what a finished batch left is freed; what an uncommitted one took is put back;
+//   F2 a batch of settled records is taken: FOLDING(h + 1);
+//   F3 each correction's difference is written into its record;
+//   F4 the ledger takes the batch, whole or not at all        (durable from here on)
+//   F5 the nodes' figures and the cells are written by copy, stamped h + 1;
+//   F6 the header's batch becomes h + 1: one store             (spent from here on)
+//   F7 corrections give back what they charged too much; the records are freed.
+// Who takes over needs the segment and the ledger only: F5 can be repeated, and a
+// correction's difference stands in its record, for the ledger's row has changed.
 
 internal import CPlatform
 
@@ -18,8 +25,24 @@ extension Runtime {
         foldLocked()
     }
 
-    /// Opens what is due and makes room: for a step that was just refused.
-    func catchUp() { fold() }
+    /// The same, unless somebody else is at it. Never waits.
+    @discardableResult
+    func tryFold() -> Bool {
+        guard folding.tryLock() else { return false }
+        defer { folding.unlock() }
+        foldLocked()
+        return true
+    }
+
+    /// Opens what is due, and when the journal is full makes room in it: for a step
+    /// that was just refused. Whoever folds is done in milliseconds, unless he was
+    /// stopped: then the step is refused, and told to come again.
+    func catchUp(leaf: Int, isFull: Bool) {
+        if core.isAnythingDue() { rollPath(leaf: leaf) }
+        guard isFull, folding.lock(for: 50_000_000) else { return }
+        foldLocked()
+        folding.unlock()
+    }
 
     /// What one scan of the journal saw. Fold lock held.
     struct Scan {
@@ -42,7 +65,21 @@ extension Runtime {
             config.unlock()
         }
         var scan = Scan()
-        while foldBatch(settledBy: began, &scan) {}
+        do throws(Failure) {
+            try finishLeftovers()
+            while try foldBatch(settledBy: began, &scan) {}
+            ledgerFails = false
+        } catch {
+            // Records wait, enforcement goes on, the next fold tries again.
+            if !ledgerFails {
+                ledgerFails = true
+                var event = Event(type: .ledger)
+                event.amount = error.values.0
+                event.text = error.sentence
+                send(event)
+            }
+            scan = self.scan()
+        }
         reclaim()
         return scan
     }
@@ -51,7 +88,7 @@ extension Runtime {
     func scan() -> Scan {
         var scan = Scan()
         let now = clock.steady
-        oldestSettled = 0
+        core.statistic(Header.oldestSettled).value = 0
         core.eachRecord { i, record in
             look(at: record, i, record.word.loadSequential(), now, &scan)
             return true
@@ -65,35 +102,85 @@ extension Runtime {
         case RecordState.free: return
         case RecordState.held, RecordState.inFlight:
             let due = record.expiresAt.value
-            if due <= now, core.expire(i, word) {
+            if due <= now, let orphan = core.expire(i, word) {
                 scan.moving += 1
+                report(orphan)
             } else {
                 scan.nextExpiry = min(scan.nextExpiry, due)
             }
-        default:
+        case RecordState.settled:
             scan.moving += 1
-            if RecordWord.state(word) == RecordState.settled {
-                let at = record.settledAt.value
-                if oldestSettled == 0 || at < oldestSettled { oldestSettled = at }
-            }
+            let oldest = core.statistic(Header.oldestSettled)
+            let at = record.settledAt.value
+            if oldest.value == 0 || at < oldest.value { oldest.value = at }
+        case RecordState.claimed, RecordState.settling, RecordState.adjusting, RecordState.releasing:
+            scan.moving += 1
+        case RecordState.folding: break  // waits for a ledger that can be written
+        default: reportCorrupt("a record is in a state that there is not")
         }
         scan.used += 1
     }
 
     private static var batchMax: Int { 4096 }
 
+    // MARK: - F0, F1: what others left
+
+    private func finishLeftovers() throws(Failure) {
+        let h = core.batch.value
+        var last = try ledger.last(from: h)
+        #if BURSAR_SEAM
+        if Plant.ignoresLedger.isOn { last = h }
+        #endif
+        let open = core.statistic(Header.foldOpen)
+        if last == h, open.loadAcquiring() == 0 { return }
+        var records = batchRecords
+        defer { batchRecords = records }
+        records.removeAll(keepingCapacity: true)
+        core.eachRecord { i, record in
+            let word = record.word.loadAcquiring()
+            guard RecordWord.state(word) == RecordState.folding else { return true }
+            let gen = RecordWord.gen(word)
+            switch RecordWord.actor(word) {
+            case h & 0xFFF:
+                if record.isCorrection { core.markDirty(record) }
+                core.free(i, gen: gen)
+            case (h &+ 1) & 0xFFF where last == h:
+                record.word.storeReleasing(RecordWord.make(RecordState.settled, actor: 0, gen: gen))
+            case (h &+ 1) & 0xFFF: records.append(UInt32(i))
+            default: reportCorrupt("a record belongs to a batch that there is not")
+            }
+            return true
+        }
+        if last == h &+ 1 {
+            // The epoch is the same for all of a batch.
+            let epoch = records.isEmpty ? 0 : core.record(Int(records[0])).epoch.value
+            foldSums.begin(meters: MeterIndex.end)
+            for i in records where core.leaf(of: core.record(Int(i))) != nil {
+                foldSums.touch(core, Int(core.record(Int(i)).node.value & 0xFFFF_FFFF))
+            }
+            var rows: BatchRows?
+            account(records, &rows)
+            finish(records, epoch: epoch, from: h)
+        }
+        open.storeReleasing(0)
+    }
+
+    // MARK: - F2: the batch
+
     /// One batch; true when it left records that were settled by then. Looks at
     /// the rest on the way: every pass over the journal takes its lines from the
     /// threads that are stepping.
-    private func foldBatch(settledBy began: Int64, _ scan: inout Scan) -> Bool {
+    private func foldBatch(settledBy began: Int64, _ scan: inout Scan) throws(Failure) -> Bool {
         let h = core.batch.value
-        let next = h + 1
+        let next = h &+ 1
         var records = batchRecords
         records.removeAll(keepingCapacity: true)
         var epoch: UInt32 = 0
         var left = false
         var seen = Scan()
-        oldestSettled = 0
+        var node: Int64 = 0
+        var originals: Set<Int64> = []
+        core.statistic(Header.oldestSettled).value = 0
         // Claim. A correction waits for its original to be folded, and goes alone
         // with others of other originals.
         core.eachRecord { i, record in
@@ -105,291 +192,131 @@ extension Runtime {
                 return true
             }
             seen.used += 1
+            if record.node.value != node, core.leaf(of: record) == nil {
+                reportCorrupt("a settled step names no session")
+                return true
+            }
             seen.moving += 1
             if records.isEmpty {
                 epoch = record.epoch.value
-                batchWork.begin(meters: MeterIndex.named + 24, epoch: epoch)
+                foldSums.begin(meters: MeterIndex.end)
+                core.statistic(Header.foldOpen).storeSequential(next)
             } else if record.epoch.value != epoch {
                 left = true
                 return true
             }
-            if record.flags.value & RecordFlag.correction != 0, !mayFold(record, among: records) {
-                left = true
-                return true
+            if record.isCorrection {
+                if !mayFold(record) || originals.contains(record.original) {
+                    left = true
+                    return true
+                }
+                originals.insert(record.original)
+            }
+            if record.node.value != node {
+                node = record.node.value
+                foldSums.touch(core, Int(node & 0xFFFF_FFFF))
             }
             let gen = RecordWord.gen(word)
             let claimed = RecordWord.make(RecordState.folding, actor: next & 0xFFF, gen: gen)
             // Only a folder takes a record out of SETTLED, and we hold the lock.
             if record.word.exchange(word, for: claimed).exchanged { records.append(UInt32(i)) }
-            if records.count < Runtime.batchMax { return true }
+            if records.count < Runtime.batchMax,
+                foldSums.count + Core.pathMax < FoldLog.entriesMax
+            {
+                return true
+            }
             left = true
             return false
         }
         defer { batchRecords = records }
         scan = seen
-        if records.isEmpty { return false }
-
-        var run = Run()
-        for i in records {
-            let record = core.record(Int(i))
-            if run.take(record) { continue }
-            book(run)
-            run = Run(record)
-            if run.count == 0 { book(record, Int(i)) }
+        let open = core.statistic(Header.foldOpen)
+        if records.isEmpty {
+            open.storeReleasing(0)
+            return false
         }
-        book(run)
-        batchWork.spread(core)
-        for entry in 0..<batchWork.count { writeCells(entry, epoch: epoch, from: h, to: next) }
-        core.batch.storeReleasing(next)  // the batch is spent from here on
-        for (i, differences) in corrections { giveBack(core.record(Int(i)), differences, epoch) }
-        corrections.removeAll(keepingCapacity: true)
-
-        for i in records {
-            let record = core.record(Int(i))
-            let gen = RecordWord.gen(record.word.value)
-            core.free(Int(i), gen: gen)
+        for i in records where core.record(Int(i)).isCorrection { judge(core.record(Int(i))) }
+        var rows: BatchRows? = BatchRows(next)
+        account(records, &rows)
+        do throws(Failure) {
+            if let rows { try ledger.commit(rows.batch) }
+        } catch {
+            for i in records {
+                let word = core.record(Int(i)).word
+                word.storeReleasing(
+                    RecordWord.make(RecordState.settled, actor: 0, gen: RecordWord.gen(word.value)))
+            }
+            open.storeReleasing(0)
+            throw error
         }
-        settledSteps += Int64(records.count)
-        folds += 1
+        finish(records, epoch: epoch, from: h)
+        open.storeReleasing(0)
+        for (id, handle, amount) in rows?.corrected ?? [] { reportLate(id, handle, amount) }
         return left
     }
 
     /// A correction may be folded when its original is, and one at a time.
-    private func mayFold(_ record: Record, among records: [UInt32]) -> Bool {
+    private func mayFold(_ record: Record) -> Bool {
         let original = record.original
         guard let first = core.record(of: original) else { return true }
         let word = first.word.loadAcquiring()
-        if RecordWord.gen(word) == Handle.gen(original), RecordWord.state(word) != RecordState.free {
-            return false
-        }
-        return !records.contains {
-            let other = core.record(Int($0))
-            return other.flags.value & RecordFlag.correction != 0
-                && other.original == original
-        }
+        return RecordWord.gen(word) != Handle.gen(original)
+            || RecordWord.state(word) == RecordState.free
     }
 
-    /// Plain steps of one session on one model, one after the other in the
-    /// journal: an agent at work. They are booked at once.
-    private struct Run {
-        var count: Int64 = 0
-        var node: Int64 = 0
-        var asked: UInt32 = 0
-        var granted: UInt32 = 0
-        var cost: Int64 = 0
-        var input: Int64 = 0
-        var output: Int64 = 0
-        var cached: Int64 = 0
-        var askedCost: Int64 = 0
-
-        init() {}
-
-        /// Empty when the record is not plain.
-        init(_ record: Record) {
-            node = record.node.value
-            asked = record.asked.value
-            granted = record.granted.value
-            _ = add(record)
-        }
-
-        @inline(__always)
-        mutating func take(_ record: Record) -> Bool {
-            count > 0 && record.node.value == node && record.asked.value == asked
-                && record.granted.value == granted && add(record)
-        }
-
-        @inline(__always)
-        private mutating func add(_ record: Record) -> Bool {
-            let odd =
-                RecordFlag.correction | RecordFlag.estimated | RecordFlag.more | RecordFlag.charge
-                | RecordFlag.direct | RecordFlag.unsent
-            if record.flags.value & odd != 0 || record.tool.value != 0 { return false }
-            count &+= 1
-            cost &+= record.usedCost.value
-            input &+= record.usedInput.value
-            output &+= record.usedOutput.value
-            cached &+= record.cacheRead.value
-            askedCost &+= record.askedCost.value
-            return true
-        }
-    }
-
-    private func book(_ run: Run) {
-        if run.count == 0 { return }
-        let node = UInt32(truncatingIfNeeded: run.node)
-        let entry = batchWork.entry(node, depth: Int(core.node(Int(node)).depth))
-        batchWork.add(entry, MeterIndex.cost, run.cost)
-        batchWork.add(entry, MeterIndex.tokens, run.input &+ run.output)
-        batchWork.add(entry, MeterIndex.inputTokens, run.input)
-        batchWork.add(entry, MeterIndex.outputTokens, run.output)
-        batchWork.add(entry, MeterIndex.freshTokens, run.input &+ run.output &- run.cached)
-        batchWork.add(entry, MeterIndex.steps, run.count)
-        ledger.update(spendRow(node, run.asked, run.granted).row) { row in
-            row.steps += run.count
-            row.input += run.input
-            row.cacheRead += run.cached
-            row.output += run.output
-            row.cost += run.cost
-            row.askedCost += run.askedCost
-        }
-    }
-
-    /// The spend row of a session's steps on a pair of models, and its budget.
-    private func spendRow(
-        _ node: UInt32, _ asked: UInt32, _ granted: UInt32
-    ) -> (row: Int, budget: Int) {
-        var budget = Int(node)
-        while core.node(budget).isSession { budget = Int(core.node(budget).parent.value) }
-        let agent = core.node(Int(node)).agent.value
-        let row = ledger.row(
-            budget: core.id(of: budget), agent: agent, asked: asked, granted: granted
-        ) {
-            config.lock()
-            defer { config.unlock() }
-            slab.retain(agent)
-            return (path(of: budget), slab.text(agent))
-        }
-        return (row, budget)
-    }
-
-    /// One record into the ledger and the sums.
-    private func book(_ record: Record, _ i: Int) {
-        let node = UInt32(truncatingIfNeeded: record.node.value)
-        let entry = batchWork.entry(node, depth: Int(core.node(Int(node)).depth))
-        let flags = record.flags.value
-        if flags & RecordFlag.correction != 0 {
-            correct(record, UInt32(i), entry)
+    /// F3: what a correction changes: the difference to the estimate, or nothing
+    /// when there is no estimate (any more).
+    private func judge(_ record: Record) {
+        let used = record.used
+        guard let row = ledger.estimate(record.original), row.isEstimated else {
+            record.delta = used.minus(used)
             return
         }
-        batchWork.take(record, into: entry)
-        let (row, budget) = spendRow(node, record.asked.value, record.granted.value)
-        let isEstimated = flags & RecordFlag.estimated != 0
-        let used = record.used
-        ledger.update(row) { row in
-            row.steps += used[MeterIndex.steps]
-            row.toolCalls += used[MeterIndex.toolCalls]
-            row.input += used[MeterIndex.inputTokens]
-            row.cacheRead += record.cacheRead.value
-            row.output += used[MeterIndex.outputTokens]
-            row.cost += used[MeterIndex.cost]
-            row.askedCost += record.askedCost.value
-            if isEstimated { row.estimated += 1 }
-        }
-        if isEstimated {
-            let gen = RecordWord.gen(record.word.value)
-            ledger.keep(
-                Handle.make(index: i, gen: gen),
-                EstimatedRow(
-                    path: path(from: Int(node)), budget: core.id(of: budget), row: row,
-                    asked: record.asked.value, granted: record.granted.value, flags: flags,
-                    epoch: record.epoch.value, price: record.price.value,
-                    meter: record.meters, tool: record.tool.value,
-                    reserved: record.heldCost.value,
-                    askedCost: record.askedCost.value, cacheRead: record.cacheRead.value,
-                    settledAt: record.settledAt.value,
-                    used: (0..<MeterIndex.named).map { used[$0] }, usedUnits: record.usedUnits))
-        }
+        record.delta = used.minus(row.amounts(named: record.meters))
     }
 
-    /// A late settle: the difference to the estimate, or nothing for a replay.
-    private func correct(_ record: Record, _ i: UInt32, _ entry: Int) {
-        let handle = record.original
-        let row = ledger.estimate(handle)
-        let isFirst = row?.isEstimated ?? false
-        let used = record.used
-        var differences = [Int64](repeating: 0, count: MeterIndex.end)
-        if let row, isFirst {
-            for m in 0..<MeterIndex.named { differences[m] = used[m] - row.used[m] }
-            let meters = record.meters
-            let units = record.usedUnits - row.usedUnits
-            if meters & 0xFF != 0 { differences[Int(meters & 0xFF)] = units }
-            if meters >> 8 != 0 {
-                differences[Int((meters >> 8) & 0xFF)] += differences[MeterIndex.toolCalls]
-            }
-            ledger.update(row.row) { spend in
-                spend.steps += differences[MeterIndex.steps]
-                spend.toolCalls += differences[MeterIndex.toolCalls]
-                spend.input += differences[MeterIndex.inputTokens]
-                spend.output += differences[MeterIndex.outputTokens]
-                spend.cost += differences[MeterIndex.cost]
-                spend.cacheRead += record.cacheRead.value - row.cacheRead
-                spend.askedCost += record.askedCost.value - row.askedCost
-                spend.estimated -= 1
-            }
-            ledger.correct(handle, by: record)
-            lowerBases(record, row, differences)
-        }
-        for m in 0..<MeterIndex.end { batchWork.add(entry, m, differences[m]) }
-        corrections.append((i, differences))
-        if isFirst {
-            var event = Event(type: .late)
-            event.session = row?.path.first ?? 0
-            event.id = record.node.value
-            event.reservation = handle
-            event.amount = differences[MeterIndex.cost]
-            config.lock()
-            event.path = path(of: Int(record.node.value & 0xFFFF_FFFF))
-            config.unlock()
-            send(event)
-        }
-    }
-
-    /// A step that settled before a window started and turns out cheaper: what it
-    /// gives back belongs to the former window, so the base falls with it, the
-    /// ceiling first.
-    private func lowerBases(_ record: Record, _ row: EstimatedRow, _ differences: [Int64]) {
+    private func reportLate(_ id: Int64, _ handle: Int64, _ amount: Int64) {
+        var event = Event(type: .late)
+        event.session = id
+        event.id = id
+        event.reservation = handle
+        event.amount = amount
         config.lock()
-        defer { config.unlock() }
-        let steady = clock.steady
-        let settledUnix = clock.unix - (steady - row.settledAt)
-        var i = Int(record.node.value & 0xFFFF_FFFF)
-        while true {
-            eachLimit(i) { l, limit in
-                guard limit.countsAmounts else { return }
-                let fall = differences[limit.meter]
-                guard fall < 0 else { return }
-                if limit.windowKind == WindowCode.calendar,
-                    (limit.window.value >> 1) * 1_000_000_000 > settledUnix
-                {
-                    limit.base(Int(limit.window.value & 1)).value += fall
-                } else if limit.windowKind == WindowCode.rolling, let ring = rings[l] {
-                    for k in 0..<RollingBuckets.words { ring.words[k] += fall }
-                    limit.base(0).value += fall
-                    limit.base(1).value += fall
-                } else {
-                    return
-                }
-                recompute(i, meter: limit.meter)
-            }
-            if i == 0 { return }
-            i = Int(core.node(i).parent.value)
-        }
+        event.path = path(of: Int(id & 0xFFFF_FFFF))
+        config.unlock()
+        send(event)
     }
 
-    /// What a correction charged and is not spent: used - difference.
-    private func giveBack(_ record: Record, _ differences: [Int64], _ epoch: UInt32) {
-        let used = record.used
-        var i = Int(record.node.value & 0xFFFF_FFFF)
-        while true {
-            let node = core.node(i)
-            var c = Int(node.firstCell.loadAcquiring())
-            while c != 0 {
-                let cell = core.cell(c)
-                let surplus = used[cell.meter] &- differences[cell.meter]
-                if surplus != 0, cell.kind.value >> 5 <= epoch { cell.committed.subtract(surplus) }
-                c = Int(cell.next.value)
-            }
-            if i == 0 { return }
-            i = Int(node.parent.value)
+    // MARK: - F5 to F7
+
+    /// The ledger has the batch: everything that follows may be done twice.
+    private func finish(_ records: [UInt32], epoch: UInt32, from h: Int64) {
+        let next = h &+ 1
+        #if BURSAR_SEAM
+        if Plant.redoesDelta.isOn {
+            for i in records where core.record(Int(i)).isCorrection { judge(core.record(Int(i))) }
+        }
+        #endif
+        for i in records where core.record(Int(i)).isCorrection { lowerBases(core.record(Int(i))) }
+        let log = foldLog
+        log.write(foldSums, records: records.count, core, batch: next)
+        log.apply(core)
+        for entry in 0..<foldSums.count { writeCells(entry, epoch: epoch, from: h, to: next) }
+        core.batch.storeReleasing(next)  // the batch is spent from here on
+        for i in records where core.record(Int(i)).isCorrection {
+            giveBack(core.record(Int(i)), epoch)
+        }
+        for i in records {
+            core.free(Int(i), gen: RecordWord.gen(core.record(Int(i)).word.value))
         }
     }
 
     private func writeCells(_ entry: Int, epoch: UInt32, from h: Int64, to next: Int64) {
-        let node = core.node(Int(batchWork.node(entry)))
-        var c = Int(node.firstCell.loadAcquiring())
-        while c != 0 {
+        var c = Int(core.node(Int(foldSums.node(entry))).firstCell.loadAcquiring())
+        var steps = Steps()
+        while c != 0, steps.goOn() {
             let cell = core.cell(c)
-            let sum = batchWork.sum(entry: entry, cell.meter)
+            let sum = foldSums.sum(entry: entry, cell.meter)
             if sum != 0, cell.kind.value >> 5 <= epoch {
                 let current = cell.slot(at: h)
                 let other = current ^ 1
@@ -398,80 +325,46 @@ extension Runtime {
             }
             c = Int(cell.next.value)
         }
-        node.steps.value &+= batchWork.sum(entry: entry, MeterIndex.steps)
-        node.toolCalls.add(UInt32(truncatingIfNeeded: batchWork.sum(entry: entry, MeterIndex.toolCalls)))
-        node.input.value &+= batchWork.sum(entry: entry, MeterIndex.inputTokens)
-        node.output.value &+= batchWork.sum(entry: entry, MeterIndex.outputTokens)
     }
 
-    /// A node and all that is above it.
-    private func path(from i: Int) -> [Int64] {
-        var path: [Int64] = []
-        var i = i
-        while i != 0 {
-            path.append(core.id(of: i))
-            i = Int(core.node(i).parent.value)
-        }
-        return path
-    }
-
-    /// Claims a record for what has happened to the first of these nodes that is
-    /// still there; for none (0) when all are gone. A node that was closed may be
-    /// freed at any time, but not under this lock, nor while a record is claimed.
-    func claimForced(for path: [Int64]) -> (index: Int, gen: Int64, id: Int64)? {
+    /// A step that settled before a window started and turns out cheaper: what it
+    /// gives back belongs to the former window, so the base falls with it,
+    /// before `spent` does.
+    private func lowerBases(_ record: Record) {
+        let delta = record.delta
+        guard delta.signs.down, record.flags.value & RecordFlag.lowered == 0,
+            let row = ledger.estimate(record.original), core.leaf(of: record) != nil
+        else { return }
         config.lock()
-        defer { config.unlock() }
-        guard let (i, gen) = core.claimForced() else { return nil }
-        for id in path where core.index(of: id) != nil { return (i, gen, id) }
-        return (i, gen, 0)
-    }
-
-    /// The row that a late settle corrects, whatever became of its record.
-    func estimatedRow(_ handle: Int64) -> EstimatedRow? {
-        folding.lock()
-        defer { folding.unlock() }
-        return ledger.estimate(handle)
-    }
-
-    /// Frees the closed nodes that no record names. A record in CLAIMED may name
-    /// any: then all wait. Fold lock held.
-    func reclaim() {
-        config.lock()
-        defer { config.unlock() }
-        reclaimWaits = false
-        if closing.isEmpty { return }
-        var named: Set<UInt32> = []
-        var isClaimed = false
-        core.eachRecord { _, record in
-            // Sequentially consistent: pairs with the claim.
-            var state = RecordWord.state(record.word.loadSequential())
-            // A claim lasts some hundred nanoseconds, unless its thread has to wait.
-            var spins = 0
-            while state == RecordState.claimed, spins < 1000 {
-                spins += 1
-                if spins % 100 == 0 { bursar__thread_yield() } else { bursar__cpu_relax() }
-                state = RecordWord.state(record.word.loadSequential())
-            }
-            if state == RecordState.claimed {
-                isClaimed = true
-                return false
-            }
-            if state != RecordState.free {
-                named.insert(UInt32(truncatingIfNeeded: record.node.value))
-            }
-            return true
-        }
-        reclaimWaits = isClaimed
-        if isClaimed { return }
-        var left: [UInt32] = []
-        // Children come after their parents when a subtree was closed.
-        for i in closing.reversed() {
-            if named.contains(i) || core.node(Int(i)).childCount.value > 0 {
-                left.append(i)
-            } else {
-                remove(i)
+        let steady = clock.steady
+        let settledUnix = clock.unix - (steady - row.settledAt)
+        eachUp(Int(record.node.value & 0xFFFF_FFFF)) { i in
+            eachLimit(i) { _, limit in
+                guard limit.countsAmounts, delta[limit.meter] < 0 else { return }
+                lowerBase(limit, by: delta[limit.meter], settledUnix: settledUnix)
             }
         }
-        closing = left.reversed()
+        config.unlock()
+        // After the unlocking: a death between lowers them twice, which under-admits.
+        record.flags.value |= RecordFlag.lowered
+    }
+
+    /// What a correction charged and is not spent: used - difference.
+    private func giveBack(_ record: Record, _ epoch: UInt32) {
+        let surplus = record.used.minus(record.delta)
+        var i = Int(record.node.value & 0xFFFF_FFFF)
+        var steps = Steps()
+        while steps.goOn() {
+            let node = core.node(i)
+            var c = Int(node.firstCell.loadAcquiring())
+            while c != 0, steps.goOn() {
+                let cell = core.cell(c)
+                let back = surplus[cell.meter]
+                if back != 0, cell.kind.value >> 5 <= epoch { cell.committed.subtract(back) }
+                c = Int(cell.next.value)
+            }
+            if i == 0 { return }
+            i = Int(node.parent.value)
+        }
     }
 }

@@ -1,16 +1,36 @@
 // What the loop does when it wakes. Each duty finds its own work; the loop is only
 // told that there may be some. Returns when to come again.
+//
+// Of all runtimes on a home one is the keeper, who holds the keeper lock and does
+// what is due for all: thresholds, deadlines, windows, folding, what outlived its
+// time, and what the dead left behind. The kernel lets go of the lock when its
+// process dies, and the next runtime that looks takes over; everything that the
+// keeper knows it has found in the segment. The others' loops deliver events.
 
 extension Runtime {
     /// Folding settles to this rhythm while steps are being settled.
     private static var tick: Int64 { 50_000_000 }
+    /// How often the dead are looked for while records are in use, and else.
+    private static var watch: Int64 { 200_000_000 }
+    private static var rest: Int64 { 1_000_000_000 }
 
     func attendToAll() -> Int64 {
-        if core.life.value != 0 { return .max }
+        if core.life.value == Life.closed { return .max }
+        takeEvents()
+        lookAtHomeNowAndThen()
+        guard core.isKeeper || becomeKeeper() else {
+            let isEmpty = core.signal.value & Signal.empty != 0
+            return clock.steady + (isEmpty ? Runtime.rest : Runtime.watch)
+        }
         core.signal.update(clearing: Signal.empty | Signal.resting)
         lookAtMarked()
         runTimers()
-        folding.lock()
+        lookForTheDead()
+        let dirty = recount()
+        guard folding.lock(for: Runtime.tick) else {
+            // Somebody folds, or was stopped while he did.
+            return clock.steady + Runtime.tick
+        }
         var scan = foldLocked()
         // Before sleeping: say so, then look again (see Core.wake).
         if scan.moving == 0 {
@@ -21,44 +41,98 @@ extension Runtime {
         folding.unlock()
 
         let now = clock.steady
-        var next = scan.moving > 0 ? now + Runtime.tick : Int64.max
+        var next = scan.moving > 0 || dirty > 0 ? now + Runtime.tick : Int64.max
+        if attachment.isShared { next = min(next, now + (scan.used > 0 ? Runtime.watch : Runtime.rest)) }
         // Clear of `empty` nobody rings for a step that may expire.
         next = min(next, scan.nextExpiry)
         config.lock()
-        next = min(next, timers.next, rollingTimers.next)
-        if calendarTimers.next < .max {
+        next = min(next, timers.next, core.rollingAt.value, core.topUpAt.value)
+        let rollAt = core.rollAt.value
+        config.unlock()
+        if rollAt < .max {
             // The unix clock may step: look at least once a minute.
-            let wait = max(calendarTimers.next - clock.unix, 0)
+            let wait = max(saturatingAdd(rollAt, 0 &- clock.unix), 0)
             next = min(next, now + min(wait, 60_000_000_000))
         }
-        config.unlock()
         return next
     }
 
-    /// Nodes that crossed a watermark.
+    // MARK: - Who keeps
+
+    /// Takes over, if nobody keeps. Loop thread only.
+    private func becomeKeeper() -> Bool {
+        guard attachment.keeper.tryLock() else { return false }
+        config.lock()
+        core.keeps.value = 1
+        Half(core.engine.pointee.header + Header.keeperSlot).value = core.engine.pointee.slot
+        // What was marked by, or for, the one before may have no bit.
+        for i in 0..<nodesUsed where core.node(i).flags.value & NodeFlag.marked != 0 {
+            evaluateThresholds(i)
+        }
+        rebuildTimers()
+        config.unlock()
+        lastWatch = 0
+        return true
+    }
+
+    /// Lets others keep. Loop thread only.
+    func resignAsKeeper() {
+        guard core.isKeeper else { return }
+        core.keeps.value = 0
+        Half(core.engine.pointee.header + Header.keeperSlot).value = 0
+        attachment.keeper.unlock()
+        attachment.ringListeners(except: core.page)
+    }
+
+    /// Has whoever keeps look; this runtime, when nobody does.
+    func ringKeeper() {
+        if !core.isKeeper {
+            let slot = Half(core.engine.pointee.header + Header.keeperSlot).value
+            if slot != 0, attachment.ring(slot) { return }
+        }
+        loop.ring()
+    }
+
+    // MARK: - Duties
+
+    /// Nodes that crossed a watermark, or got a time limit from somebody else.
     private func lookAtMarked() {
-        let head = Word(core.page + Core.attentionHeadOffset)
-        let tail = Word(core.page + Core.attentionOffset)
         config.lock()
         defer { config.unlock() }
-        while head.value < tail.loadAcquiring() {
-            let slot = Int(head.value & (Core.attentionSlots - 1))
-            let entry = Half(core.page + Core.attentionRing + slot * 4)
-            let i = entry.loadAcquiring()
-            if i == 0 { break }  // taken, not written yet: the writer rings after it
-            entry.value = 0
-            head.storeReleasing(head.value + 1)
-            evaluateThresholds(Int(i) - 1)
+        book.learn()
+        core.eachMarked { i in
+            evaluateThresholds(i)
+            armTimer(i)
         }
-        if core.signal.update(clearing: Signal.overflow) & Signal.overflow != 0 {
-            var i: UInt32 = 0
-            while i < segment.freeNodes.highWater {
-                if core.node(Int(i)).flags.value & NodeFlag.marked != 0 {
-                    evaluateThresholds(Int(i))
-                }
-                i += 1
-            }
+    }
+
+    /// What processes left behind that are no more.
+    private func lookForTheDead() {
+        guard attachment.place != nil, clock.steady - lastWatch >= Runtime.watch - Runtime.tick else {
+            return
         }
+        lastWatch = clock.steady
+        _ = recoverDead()
+    }
+
+    /// Puts in order what dead processes hold, for a step that was refused; not more
+    /// often than every 20 ms. True when there was something.
+    func freesWhatTheDeadHold() -> Bool {
+        guard attachment.place != nil else { return false }
+        let now = clock.steady
+        let last = core.searchedAt.value
+        guard now - last >= 20_000_000, core.searchedAt.exchange(last, for: now).exchanged,
+            recoverDead() > 0
+        else { return false }
+        recount()
+        return true
+    }
+
+    /// Whether the home is where others would find it: once a second.
+    private func lookAtHomeNowAndThen() {
+        guard attachment.isShared, clock.steady - lastLook >= Runtime.rest else { return }
+        lastLook = clock.steady
+        lookAtHome()
     }
 
     /// Deadlines, idle, unattended, top-ups that end.
@@ -66,15 +140,10 @@ extension Runtime {
         config.lock()
         defer { config.unlock() }
         let now = clock.steady
+        endTopUps()
         while let timer = timers.pop(due: now) {
-            if timer.kind == .topUp {
-                endTopUp(timer.index)
-                continue
-            }
             let i = Int(timer.index)
-            guard timer.kind == .node, let armed = armedAt(i), armed.value == timer.due else {
-                continue
-            }
+            guard let armed = armedAt(i), armed.value == timer.due else { continue }
             armed.value = 0
             evaluateTimeLimits(i)
             armTimer(i, notBefore: now + 1)

@@ -7,7 +7,7 @@ internal import CPlatform
 public enum EventType: Int32, Sendable {
     case threshold = 1, downgrade, halt, pause, resume, kill, revive, deadline, idle, unattended
     case overrun, orphan, window, topUp, declared, limits, observed, unpriced, storm, lost, late
-    case throttle
+    case throttle, home, corrupt, ledger
 }
 
 /// The header's bursar_event_t.
@@ -41,6 +41,8 @@ final class Events {
     private var lost: Int64 = 0
     private var fd: Int32 = -1
     private var callback: ((borrowing Event) -> Void)?
+    /// Events of the opening, until somebody listens.
+    private var early: [Event] = []
     /// Held while the callback runs, so that taking it away can wait for it.
     private let calling = Lock()
     private var callingThread: UInt64 = 0  // guarded by lock
@@ -54,14 +56,23 @@ final class Events {
 
     init(capacity: Int) { self.capacity = capacity }
 
-    deinit { if fd >= 0 { bursar__fd_close(fd) } }
+    deinit { close() }
 
-    /// Takes an event; true when the loop has a callback to run for it.
+    /// Gives the descriptor back: from here on nobody polls.
+    func close() {
+        lock.lock()
+        if fd >= 0 { bursar__fd_close(fd) }
+        fd = -1
+        lock.unlock()
+    }
+
+    /// Takes an event, numbered by whoever sent it, or here; true when the loop has
+    /// a callback to run for it.
     func push(_ event: Event) -> Bool {
         lock.lock()
         defer { lock.unlock() }
         var event = event
-        sequence += 1
+        sequence = event.sequence > 0 ? event.sequence : sequence + 1
         event.sequence = sequence
         if fd >= 0 {
             if polled.count - polledHead < capacity {
@@ -76,7 +87,10 @@ final class Events {
                 lost += 1
             }
         }
-        guard callback != nil else { return false }
+        guard callback != nil else {
+            if fd < 0, event.type == .home, early.count < 16 { early.append(event) }
+            return false
+        }
         if called.count < capacity {
             called.append(event)
         } else {
@@ -86,11 +100,27 @@ final class Events {
         return true
     }
 
+    /// Counts events that others sent and this runtime was too slow for.
+    func lose(_ count: Int64) {
+        lock.lock()
+        defer { lock.unlock() }
+        if fd >= 0 { lostPolled += count }
+        if callback != nil { lostCalled += count }
+        lost += count
+    }
+
     /// The descriptor that is readable while events wait; -1 when there is none to have.
     func descriptor() -> Int32 {
         lock.lock()
         defer { lock.unlock() }
-        if fd < 0 { fd = bursar__eventfd() }
+        if fd < 0 {
+            fd = bursar__eventfd()
+            if fd >= 0, !early.isEmpty {
+                polled.append(contentsOf: early)
+                early = []
+                bursar__eventfd_signal(fd)
+            }
+        }
         return fd
     }
 
@@ -130,6 +160,7 @@ final class Events {
         let isInside = callingThread == bursar__thread_self()
         callback = new
         called.removeAll()
+        if new != nil { swap(&called, &early) }
         lostCalled = 0
         lock.unlock()
         if !isInside {

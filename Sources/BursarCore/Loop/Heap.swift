@@ -7,18 +7,7 @@
 /// A time and what to look at then. Smallest time first.
 struct Timer {
     var due: Int64
-    var what: UInt64  // kind << 60 | the low bits of a generation << 32 | index
-
-    enum Kind: UInt64 { case node = 0, topUp = 1, limit = 2 }
-
-    init(due: Int64, _ kind: Kind, index: UInt32, gen: UInt32) {
-        self.due = due
-        what = kind.rawValue << 60 | UInt64(gen & 0x0FFF_FFFF) << 32 | UInt64(index)
-    }
-
-    var kind: Kind { Kind(rawValue: what >> 60) ?? .node }
-    var index: UInt32 { UInt32(truncatingIfNeeded: what) }
-    var gen: UInt32 { UInt32(truncatingIfNeeded: what >> 32) & 0x0FFF_FFFF }
+    var index: UInt32  // the node
 }
 
 struct TimerHeap {

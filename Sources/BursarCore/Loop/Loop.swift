@@ -15,15 +15,21 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
     private let uv: UnsafeMutablePointer<uv_loop_t>
     private let bell: UnsafeMutablePointer<uv_async_t>
     private let timer: UnsafeMutablePointer<uv_timer_t>
+    /// The bell that other processes ring; nil in a private runtime.
+    private let poll: UnsafeMutablePointer<uv_poll_t>?
+    private let descriptor: Int32  // our own copy: a loop watches a descriptor once
 
     private let lock = Lock()
     private var thread: UInt64 = 0  // guarded by lock
     private var isRunning = false  // guarded by lock
     private var isStopping = false  // guarded by lock
 
-    init(core: Core, external: UnsafeMutableRawPointer?) throws(Failure) {
+    /// `descriptor` is the bell that other processes ring, or -1.
+    init(core: Core, external: UnsafeMutableRawPointer?, descriptor: Int32) throws(Failure) {
         self.core = core
+        self.descriptor = descriptor < 0 ? -1 : bursar__fd_copy(descriptor)
         isOwn = external == nil
+        poll = self.descriptor < 0 ? nil : Loop.make(UV_POLL, uv_poll_t.self)
         bell = Loop.make(UV_ASYNC, uv_async_t.self)
         timer = Loop.make(UV_TIMER, uv_timer_t.self)
         if let external {
@@ -59,8 +65,15 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
         code = uv_timer_init(uv, timer)
         if code != 0 { return code }
         timer.pointee.data = page
-        // Neither keeps a loop of the caller's alive.
+        code = watchBell()
+        if code != 0 { return code }
+        // None keeps a loop of the caller's alive.
         if !isOwn {
+            if let poll {
+                UnsafeMutableRawPointer(poll).withMemoryRebound(to: uv_handle_t.self, capacity: 1) {
+                    uv_unref($0)
+                }
+            }
             UnsafeMutableRawPointer(bell).withMemoryRebound(to: uv_handle_t.self, capacity: 1) {
                 uv_unref($0)
             }
@@ -70,6 +83,21 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
         }
         isRunning = true
         return nil
+    }
+
+    private func watchBell() -> Int32 {
+        guard let poll else { return 0 }
+        let code = uv_poll_init(uv, poll, descriptor)
+        if code != 0 { return code }
+        poll.pointee.data = core.page
+        return uv_poll_start(poll, Int32(UV_READABLE.rawValue)) { handle, _, _ in
+            guard let handle, let page = handle.pointee.data else { return }
+            let runtime = Core(page: page).runtime
+            runtime.attachment.bells.drain()
+            // The bell is the process's: what it rang for may be another's.
+            runtime.attachment.ringOwn(except: page)
+            runtime.loop.turn()
+        }
     }
 
     /// Rings the doorbell, starting the thread the first time. Any thread.
@@ -141,6 +169,8 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
             // Never given to a loop, and from here on never will be.
             bell.deallocate()
             timer.deallocate()
+            poll?.deallocate()
+            if descriptor >= 0 { bursar__fd_close(descriptor) }
             return
         }
         if isOwn {
@@ -158,8 +188,16 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
     /// Closes the handles. On the caller's loop they are freed when it has run
     /// once more; on ours here, as nobody else can come.
     private func detach() {
+        core.runtime.resignAsKeeper()
         if isOwn { core.runtime.events.deliver() }
         uv_timer_stop(timer)
+        if let poll {
+            uv_poll_stop(poll)
+            bursar__fd_close(descriptor)
+            UnsafeMutableRawPointer(poll).withMemoryRebound(to: uv_handle_t.self, capacity: 1) {
+                uv_close($0) { handle in UnsafeMutableRawPointer(handle)?.deallocate() }
+            }
+        }
         UnsafeMutableRawPointer(timer).withMemoryRebound(to: uv_handle_t.self, capacity: 1) {
             uv_close($0) { handle in UnsafeMutableRawPointer(handle)?.deallocate() }
         }
@@ -168,5 +206,7 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
         }
     }
 
-    deinit { if isOwn { UnsafeMutableRawPointer(uv).deallocate() } }
+    deinit {
+        if isOwn { UnsafeMutableRawPointer(uv).deallocate() }
+    }
 }

@@ -4,6 +4,11 @@
 // first mention; a number is never given to another name. A model has price sets
 // of its own (a chain, by date), or is an alias of one that has, or is resolved
 // to one by shortening its name (ModelName.swift), or has no known price.
+//
+// The built-in table is encoded. A built-in model's rows are decoded, to stay, when
+// they first come into force for a name that was asked for; a built-in model that
+// nobody named has no rows in the index, and where its price is needed all the same
+// (the dearest rates, whether a file changes anything) it is decoded aside.
 
 internal import CPlatform
 internal import CPrices
@@ -33,13 +38,19 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         var target: Int32 = 0  // the model that its name was resolved to
     }
 
-    private let lock = Lock()
+    private let lock = StillLock()
+    /// Names whose numbers other processes share: set once, before the first call. With
+    /// it the config lock is held wherever a name may be new.
+    var shared: SharedNames?
     // Guarded by lock:
     private var models: [Model]  // by number; [0] is unused
     private var names = NameTable()  // of models beyond the built-in ones
     private var previous: [Int32]  // by set: the one of an earlier date, 0 = none
+    /// Of the shared names, those that have a number here. Guarded by the config lock.
+    private var seen = 0
     private var nowUnix: Int64
     private var nextUnix: Int64 = .max
+    private let aside: UnsafeMutablePointer<PriceRow>  // room to decode one set
     private var hasChanges = false  // prices were changed and not yet published
     private var hasNewNames = false  // a name without prices of its own got some
 
@@ -48,7 +59,7 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
     /// The day of the built-in table, in Unix seconds.
     public static var asOfUnix: Int64 { bursar__price_as_of() }
 
-    /// A book with the built-in table: no parsing, no hashing. `unixNow` in seconds.
+    /// A book with the built-in table, of which nothing is decoded yet. `unixNow` in seconds.
     public init(unixNow: Int64 = 0) throws(Failure) {
         guard let tables = bursar__map(PriceIndex.bytes) else {
             throw Failure(.memory, "no memory for the price book")
@@ -58,12 +69,9 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         models = [Model](repeating: Model(), count: count + 1)
         previous = [Int32](repeating: 0, count: count + 2)
         nowUnix = unixNow
+        aside = .allocate(capacity: BURSAR__PRICE_ROWS_MAX)
         // The built-in models' sets bear their numbers; the dearest is next.
-        for model in 1...PriceBook.builtIn {
-            models[Int(model)].last = model
-            index.slot(model).value = Int64(Int(bitPattern: bursar__price_set(UInt32(model))))
-            index.current(model).value = UInt32(model)
-        }
+        for model in 1...PriceBook.builtIn { models[Int(model)].last = model }
         let dearest = PriceBook.builtIn + 1
         index.slot(dearest).value = Int64(Int(bitPattern: bursar__price_dearest()))
         index.current(0).storeReleasing(UInt32(dearest))
@@ -71,10 +79,11 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
     }
 
     deinit {
-        for set in Int(PriceBook.builtIn) + 2..<previous.count {
+        for set in 1..<previous.count where set != Int(PriceBook.builtIn) + 1 {
             UnsafeMutablePointer<PriceRow>(bitPattern: Int(index.slot(Int32(set)).value))?
                 .deallocate()
         }
+        aside.deallocate()
         bursar__unmap(index.tables, PriceIndex.bytes)
     }
 
@@ -84,7 +93,17 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
     public func find(_ name: UnsafeBufferPointer<UInt8>) throws(Failure) -> Int32 {
         lock.lock()
         defer { lock.unlock() }
-        return try number(name)
+        return try named(name)
+    }
+
+    /// A built-in model that another process named: its prices come into force here
+    /// too. Whether it has any.
+    func know(_ model: Int32) -> Bool {
+        guard model > 0, model <= PriceBook.builtIn else { return false }
+        lock.lock()
+        defer { lock.unlock() }
+        publish(model)
+        return index.currentSet(model: model) != 0
     }
 
     /// The name that `find` was given, or nil.
@@ -99,10 +118,11 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         if model > PriceBook.builtIn {
             return names.withName(Int(model - PriceBook.builtIn), body)
         }
-        var length = 0
-        let text = UnsafeRawPointer(bursar__price_name(UInt32(model), &length))
-        return body(
-            UnsafeBufferPointer(start: text?.assumingMemoryBound(to: UInt8.self), count: length))
+        let capacity = BURSAR__PRICE_NAME_MAX
+        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: capacity) { text in
+            let length = bursar__price_name(UInt32(model), text.baseAddress)
+            return body(UnsafeBufferPointer(rebasing: text[..<length]))
+        }
     }
 
     /// A name's number if it was mentioned before, or 0.
@@ -114,12 +134,56 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         return number == 0 ? 0 : PriceBook.builtIn + Int32(number)
     }
 
+    /// A name's number, to be handed out: its price can be read from the index.
+    private func named(_ name: UnsafeBufferPointer<UInt8>) throws(Failure) -> Int32 {
+        let model = try number(name)
+        if !isPublished(model) { publish(model) }
+        return model
+    }
+
     private func number(_ name: UnsafeBufferPointer<UInt8>) throws(Failure) -> Int32 {
         guard !name.isEmpty, name.count <= ModelName.bytesMax else {
             throw Failure(.invalid, "a model's name has 1 to 256 bytes")
         }
-        let model = known(name)
+        var model = known(name)
         if model != 0 { return model }
+        if let shared {
+            try addShared()
+            model = known(name)
+            if model != 0 { return model }
+            try shared.append(name)
+        }
+        return try add(name)
+    }
+
+    /// Whether a name has a number here.
+    func isKnown(_ name: UnsafeBufferPointer<UInt8>) -> Bool {
+        lock.lock()
+        defer { lock.unlock() }
+        return known(name) != 0
+    }
+
+    /// Learns the names that other processes have added. Config lock held.
+    func learn() {
+        guard let shared, shared.count > seen else { return }
+        lock.lock()
+        defer { lock.unlock() }
+        try? addShared()
+    }
+
+    private func addShared() throws(Failure) {
+        guard let shared else { return }
+        while names.count < shared.count {
+            var failure: Failure?
+            shared.name(names.count).withUnsafeBufferPointer { name in
+                do throws(Failure) { _ = try add(name) } catch { failure = error }
+            }
+            if let failure { throw failure }
+        }
+        seen = names.count
+    }
+
+    private func add(_ name: UnsafeBufferPointer<UInt8>) throws(Failure) -> Int32 {
         guard models.count < PriceIndex.capacity else {
             throw Failure(
                 .capacity, "the price book has 1,048,575 model names, and no room for more")
@@ -179,42 +243,10 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         draft[.standard, 0, .request] = rates.requestNanos
         lock.lock()
         defer { lock.unlock() }
-        let model = try number(name)
+        let model = try named(name)
         try take([draft.finished()], for: model)
         update()
         return model
-    }
-
-    /// The rates in force of the standard variant's lowest tier; nil when unknown.
-    public func rates(_ model: Int32) -> Rates? {
-        guard let row = index.rows(set: index.currentSet(model: model))?.first.pointee else {
-            return nil
-        }
-        var rates = Rates()
-        rates.inputPicos = row.input
-        rates.outputPicos = row.output
-        rates.cacheReadPicos = row.cache_read
-        rates.cacheWritePicos = row.cache_write
-        rates.cacheWrite1hPicos = row.cache_write_1h
-        rates.reasoningPicos = row.reasoning
-        rates.requestNanos = row.request_nanos
-        return rates
-    }
-
-    /// What `usage` costs on `model` now, in nano-dollars, half to even.
-    public func quote(
-        _ model: Int32, variant: Variant, usage: Usage
-    ) throws(Failure) -> Int64 {
-        guard usage.isValid else {
-            throw Failure(.invalid, "usage is negative, or a part of it above its whole")
-        }
-        guard let rows = index.rows(set: index.currentSet(model: model)) else {
-            throw Failure(.price, "no price is known for this model")
-        }
-        guard let nanos = rows.cost(usage, variant: variant) else {
-            throw Failure(.invalid, "the price is above $9,223,372,036.854775807")
-        }
-        return nanos
     }
 
     // MARK: - Loading and dates
@@ -292,12 +324,17 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         return set
     }
 
+    /// A set's rows, until the next call; nil for 0.
+    private func first(_ set: Int32) -> UnsafePointer<PriceRow>? {
+        if let rows = index.rows(set: set) { return rows.first }
+        return bursar__price_set(UInt32(set), aside) == 0 ? nil : UnsafePointer(aside)
+    }
+
+    /// What is not in the index is built in, and holds always.
     private func from(_ set: Int32) -> Int64 { index.rows(set: set)?.first.pointee.from_unix ?? 0 }
 
     private func equal(_ set: Int32, _ rows: [PriceRow]) -> Bool {
-        guard let first = index.rows(set: set)?.first, Int(first.pointee.rows) == rows.count else {
-            return false
-        }
+        guard let first = first(set), Int(first.pointee.rows) == rows.count else { return false }
         return memcmp(rows, first, rows.count * MemoryLayout<PriceRow>.stride) == 0
     }
 
@@ -313,7 +350,7 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         lock.lock()
         defer { lock.unlock() }
         nowUnix = unixNow
-        for model in 1..<Int32(models.count) { publish(model) }
+        for model in 1..<Int32(models.count) where isPublished(model) { publish(model) }
         publishDearest()
         scheduleNext()
     }
@@ -328,7 +365,7 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
             where models[Int(model)].last == 0 && models[Int(model)].alias == 0 { resolve(model) }
             hasNewNames = false
         }
-        for model in 1..<Int32(models.count) { publish(model) }
+        for model in 1..<Int32(models.count) where isPublished(model) { publish(model) }
         publishDearest()
         scheduleNext()
     }
@@ -348,9 +385,25 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         return set
     }
 
+    /// Whether the index tells the model's price: all but a built-in one that nobody named.
+    private func isPublished(_ model: Int32) -> Bool {
+        model > PriceBook.builtIn || index.current(model).value != 0
+    }
+
     private func publish(_ model: Int32) {
-        let set = UInt32(inForce(model))
-        if index.current(model).value != set { index.current(model).storeReleasing(set) }
+        let set = inForce(model)
+        if set != 0, index.slot(set).value == 0 { decode(set) }
+        if index.current(model).value != UInt32(set) {
+            index.current(model).storeReleasing(UInt32(set))
+        }
+    }
+
+    /// Decodes a built-in set, to stay.
+    private func decode(_ set: Int32) {
+        let count = Int(bursar__price_set(UInt32(set), aside))
+        let block = UnsafeMutablePointer<PriceRow>.allocate(capacity: count)
+        block.initialize(from: aside, count: count)
+        index.slot(set).storeReleasing(Int64(Int(bitPattern: block)))
     }
 
     private func scheduleNext() {
@@ -371,9 +424,7 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
         dearest.rows = 1
         dearest.chat = 1
         for model in 1..<Int32(models.count) where models[Int(model)].last != 0 {
-            guard var row = index.rows(set: index.currentSet(model: model))?.first,
-                row.pointee.chat != 0
-            else { continue }
+            guard var row = first(inForce(model)), row.pointee.chat != 0 else { continue }
             while true {
                 RateClass.each { dearest[$0] = max(dearest[$0], row.pointee[$0]) }
                 if row.pointee.next_tier == 0 { break }

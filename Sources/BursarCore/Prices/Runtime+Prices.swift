@@ -7,16 +7,29 @@ extension Runtime {
         try name.withUnsafeBufferPointer { (bytes) throws(Failure) in try book.find(bytes) }
     }
 
-    /// The header's bursar_model_find().
-    public func modelFind(_ name: UnsafeBufferPointer<UInt8>) throws(Failure) -> Int32 {
-        try book.find(name)
+    /// Where a name may be new and others share its number: under the config lock.
+    private func naming<T>(_ body: () throws(Failure) -> T) throws(Failure) -> T {
+        attachment.isShared ? try configuring(body) : try body()
     }
 
-    public func modelName(_ model: Int32) -> [UInt8]? { book.name(model) }
+    /// The header's bursar_model_find().
+    public func modelFind(_ name: UnsafeBufferPointer<UInt8>) throws(Failure) -> Int32 {
+        if attachment.isShared, book.isKnown(name) { return try book.find(name) }
+        return try naming { () throws(Failure) in try book.find(name) }
+    }
+
+    public func modelName(_ model: Int32) -> [UInt8]? {
+        if let name = book.name(model) { return name }
+        guard attachment.isShared else { return nil }
+        config.lock()
+        defer { config.unlock() }
+        book.learn()
+        return book.name(model)
+    }
 
     /// The header's bursar_price_set().
     public func priceSet(_ name: UnsafeBufferPointer<UInt8>, _ rates: Rates) throws(Failure) {
-        try book.set(name, rates: rates)
+        _ = try naming { () throws(Failure) in try book.set(name, rates: rates) }
     }
 
     public func priceGet(_ model: Int32) -> Rates? { book.rates(model) }
@@ -31,7 +44,9 @@ extension Runtime {
 
     /// The header's bursar_prices_load().
     public func pricesLoad(_ json: UnsafeBufferPointer<UInt8>) throws(Failure) -> (report: [UInt8], models: Int) {
-        let loaded = try book.load(json, unixNow: clock.unix / 1_000_000_000)
+        let loaded = try naming { () throws(Failure) in
+            try book.load(json, unixNow: clock.unix / 1_000_000_000)
+        }
         loop.ring()
         return loaded
     }

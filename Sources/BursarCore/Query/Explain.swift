@@ -16,8 +16,7 @@ extension Runtime {
         case MeterIndex.idle: return [UInt8]("idle time")
         case MeterIndex.unattended: return [UInt8]("unattended time")
         default:
-            let k = Int(meter) - MeterIndex.named
-            return k >= 0 && k < meterNames.count ? meterNames[k] : [UInt8]("a meter")
+            return meterName(Int(meter)) ?? [UInt8]("a meter")
         }
     }
 

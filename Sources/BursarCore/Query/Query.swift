@@ -1,5 +1,6 @@
-// Reading: views of budgets, sessions, meters and limits, spend, health. Reads
-// fold first, so that what is settled counts as spent.
+// Reading: views of budgets, sessions, meters and limits, spend, health. What is
+// settled counts as spent, folded or not: they fold if nobody else does, and wait for
+// nobody who does.
 
 internal import CPrices
 
@@ -95,9 +96,15 @@ extension Runtime {
         cell.spent(cell.slot(at: core.batch.loadAcquiring())).value
     }
 
+    /// Before a look: folds, unless somebody else does, and opens what is due.
+    private func freshen(_ id: Int64) {
+        tryFold()
+        if core.isAnythingDue(), let i = id == 0 ? 0 : core.index(of: id) { rollPath(leaf: i) }
+    }
+
     /// The header's bursar_read().
     public func read(_ id: Int64) throws(Failure) -> View {
-        fold()
+        freshen(id)
         return try configuring { () throws(Failure) in
             let i = try resolve(id)
             let node = core.node(i)
@@ -106,16 +113,13 @@ extension Runtime {
             view.isSession = node.isSession
             view.state = state(i)
             view.parent = i == 0 ? 0 : core.id(of: Int(node.parent.value))
-            var above = i
-            while true {
+            eachUp(i) { above in
                 let state = state(above)
                 // Closed is a session's own affair; of the others the worst counts.
                 if state > view.effectiveState {
                     view.effectiveState = state
                     view.reason = reason(above)
                 }
-                if above == 0 { break }
-                above = Int(core.node(above).parent.value)
             }
             let flags = node.flags.value
             if flags & NodeFlag.observed != 0 || core.headerFlags.value & HeaderFlag.observed != 0 {
@@ -124,31 +128,32 @@ extension Runtime {
             if node.isSession ? !isLimitedAbove(i) : (i != 0 && flags & NodeFlag.declared == 0) {
                 view.flags |= 2
             }
+            let now = core.figuresNow(i, foldLog)
             if i == 0 {
                 // Everything: the sum of what is directly below.
-                var child = Int(node.firstChild.value)
-                while child != 0 {
+                eachChild(0) { child in
                     if let cell = core.cell(of: MeterIndex.cost, at: child) {
                         view.spentNanos = saturatingAdd(view.spentNanos, spent(cell))
                         view.reservedNanos = saturatingAdd(
                             view.reservedNanos, max(cell.committed.value &- spent(cell), 0))
                     }
-                    child = Int(core.node(child).next.value)
                 }
+                view.spentNanos = saturatingAdd(view.spentNanos, now.unfoldedCost)
+                view.reservedNanos = max(view.reservedNanos &- now.unfoldedCost, 0)
             } else if let cell = core.cell(of: MeterIndex.cost, at: i) {
-                view.spentNanos = spent(cell)
+                view.spentNanos = core.settledNow(i, cell)
                 view.reservedNanos = max(cell.committed.value &- view.spentNanos, 0)
                 let ceiling = cell.ceiling.value
                 if ceiling < Bound.ceiling {
                     view.remainingNanos = max(ceiling &- cell.committed.value, 0)
                 }
             }
-            view.steps = node.steps.value
-            view.toolCalls = Int64(node.toolCalls.value)
-            view.inputTokens = node.input.value
-            view.outputTokens = node.output.value
+            view.steps = now.steps
+            view.toolCalls = now.toolCalls
+            view.inputTokens = now.input
+            view.outputTokens = now.output
             view.refusals = Int64(node.refusals.value)
-            view.openedUnixNanos = clock.unix - (clock.steady - node.opened.value)
+            view.openedUnixNanos = clock.unix &- (clock.steady &- node.opened.value)
             view.children = node.childCount.value
             eachLimit(i) { _, _ in view.limits += 1 }
             return view
@@ -156,25 +161,26 @@ extension Runtime {
     }
 
     private func isLimitedAbove(_ i: Int) -> Bool {
-        var i = i
-        while i != 0 {
+        var isLimited = false
+        eachUp(i) { i in
             let flags = core.node(i).flags.value
-            if flags & NodeFlag.session == 0, flags & NodeFlag.limited != 0 { return true }
-            i = Int(core.node(i).parent.value)
+            if i != 0, flags & NodeFlag.session == 0, flags & NodeFlag.limited != 0 {
+                isLimited = true
+            }
         }
-        return false
+        return isLimited
     }
 
     /// The header's bursar_meter_read().
     public func meterRead(_ id: Int64, _ meter: Int32) throws(Failure) -> MeterView {
-        fold()
+        freshen(id)
         return try configuring { () throws(Failure) in
             let i = try resolve(id)
             guard meter >= 0, meter < 32, let cell = core.cell(of: Int(meter), at: i) else {
                 throw Failure(.notFound, "it does not count that meter: it has no limit on it")
             }
             var view = MeterView()
-            view.spent = spent(cell)
+            view.spent = core.settledNow(i, cell)
             view.committed = cell.committed.value
             view.reserved = max(view.committed &- view.spent, 0)
             let ceiling = cell.ceiling.value
@@ -185,7 +191,7 @@ extension Runtime {
 
     /// The header's bursar_limit_read().
     public func limitRead(_ id: Int64, _ position: UInt32) throws(Failure) -> LimitView {
-        fold()
+        freshen(id)
         return try configuring { () throws(Failure) in
             let i = try resolve(id)
             var k: UInt32 = 0
@@ -206,8 +212,9 @@ extension Runtime {
                 view.extra = limit.extra.value
                 view.spent = elapsed(limit, i, at: steady)
                 view.committed = view.spent
-                view.startUnixNanos = limit.window.value + unixOf
-                view.endUnixNanos = view.startUnixNanos + view.amount + view.extra
+                view.startUnixNanos = limit.window.value &+ unixOf
+                view.endUnixNanos = saturatingAdd(
+                    view.startUnixNanos, saturatingAdd(view.amount, view.extra))
             } else if limit.isRate {
                 let ahead = max(limit.window.value &- steady, 0)
                 view.committed = limit.units(worth: ahead)
@@ -216,15 +223,15 @@ extension Runtime {
                 return view
             } else if let cell = core.cell(of: limit.meter, at: i), !isDefault(limit, at: i) {
                 view.extra = limit.extra.value
-                view.spent = max(spent(cell) &- limit.floor, 0)
+                view.spent = max(core.settledNow(i, cell) &- limit.floor, 0)
                 view.committed = max(cell.committed.value &- limit.floor, 0)
                 if limit.windowKind == WindowCode.calendar {
                     let (start, end) = windows.bounds(
                         limit.spec.value, unix: limit.window.value >> 1)
-                    view.startUnixNanos = start * 1_000_000_000
-                    view.endUnixNanos = end * 1_000_000_000
+                    view.startUnixNanos = start &* 1_000_000_000
+                    view.endUnixNanos = end &* 1_000_000_000
                 } else if limit.windowKind == WindowCode.rolling {
-                    let span = windows.window(limit.spec.value).spanNanos
+                    let span = windows.window(windowNumber(limit)).spanNanos
                     view.startUnixNanos = clock.unix - span
                     view.endUnixNanos = clock.unix
                 }
@@ -238,10 +245,10 @@ extension Runtime {
     public func textRead(_ id: Int64, _ kind: TextKind) throws(Failure) -> [UInt8] {
         try configuring { () throws(Failure) in
             if kind == .meter {
-                guard id >= 8, id - 8 < meterNames.count else {
+                guard id >= 8, id < 32, let name = meterName(Int(id)) else {
                     throw Failure(.notFound, "no such named meter")
                 }
-                return meterNames[Int(id - 8)]
+                return name
             }
             if kind == .tool {
                 guard id > 0, id <= Int64(toolCount) else {
@@ -257,8 +264,7 @@ extension Runtime {
             case .owner: return inherited(i) { $0.owner.value }
             case .costCenter: return inherited(i) { $0.costCenter.value }
             case .purpose:
-                let meta = node.isSession ? 0 : node.meta.value
-                return meta == 0 ? [] : slab.text(Meta(p: slab.address(meta)).purpose.value)
+                return i == 0 || node.isSession ? [] : slab.text(meta(UInt32(i)).purpose.value)
             case .limits: return limits(of: i).limits.isEmpty ? [] : limits(of: i).print()
             case .reason: return slab.text(node.reasonText.value)
             case .labels:
@@ -283,51 +289,42 @@ extension Runtime {
     }
 
     private func inherited(_ i: Int, _ field: (Meta) -> UInt32) -> [UInt8] {
-        var i = i
-        while i != 0 {
-            let meta = core.node(i).isSession ? 0 : core.node(i).meta.value
-            if meta != 0 {
-                let block = field(Meta(p: slab.address(meta)))
-                if block != 0 { return slab.text(block) }
-            }
-            i = Int(core.node(i).parent.value)
+        var block: UInt32 = 0
+        eachUp(i) { i in
+            if block == 0, i != 0, !core.node(i).isSession { block = field(meta(UInt32(i))) }
         }
-        return []
+        return slab.text(block)
     }
 
     /// The header's bursar_children(): calls `body` with each id; how many there are.
     public func children(_ id: Int64, _ body: (Int64) -> Void) throws(Failure) -> Int {
         try configuring { () throws(Failure) in
             let i = try resolve(id)
-            var child = Int(core.node(i).firstChild.value)
-            while child != 0 {
-                body(core.id(of: child))
-                child = Int(core.node(child).next.value)
-            }
+            eachChild(i) { body(core.id(of: $0)) }
             return Int(core.node(i).childCount.value)
         }
     }
 
     /// The header's bursar_spend_read(): nil past the last row.
     public func spendRead(_ position: Int) -> SpendRow? {
-        folding.lock()
-        defer { folding.unlock() }
-        if position == 0 { foldLocked() }
-        return position < ledger.rows.count ? ledger.rows[position] : nil
+        if position == 0, folding.lock(for: 100_000_000) {
+            foldLocked()
+            folding.unlock()
+        }
+        return ledger.row(at: position)
     }
 
     /// The header's bursar_health().
     public func health() -> Health {
         var health = Health()
-        folding.lock()
-        health.settledSteps = settledSteps
-        health.folds = folds
-        health.foldLagNanos = oldestSettled > 0 ? max(clock.steady - oldestSettled, 0) : 0
-        folding.unlock()
+        health.settledSteps = core.statistic(Header.settledSteps).value
+        health.folds = core.batch.value
+        let oldest = core.statistic(Header.oldestSettled).value
+        health.foldLagNanos = oldest > 0 ? max(clock.steady - oldest, 0) : 0
         config.lock()
         health.nodes = Int64(segment.freeNodes.inUse) - 1
         health.nodesMax = Int64(segment.nodesMax) - 1
-        health.timers = Int64(timers.count + calendarTimers.count + rollingTimers.count)
+        health.timers = Int64(timers.count) + Int64(core.header(Header.windowedCount).value)
         health.segmentBytes = Int64(segment.bytes)
         config.unlock()
         core.eachRecord { _, record in
@@ -347,65 +344,6 @@ extension Runtime {
         health.wakeUps = core.statistic(Header.wakeUps).value
         return health
     }
-
-    /// The header's bursar_verify(): committed = spent + held + settled and not
-    /// folded, for every cell. Only right when no other call is running.
-    public func verify() -> Failure? {
-        folding.lock()
-        config.lock()
-        defer {
-            config.unlock()
-            folding.unlock()
-        }
-        if core.life.value != 0 { return Failure(.closed, "the runtime was closed") }
-        // What the journal counts, by cell.
-        var counted: [UInt32: Int64] = [:]
-        core.eachRecord { _, record in
-            let state = RecordWord.state(record.word.loadAcquiring())
-            let isHeld =
-                state == RecordState.held || state == RecordState.inFlight
-                || state == RecordState.settling
-            guard isHeld || state == RecordState.adjusting || state == RecordState.settled
-            else { return true }
-            let amounts = isHeld ? record.held : record.used
-            var i = Int(record.node.value & 0xFFFF_FFFF)
-            while true {
-                var c = core.node(i).firstCell.value
-                while c != 0 {
-                    let cell = core.cell(Int(c))
-                    if cell.kind.value >> 5 <= record.epoch.value {
-                        counted[c, default: 0] &+= amounts[cell.meter]
-                    }
-                    c = cell.next.value
-                }
-                if i == 0 { break }
-                i = Int(core.node(i).parent.value)
-            }
-            return true
-        }
-        var i = 1
-        while i < Int(segment.freeNodes.highWater) {
-            defer { i += 1 }
-            let node = core.node(i)
-            if node.state.value & StateBit.free != 0 || node.generation == 0 { continue }
-            var c = node.firstCell.value
-            while c != 0 {
-                let cell = core.cell(Int(c))
-                let expected = spent(cell) &+ (counted[c] ?? 0)
-                if cell.committed.value != expected {
-                    var failure = Failure(
-                        .corrupt,
-                        "a meter's committed amount is not spent + held + settled: a bug, please report it"
-                    )
-                    failure.id = core.id(of: i)
-                    failure.values = (cell.committed.value, expected)
-                    return failure
-                }
-                c = cell.next.value
-            }
-        }
-        return nil
-    }
 }
 
 // MARK: - Events and limit text, for the boundary
@@ -413,11 +351,13 @@ extension Runtime {
 extension Runtime {
     public func setCallback(_ callback: ((borrowing Event) -> Void)?) {
         events.setCallback(callback)
+        attachment.listen()
         loop.ring()
     }
 
     public func eventsDescriptor() throws(Failure) -> Int32 {
         let fd = events.descriptor()
+        attachment.listen()
         if fd < 0 { throw Failure(.loop, "the system has no more file descriptors") }
         return fd
     }

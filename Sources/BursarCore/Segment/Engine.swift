@@ -32,6 +32,11 @@ enum Header {
     static let layout = 8
     static let segmentID = 16
     static let batch = 24  // FOLD; release
+    static let bytes = 32  // of the whole segment
+    static let nodes = 40, records = 44, textBytes = 48  // Halves: its capacity
+    static let lastSlot = 52  // Half, MAKING: the slot that was taken last
+    static let home = 56  // 32 hexadecimal digits
+    static let boot = 88  // 36 bytes
     static let highWater = 128  // records ever used, grows
     static let epoch = 132  // CONFIG: cells born
     static let flags = 136  // CONFIG: HeaderFlag
@@ -42,6 +47,44 @@ enum Header {
     static let late = 216  // settles that came after the estimate
     static let overrun = 224  // nano-dollars billed above what was held
     static let wakeUps = 232  // of the loop
+    // Journal and fold: all written by who folds or recounts.
+    static let foldOpen = 256  // not 0: records may be in FOLDING
+    static let settledSteps = 264  // folded
+    static let oldestSettled = 272  // steady ns of a settled record not folded; 0 = none seen
+    static let recounts = 280  // cells that were counted again
+    static let recountRetries = 288
+    static let recountLowered = 296  // nano-dollars that the dead had left behind
+    static let corrupt = 304  // times that something was found which cannot be
+    static let recovered = 312  // records of dead processes
+    static let dirt = 320  // grows whenever a node was marked dirty
+    static let dirtSeen = 328  // CONFIG: what it was when every node was clean
+    /// From here on CONFIG, by the undo log but for what says otherwise.
+    static let configured = 512
+    static let freeNodes = 512  // three FreeLists
+    static let freeCells = 524
+    static let freeLimits = 536
+    static let slabFresh = 548  // Half
+    static let slabReturned = 552  // five Halves, by size of block
+    static let windowCount = 572  // Half
+    static let windowedVersion = 576  // Half: grows when a windowed limit comes or goes
+    static let windowedCount = 580  // Half
+    static let toolCount = 584  // Half
+    static let meterCount = 588  // Half
+    static let topUps = 592  // Half: the first block of top-ups that end
+    static let closingFirst = 596  // Half: closed nodes that wait to be freed
+    static let closingLast = 600  // Half
+    static let modelCount = 604  // Half
+    static let undoCount = 608  // Half: entries of the undo log; not in it itself
+    static let raised = 612  // Half: ceilings that rise after the commit; likewise
+    static let rollAt = 616  // Word: unix ns at which the next calendar window opens
+    static let rollingAt = 624  // Word: steady ns at which the next rolling bucket opens
+    static let topUpAt = 632  // Word: steady ns at which the next top-up ends
+    static let meterNames = 640  // 24 Halves: interned
+    // The loop's, from here on.
+    static let signal = 1024  // Signal bits
+    static let keeperSlot = 1028  // of the process that attends to what is due for all
+    static let eventsSent = 1032  // Word: EVENTS; release: events in the ring, all in all
+    static let attention = 1088  // 64 Words: a bit for each group of nodes with a mark
     static let page = 4096
     static let magicValue: Int64 = 0x4255_5253_4152_0001
 }
@@ -53,10 +96,14 @@ enum HeaderFlag {
 /// How an engine decides where its options leave it a choice.
 public struct Policy {
     public enum UnknownModel: Int32 { case refuse = 1, dearest, free }
-    public enum Undeclared: Int32 { case allow = 1, refuse }
+    /// Of a runtime that says nothing: a private one allows, a home refuses.
+    public enum Undeclared: Int32 { case byKind = 0, allow, refuse }
     public var unknownModel = UnknownModel.refuse
-    public var undeclared = Undeclared.allow
+    public var undeclared = Undeclared.byKind
     public var plainCharge = false
+    public enum Role: Int32 { case `operator` = 1, agent }
+    /// An agent neither raises, revives nor removes: a guard against accidents.
+    public var role = Role.operator
     public init() {}
 }
 
@@ -76,10 +123,10 @@ public struct Engine {
     /// Records from here on are kept for late settles and forced charges.
     var forcedFrom: UInt32
     var toolsMax: UInt32
+    var slabUnits: UInt32
     var timeToLive: Int64
     var policy: Policy
     var clock: Clock
-    var forks: UInt32
     /// The process's slot: the actor of records that it is responsible for.
     var slot: UInt32
     /// The runtime, retained by the page until it closes.
@@ -100,25 +147,39 @@ public struct Core {
     public var page: UnsafeMutableRawPointer { UnsafeMutableRawPointer(engine) }
 
     // Words of the page beyond the engine, changed while it runs.
-    static let lifeOffset = 1024  // Half: 0 open, 1 closed
-    static let signalOffset = 1028  // Half: Signal bits
+    static let lifeOffset = 1024  // Half: Life
+    static let forksOffset = 1028  // Half: how often the process that it belongs to was forked
+    static let keepsOffset = 1032  // Half: 1 = this runtime is the keeper
     static let shiftsOffset = 1040  // the clock's two shifts
-    static let rollAtOffset = 1056  // Word: unix ns at which the next calendar window opens
-    static let rollingAtOffset = 1064  // Word: steady ns at which the next rolling bucket opens
-    static let attentionOffset = 1088  // Word: tail of the attention ring
-    static let attentionHeadOffset = 1152  // Word
-    static let attentionRing = 2048  // 512 Halves
-    static let attentionSlots: Int64 = 512
+    static let corruptOffset = 1036  // Half: 1 = it was told that the segment is corrupt
+    static let searchedAtOffset = 1056  // Word: steady ns when a refusal looked for the dead
     static let pageBytes = 4096
 
     @inline(__always) var me: Int64 { Int64(engine.pointee.slot) }
     @inline(__always) var life: Half { Half(page + Core.lifeOffset) }
-    @inline(__always) var signal: Half { Half(page + Core.signalOffset) }
+    @inline(__always) var forks: Half { Half(page + Core.forksOffset) }
+    @inline(__always) var keeps: Half { Half(page + Core.keepsOffset) }
+    var searchedAt: Word { Word(page + Core.searchedAtOffset) }
+    var isKeeper: Bool { keeps.value != 0 }
+    @inline(__always) var signal: Half { Half(engine.pointee.header + Header.signal) }
 
-    @inline(__always) func node(_ i: Int) -> Node { Node(engine.pointee.nodes + i &* Node.size) }
-    @inline(__always) func cell(_ i: Int) -> Cell { Cell(engine.pointee.cells + i &* Cell.size) }
+    // An index that the segment gives is bounded wherever it is used: one beyond the
+    // table's end means entry 0.
+    @inline(__always) private func bounded(_ i: Int, _ end: UInt32) -> Int {
+        UInt(bitPattern: i) < UInt(end) ? i : 0
+    }
+    @inline(__always) func node(_ i: Int) -> Node {
+        Node(engine.pointee.nodes + bounded(i, engine.pointee.nodesMax) &* Node.size)
+    }
+    @inline(__always) func cell(_ i: Int) -> Cell {
+        Cell(engine.pointee.cells + bounded(i, engine.pointee.cellsMax) &* Cell.size)
+    }
     @inline(__always) func limit(_ i: Int) -> LimitSlot {
-        LimitSlot(engine.pointee.limits + i &* LimitSlot.size)
+        LimitSlot(engine.pointee.limits + bounded(i, engine.pointee.limitsMax) &* LimitSlot.size)
+    }
+    /// A block of the slab: at least 512 bytes from here on are mapped.
+    @inline(__always) func slab(_ block: UInt32) -> UnsafeMutableRawPointer {
+        engine.pointee.slab + bounded(Int(block), engine.pointee.slabUnits) &* Slab.unit
     }
     @inline(__always) func record(_ i: Int) -> Record {
         Record(engine.pointee.records + i &* Record.size)
@@ -128,10 +189,17 @@ public struct Core {
     @inline(__always) var forcedHighWater: Half {
         Half(engine.pointee.header + Header.forcedHighWater)
     }
+    /// A half of the header page.
+    @inline(__always) func header(_ offset: Int) -> Half { Half(engine.pointee.header + offset) }
     @inline(__always) func statistic(_ offset: Int) -> Word { Word(engine.pointee.header + offset) }
-    @inline(__always) func tool(_ i: Int) -> Tool { Tool(engine.pointee.tools + i &* Tool.size) }
-    @inline(__always) var rollAt: Word { Word(page + Core.rollAtOffset) }
-    @inline(__always) var rollingAt: Word { Word(page + Core.rollingAtOffset) }
+    /// A tool that there is not is number 0, which costs nothing.
+    @inline(__always) func tool(_ i: Int) -> Tool {
+        let isOne = i >= 0 && i < Int(engine.pointee.toolsMax)
+        return Tool(engine.pointee.tools + (isOne ? i : 0) &* Tool.size)
+    }
+    @inline(__always) var rollAt: Word { Word(engine.pointee.header + Header.rollAt) }
+    @inline(__always) var rollingAt: Word { Word(engine.pointee.header + Header.rollingAt) }
+    @inline(__always) var topUpAt: Word { Word(engine.pointee.header + Header.topUpAt) }
     @inline(__always) var epoch: Half { Half(engine.pointee.header + Header.epoch) }
     @inline(__always) var headerFlags: Half { Half(engine.pointee.header + Header.flags) }
     @inline(__always) var transientRefusals: Word {
@@ -144,12 +212,34 @@ public struct Core {
         Unmanaged<Runtime>.fromOpaque(engine.pointee.runtime).takeUnretainedValue()
     }
 
-    /// Whether calls may go on: nil, or why not.
+    /// Whether calls may go on: nil, or why not. In the child of a fork a home's handle
+    /// is attached anew here; whatever is read of the page before this is the parent's.
     @inline(__always)
     public func obstacle() -> Status? {
-        if life.value != 0 { return .closed }
-        if engine.pointee.forks != bursar__forks() { return .forked }
-        return nil
+        // Acquire: pairs with the release in Runtime.reattach().
+        if life.value == Life.open, forks.loadAcquiring() == bursar__forks() { return nil }
+        return hindrance(isNew: false)
+    }
+
+    /// The same before something new: a step, or a change of budgets.
+    @inline(__always)
+    public func obstacleToNew() -> Status? {
+        if life.value == Life.open, forks.loadAcquiring() == bursar__forks() { return nil }
+        return hindrance(isNew: true)
+    }
+
+    @inline(never)
+    private func hindrance(isNew: Bool) -> Status? {
+        if life.value == Life.closed { return .closed }
+        if forks.loadAcquiring() != bursar__forks() {
+            do throws(Failure) { try Runtime.reattach(self) } catch { return error.status }
+        }
+        switch life.value {
+        case Life.open: return nil
+        case Life.adrift: return isNew ? .home : nil
+        case Life.lost: return .home
+        default: return .closed
+        }
     }
 
     /// The index of an id's node, or nil when the id names nothing any more.
@@ -182,29 +272,65 @@ public struct Core {
     @inline(never)
     func wakeLoop() {
         let sleeping = Signal.empty | Signal.resting
-        if signal.update(clearing: sleeping) & sleeping != 0 { runtime.loop.ring() }
+        if signal.update(clearing: sleeping) & sleeping != 0 { runtime.ringKeeper() }
     }
 
-    /// Marks a node for the loop: something about it crossed a threshold.
+    /// Marks a node for the keeper: something about it crossed a threshold or
+    /// changed. The node's mark, then its group's bit; whoever finds the bit set
+    /// knows that the keeper was rung, or looks within a second. So a process that
+    /// dies between the two leaves a mark without a bit, and the next to come along
+    /// sets that.
     @inline(never)
     func attend(to i: Int) {
-        if node(i).flags.update(setting: NodeFlag.marked) & NodeFlag.marked != 0 { return }
-        let tail = Word(page + Core.attentionOffset)
-        let head = Word(page + Core.attentionHeadOffset)
-        // The margin covers every thread that may stand between check and add.
-        if tail.value &- head.value > Core.attentionSlots - 128 {
-            signal.update(setting: Signal.overflow)
-        } else {
-            let slot = (tail.add(1) &- 1) & (Core.attentionSlots - 1)
-            Half(page + Core.attentionRing + Int(slot) * 4).storeReleasing(UInt32(i) &+ 1)
-        }
-        runtime.loop.ring()
+        let flags = node(i).flags
+        if flags.value & NodeFlag.marked == 0 { flags.update(setting: NodeFlag.marked) }
+        let group = i >> attentionShift
+        let word = Word(engine.pointee.header + Header.attention + (group >> 6) * 8)
+        let bit = Int64(1) << Int64(group & 63)
+        // Sequentially consistent: pairs with the keeper's clearing before its look.
+        if word.loadSequential() & bit != 0 { return }
+        word.update(setting: bit)
+        runtime.ringKeeper()
     }
+
+    /// Nodes are marked in at most 4,096 groups of neighbours.
+    var attentionShift: Int {
+        let groups = Int(engine.pointee.nodesMax - 1) >> 12
+        return groups == 0 ? 0 : Int.bitWidth - groups.leadingZeroBitCount
+    }
+
+    /// Each marked node, once. Keeper only.
+    func eachMarked(_ body: (Int) -> Void) {
+        let shift = attentionShift
+        for k in 0..<64 {
+            let word = Word(engine.pointee.header + Header.attention + k * 8)
+            if word.value == 0 { continue }
+            var bits = word.update(clearing: -1)
+            while bits != 0 {
+                let group = k << 6 + bits.trailingZeroBitCount
+                bits &= bits &- 1
+                let end = min((group + 1) << shift, Int(engine.pointee.nodesMax))
+                for i in (group << shift)..<end where node(i).flags.value & NodeFlag.marked != 0 {
+                    body(i)
+                }
+            }
+        }
+    }
+}
+
+/// What a handle still does.
+enum Life {
+    static let open: UInt32 = 0
+    static let closed: UInt32 = 1
+    /// Its home's files are not where others look for them: what is in flight still
+    /// settles, nothing new begins.
+    static let adrift: UInt32 = 2
+    /// Its locks are gone: nothing is safe to do.
+    static let lost: UInt32 = 3
 }
 
 /// Bits of the signal word.
 enum Signal {
-    static let empty: UInt32 = 1  // the loop sleeps: the journal had no record
-    static let resting: UInt32 = 2  // the loop sleeps: no record was settled
-    static let overflow: UInt32 = 4  // the attention ring was full: look at every node
+    static let empty: UInt32 = 1  // the keeper sleeps: the journal had no record
+    static let resting: UInt32 = 2  // the keeper sleeps: no record was settled
 }

@@ -1,7 +1,7 @@
 // The layout of the segment: every offset of every structure, in one place.
 //
-// The segment is one mapping: header page, nodes, cells, limits, journal
-// records, slab. It holds indices, never pointers; index 0 of each table is
+// The segment is one mapping: header page (see Engine.swift), nodes, cells, limits,
+// journal records, tools, the tables of Segment.swift's Geometry, slab. It holds indices, never pointers; index 0 of each table is
 // "none" (node 0 is the root of everything). All fields are atomics read
 // relaxed unless said otherwise; who may write is said beside each.
 //
@@ -13,7 +13,8 @@
 //    20  flags      Half  NodeFlag, depth << 24     CONFIG
 //    24  lastStep   Word  steady ns                 any step (sessions, and idle limits)
 //    32  dueAt      Word  steady ns of the first time limit to look at; max = none
-//    40  extras     Half  slab block: ladder and holdback
+//                         closed: max - the next closed node, which no step finds due
+//    40  extras     Half  slab block: ladder, holdback, paused time
 //    44  labels     Half  a session: slab block
 //        rungs      Half  a budget: highest rung by complexity, a byte each
 //    48  row        Half  refusals in a row         any refusal
@@ -52,7 +53,8 @@
 //    40  node Half, 44 next Half
 //    48  kind       Half  meter | window << 8 | end << 16 | downgrade << 24
 //    52  alerts     Half  four percents, a byte each
-//    56  spec       Half  the runtime's table of window specifications
+//    56  spec       Half  its window in the table of windows; a rolling limit: the slab
+//                         block of its ring, which has the window
 //    60  fired      Half  alerts that were sent, and LimitFlag
 //
 // Tool (16 bytes):  0 price Word nano-dollars a call,  8 meter Half of calls(tool) or 0,
@@ -152,23 +154,20 @@ public struct Node {
     @inline(__always) var input: Word { Word(p + 112) }
     @inline(__always) var output: Word { Word(p + 120) }
 
+    /// Links free nodes.
+    static let freeLink = 80
+
     var generation: Int64 { state.value >> 32 }
     var isSession: Bool { flags.value & NodeFlag.session != 0 }
     var depth: UInt32 { flags.value >> 24 }
     var complexity: Int { Int(misc.value & 0xFF) }
     var stateReason: Reason { Reason(rawValue: Int32((misc.value >> 8) & 0xFF)) ?? .none }
 
-    func setStateReason(_ reason: Reason) {
-        misc.value = (misc.value & ~0xFF00) | (UInt32(reason.rawValue) << 8)
-    }
-
     /// The slot of the process that opened a session; it is closed when that dies,
     /// unless it was handed to others.
-    var owner: UInt32 {
-        get { (misc.value >> 16) & 0xFFF }
-        nonmutating set { misc.value = (misc.value & ~0x0FFF_0000) | ((newValue & 0xFFF) << 16) }
-    }
-    var isHanded: Bool { misc.value & (1 << 28) != 0 }
+    var owner: UInt32 { (misc.value >> 16) & 0xFFF }
+    static let handed: UInt32 = 1 << 28
+    var isHanded: Bool { misc.value & Node.handed != 0 }
 }
 
 public struct Cell {
@@ -183,6 +182,9 @@ public struct Cell {
     @inline(__always) func stamp(_ slot: Int) -> Word { Word(p + 40 + slot * 8) }
     @inline(__always) var next: Half { Half(p + 56) }
     @inline(__always) var kind: Half { Half(p + 60) }
+
+    /// Links free cells.
+    static let freeLink = 56
 
     @inline(__always) var meter: Int { Int(kind.value & 31) }
     static let bornMax: UInt32 = (1 << 27) - 1
@@ -213,6 +215,10 @@ public struct LimitSlot {
     @inline(__always) var spec: Half { Half(p + 56) }
     @inline(__always) var fired: Half { Half(p + 60) }
 
+    /// Links free limits: the node, so that a step that stands on a limit that was
+    /// just let go still finds the next.
+    static let freeLink = 40
+
     @inline(__always) var meter: Int { Int(kind.value & 0xFF) }
     @inline(__always) var windowKind: UInt8 { UInt8(truncatingIfNeeded: kind.value >> 8) }
     @inline(__always) var end: UInt8 { UInt8(truncatingIfNeeded: kind.value >> 16) }
@@ -229,18 +235,23 @@ public struct Tool {
     @inline(__always) var name: Half { Half(p + 12) }
 }
 
-/// A slab block of a session with a ladder or a holdback (48 bytes): eight
-/// models, their count, and the nano-dollars kept back.
+/// A slab block of a session with a ladder or a holdback, and of whatever was paused:
+/// eight models, their count, the nano-dollars kept back; how long it has been paused
+/// and since when it is (0 = it is not).
 struct Ladder {
     let p: UnsafeMutableRawPointer
-    static let bytes = 48
+    static let bytes = 64
     static let rungsMax = 8
 
     @inline(__always) func model(_ rung: Int) -> Int32 {
-        p.load(fromByteOffset: rung * 4, as: Int32.self)
+        p.load(fromByteOffset: (rung & 7) * 4, as: Int32.self)
     }
-    @inline(__always) var count: Int { Int(p.load(fromByteOffset: 32, as: Int32.self)) }
+    @inline(__always) var count: Int {
+        Int(min(max(p.load(fromByteOffset: 32, as: Int32.self), 0), 8))
+    }
     @inline(__always) var holdback: Int64 { p.load(fromByteOffset: 40, as: Int64.self) }
+    var paused: Word { Word(p + 48) }
+    var pausedSince: Word { Word(p + 56) }
 }
 
 /// The ceiling of a meter without a limit. Amounts are bounded by `amountMax`,

@@ -31,6 +31,7 @@ extension Runtime {
                 }
             } else {
                 parent = try ensure(try Path.parse(options.path))
+                if core.node(Int(parent)).state.value & StateBit.closed != 0 { open(parent) }
             }
             return try addSession(options, under: parent)
         }
@@ -75,21 +76,22 @@ extension Runtime {
         let i = try addNode(parent: parent, flags: NodeFlag.session)
         let node = core.node(Int(i))
         do throws(Failure) {
-            node.misc.value = UInt32(options.complexity)
-            node.agent.value = try intern(options.agent)
-            node.labels.value = try makeLabels(options.labels)
+            edit[node.misc] = UInt32(options.complexity) | (attachment.slot & 0xFFF) << 16
+            edit[node.agent] = try intern(options.agent)
+            edit[node.labels] = try makeLabels(options.labels)
             if !ladder.isEmpty || options.holdbackNanos > 0 {
                 guard let block = slab.allocate(bytes: Ladder.bytes) else {
                     throw full("ladders", "text_bytes_max")
                 }
                 let p = slab.address(block)
                 for (k, model) in ladder.enumerated() {
-                    p.storeBytes(of: model, toByteOffset: k * 4, as: Int32.self)
+                    edit[Half(p + k * 4)] = UInt32(bitPattern: model)
                 }
-                p.storeBytes(of: Int32(ladder.count), toByteOffset: 32, as: Int32.self)
-                p.storeBytes(of: options.holdbackNanos, toByteOffset: 40, as: Int64.self)
-                node.extras.value = block
-                node.flags.update(
+                edit[Half(p + 32)] = UInt32(ladder.count)
+                edit[Word(p + 40)] = options.holdbackNanos
+                edit[node.extras] = block
+                edit.update(
+                    node.flags,
                     setting: (ladder.isEmpty ? 0 : NodeFlag.laddered)
                         | (options.holdbackNanos > 0 ? NodeFlag.holdsBack : 0))
             }
@@ -107,20 +109,20 @@ extension Runtime {
     /// Limits that budgets above give to each session, nearest first, where the
     /// session has none of its own.
     private func addDefaults(to list: inout LimitList, from parent: UInt32) {
-        var i = Int(parent)
-        while i != 0 {
+        var found = list
+        eachUp(Int(parent)) { i in
             eachLimit(i) { _, slot in
                 guard isDefault(slot, at: i) else { return }
                 var limit = self.limit(of: slot)
                 limit.window = Window(.total)
-                let isTaken = list.limits.contains {
+                let isTaken = found.limits.contains {
                     $0.meter == limit.meter && $0.name == limit.name && $0.isCall == limit.isCall
                         && ($0.window.kind == .total || $0.window.kind == .session)
                 }
-                if !isTaken, list.limits.count < LimitList.limitsMax { list.limits.append(limit) }
+                if !isTaken, found.limits.count < LimitList.limitsMax { found.limits.append(limit) }
             }
-            i = Int(core.node(i).parent.value)
         }
+        list = found
     }
 
     /// Model names, best first, separated by commas.
@@ -150,6 +152,9 @@ extension Runtime {
 
     private static var labelsMax: Int { 16 }
     private func labelBytes(_ count: Int) -> Int { 4 + 8 * count }
+    private func labelCount(_ block: UInt32) -> Int {
+        min(Int(Half(slab.address(block)).value), Runtime.labelsMax)
+    }
 
     private func check(_ labels: [(key: [UInt8], value: [UInt8])]) throws(Failure) {
         if labels.count > Runtime.labelsMax {
@@ -178,10 +183,9 @@ extension Runtime {
         let sorted = labels.sorted { $0.key.lexicographicallyPrecedes($1.key) }
         for (k, label) in sorted.enumerated() {
             do throws(Failure) {
-                let key = try intern(label.key)
-                p.storeBytes(of: key, toByteOffset: 4 + k * 8, as: UInt32.self)
-                p.storeBytes(of: Int32(k + 1), as: Int32.self)
-                p.storeBytes(of: try intern(label.value), toByteOffset: 8 + k * 8, as: UInt32.self)
+                edit[Half(p + 4 + k * 8)] = try intern(label.key)
+                edit[Half(p)] = UInt32(k + 1)
+                edit[Half(p + 8 + k * 8)] = try intern(label.value)
             } catch {
                 freeLabels(block, count: labels.count)
                 throw error
@@ -193,10 +197,8 @@ extension Runtime {
     func eachLabel(_ block: UInt32, _ body: (UInt32, UInt32) -> Void) {
         if block == 0 { return }
         let p = slab.address(block)
-        for k in 0..<Int(p.load(as: Int32.self)) {
-            body(
-                p.load(fromByteOffset: 4 + k * 8, as: UInt32.self),
-                p.load(fromByteOffset: 8 + k * 8, as: UInt32.self))
+        for k in 0..<labelCount(block) {
+            body(Half(p + 4 + k * 8).value, Half(p + 8 + k * 8).value)
         }
     }
 
@@ -206,73 +208,6 @@ extension Runtime {
             slab.release(key)
             slab.release(value)
         }
-        slab.free(block, bytes: labelBytes(count ?? Int(slab.address(block).load(as: Int32.self))))
-    }
-
-    // MARK: - Closing
-
-    /// The header's bursar_session_close().
-    public func sessionClose(_ id: Int64) throws(Failure) {
-        try configuring { () throws(Failure) in
-            let i = try resolve(id)
-            guard core.node(i).isSession else {
-                throw Failure(.invalid, "this is a budget; bursar_budget_remove() removes budgets")
-            }
-            close(UInt32(i))
-        }
-        loop.ring()
-    }
-
-    private func close(_ i: UInt32) {
-        let node = core.node(Int(i))
-        if node.state.value & StateBit.closed != 0 { return }
-        change(Int(i), set: StateBit.closed)
-        closing.append(i)
-        var child = node.firstChild.value
-        while child != 0 {
-            close(child)
-            child = core.node(Int(child)).next.value
-        }
-    }
-
-    /// The header's bursar_attend(): for the node, what is above it, and all below.
-    public func attend(_ id: Int64, who: [UInt8]) throws(Failure) {
-        try configuring { () throws(Failure) in
-            let i = try resolve(id)
-            var above = i
-            while above != 0 {
-                above = Int(core.node(above).parent.value)
-                attend(above)
-            }
-            attendBelow(i)
-        }
-        loop.ring()
-    }
-
-    private func attendBelow(_ i: Int) {
-        attend(i)
-        var child = Int(core.node(i).firstChild.value)
-        while child != 0 {
-            attendBelow(child)
-            child = Int(core.node(child).next.value)
-        }
-    }
-
-    private func attend(_ i: Int) {
-        var has = false
-        eachLimit(i) { _, limit in if limit.meter == MeterIndex.unattended { has = true } }
-        guard has else { return }
-        let node = core.node(i)
-        let standing = StateBit.held | StateBit.halted
-        if node.state.value & standing != 0, node.stateReason == .unattended {
-            change(i, clear: standing)
-            node.setStateReason(.none)
-            var event = Event(type: .resume)
-            event.id = core.id(of: i)
-            event.path = path(of: i)
-            event.reason = .unattended
-            send(event)
-        }
-        restartTimeLimits(i, only: MeterIndex.unattended)
+        slab.free(block, bytes: labelBytes(count ?? labelCount(block)))
     }
 }

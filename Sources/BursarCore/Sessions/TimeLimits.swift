@@ -2,12 +2,6 @@
 // the steady time at which the first of them must be looked at, `dueAt`, which
 // every step compares with its coarse clock; the loop looks when nobody steps.
 
-/// How long a node has been paused, all in all, and since when it is.
-struct Pause {
-    var total: Int64 = 0
-    var since: Int64 = 0  // 0 = not now
-}
-
 extension Core {
     /// A step found a node's time limits due: false when the node stops it.
     @inline(never)
@@ -26,25 +20,39 @@ extension Runtime {
 
     /// Paused time of a node and those above it, until `now`. Config lock held.
     func pausedTime(of i: Int, at now: Int64) -> Int64 {
-        if pauses.isEmpty { return 0 }
         var sum: Int64 = 0
-        var i = i
-        while true {
-            if let pause = pauses[UInt32(i)] {
-                sum += pause.total + (pause.since > 0 ? max(now - pause.since, 0) : 0)
-            }
-            if i == 0 { return sum }
-            i = Int(core.node(i).parent.value)
+        eachUp(i) { i in
+            let block = core.node(i).extras.value
+            if block == 0 { return }
+            let extras = Ladder(p: slab.address(block))
+            let since = extras.pausedSince.value
+            sum = saturatingAdd(sum, extras.paused.value)
+            if since > 0 { sum = saturatingAdd(sum, max(now &- since, 0)) }
         }
+        return sum
     }
 
     private func isPaused(_ i: Int) -> Bool {
-        var i = i
-        while true {
-            if core.node(i).state.value & (StateBit.paused | StateBit.held) != 0 { return true }
-            if i == 0 { return false }
-            i = Int(core.node(i).parent.value)
+        var isPaused = false
+        eachUp(i) { i in
+            if core.node(i).state.value & (StateBit.paused | StateBit.held) != 0 { isPaused = true }
         }
+        return isPaused
+    }
+
+    /// The block that a node's paused time is kept in.
+    func makeExtras(_ i: Int) throws(Failure) {
+        let node = core.node(i)
+        if node.extras.value != 0 { return }
+        guard let block = slab.allocate(bytes: Ladder.bytes) else {
+            throw full("pauses", "text_bytes_max")
+        }
+        edit[node.extras] = block
+    }
+
+    func setStateReason(_ i: Int, _ reason: Reason) {
+        let misc = core.node(i).misc
+        edit[misc] = (misc.value & ~0xFF00) | (UInt32(reason.rawValue) << 8)
     }
 
     /// How much of a time limit has passed.
@@ -52,10 +60,11 @@ extension Runtime {
         let start = limit.window.value
         switch limit.meter {
         case MeterIndex.wall:
-            return max(now - start - (pausedTime(of: i, at: now) - limit.base(0).value), 0)
+            let paused = pausedTime(of: i, at: now) &- limit.base(0).value
+            return max(now &- start &- paused, 0)
         case MeterIndex.idle:
-            return isPaused(i) ? 0 : max(now - max(start, core.node(i).lastStep.value), 0)
-        default: return max(now - start, 0)
+            return isPaused(i) ? 0 : max(now &- max(start, core.node(i).lastStep.value), 0)
+        default: return max(now &- start, 0)
         }
     }
 
@@ -63,10 +72,8 @@ extension Runtime {
     func evaluateTimeLimits(_ i: Int) {
         let node = core.node(i)
         let state = node.state.value
-        if state & (StateBit.free | StateBit.closed) != 0 {
-            node.dueAt.value = .max
-            return
-        }
+        // Of a closed node `dueAt` is the list's of those that wait to be freed.
+        if state & (StateBit.free | StateBit.closed) != 0 { return }
         let now = clock.steady
         var next = Int64.max
         var ended: (bit: Int64, reason: Reason)?
@@ -97,11 +104,13 @@ extension Runtime {
             }
         }
         if let ended {
-            node.setStateReason(ended.reason)
+            // Without room for its paused time the deadline holds all the same.
+            try? makeExtras(i)
+            setStateReason(i, ended.reason)
             change(i, set: ended.bit)
             next = .max
         }
-        node.dueAt.value = next
+        edit[node.dueAt] = next
     }
 
     private func tell(
@@ -135,28 +144,48 @@ extension Runtime {
     /// Has the loop look at a node when it is due. One entry of the heap counts
     /// for a node, its earliest; one that comes up too early looks again.
     func armTimer(_ i: Int, notBefore: Int64 = 0) {
-        guard core.node(i).dueAt.value < .max else { return }
-        let due = max(core.node(i).dueAt.value, notBefore)
+        let node = core.node(i)
+        guard node.state.value & (StateBit.free | StateBit.closed) == 0, node.dueAt.value < .max
+        else { return }
+        if !core.isKeeper {
+            core.attend(to: i)
+            return
+        }
+        let due = max(node.dueAt.value, notBefore)
         guard let armed = armedAt(i) else { return }
         // One that is over came up while another limit was the first.
         if armed.value > clock.steady, armed.value <= due { return }
         armed.value = due
-        timers.insert(Timer(due: due, .node, index: UInt32(i), gen: 0))
-        if timers.count > 2 * (segment.freeNodes.inUse + topUps.count) + 1024 {
-            timers.compact { timer in
-                timer.kind != .node || armedAt(Int(timer.index))?.value == timer.due
-            }
+        timers.insert(Timer(due: due, index: UInt32(i)))
+        if timers.count > 2 * segment.freeNodes.inUse + 1024 {
+            timers.compact { armedAt(Int($0.index))?.value == $0.due }
         }
         loop.ring()
     }
+
+    /// The heap again, from the nodes: for who takes over as the keeper. Config lock
+    /// held.
+    func rebuildTimers() {
+        timers = TimerHeap()
+        for i in 1..<max(Int(segment.freeNodes.highWater), 1) {
+            let node = core.node(i)
+            guard node.state.value & (StateBit.free | StateBit.closed) == 0,
+                node.dueAt.value < .max, let armed = armedAt(i)
+            else { continue }
+            armed.value = node.dueAt.value
+            timers.insert(Timer(due: armed.value, index: UInt32(i)))
+        }
+    }
+
+    var nodesUsed: Int { Int(segment.freeNodes.highWater) }
 
     /// Starts a node's time limits again, those that ran out included.
     func restartTimeLimits(_ i: Int, only meter: Int? = nil) {
         let now = clock.steady
         eachLimit(i) { _, limit in
             guard limit.isTime, meter == nil || limit.meter == meter else { return }
-            limit.window.value = now
-            limit.base(0).value = pausedTime(of: i, at: now)
+            edit[limit.window] = now
+            edit[limit.base(0)] = pausedTime(of: i, at: now)
             limit.fired.update(clearing: LimitFlag.refusing)
         }
         core.node(i).lastStep.value = now
@@ -167,16 +196,21 @@ extension Runtime {
     func change(_ i: Int, set: Int64 = 0, clear: Int64 = 0) {
         let node = core.node(i)
         let standing = StateBit.paused | StateBit.held
-        // Sequentially consistent: pairs with the walk's load after its claim.
-        let before = node.state.update(setting: set, clearing: clear)
+        let before = edit.update(state: node.state, setting: set, clearing: clear)
         let after = (before | set) & ~clear
-        if before & standing == 0, after & standing != 0 {
-            pauses[UInt32(i), default: Pause()].since = clock.steady
-        } else if before & standing != 0, after & standing == 0 {
-            var pause = pauses[UInt32(i)] ?? Pause()
-            if pause.since > 0 { pause.total += max(clock.steady - pause.since, 0) }
-            pause.since = 0
-            pauses[UInt32(i)] = pause
+        guard node.extras.value != 0, (before & standing == 0) != (after & standing == 0) else {
+            return
+        }
+        let extras = Ladder(p: slab.address(node.extras.value))
+        let since = extras.pausedSince.value
+        if after & standing != 0 {
+            edit[extras.pausedSince] = clock.steady
+        } else {
+            if since > 0 {
+                edit[extras.paused] = saturatingAdd(
+                    extras.paused.value, max(clock.steady &- since, 0))
+            }
+            edit[extras.pausedSince] = 0
         }
     }
 

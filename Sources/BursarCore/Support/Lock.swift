@@ -19,6 +19,13 @@ public final class Lock: @unchecked Sendable {  // Sendable because a mutex is.
     public func unlock() { bursar__unlock(mutex) }
 }
 
+/// One lock for all that must be whole in the child of a fork, which waits for it:
+/// short, and nothing else is taken under it.
+struct StillLock {
+    func lock() { bursar__still_lock() }
+    func unlock() { bursar__still_unlock() }
+}
+
 /// A lock between the threads of all processes on a home: a mutex for the threads
 /// of this one, who share the kernel's lock, then the kernel's lock itself.
 ///
@@ -27,14 +34,21 @@ final class SharedLock: @unchecked Sendable {  // Sendable: see its parts.
     private let own = Lock()
     private let locks: ProcessLocks
     private let byte: Int64
+    /// What the lock guards is all or nothing: see Undo.swift.
+    private let edit: UndoLog?
 
-    init(_ locks: ProcessLocks, _ byte: Int64) {
+    init(_ locks: ProcessLocks, _ byte: Int64, _ edit: UndoLog? = nil) {
         self.locks = locks
         self.byte = byte
+        self.edit = edit
     }
 
-    /// Waits, however long it takes.
-    func lock() { _ = lock(for: .max) }
+    /// Waits, however long it takes. Where the kernel's locks were lost it keeps out
+    /// the threads of this process only: by then every handle has stopped (`Life.lost`),
+    /// which whoever holds the lock looks at first.
+    func lock() {
+        if !lock(for: .max) { own.lock() }
+    }
 
     /// Waits for at most `nanos`; whether it is ours now.
     func lock(for nanos: Int64) -> Bool {
@@ -42,7 +56,7 @@ final class SharedLock: @unchecked Sendable {  // Sendable: see its parts.
         var pause: Int64 = 20_000
         var waited: Int64 = 0
         while !locks.tryLock(byte) {
-            if waited >= nanos {
+            if waited >= nanos || locks.isLost {
                 own.unlock()
                 return false
             }
@@ -51,6 +65,7 @@ final class SharedLock: @unchecked Sendable {  // Sendable: see its parts.
             pause = min(pause * 2, 1_000_000)
         }
         sequentialFence()
+        edit?.recover()
         return true
     }
 
@@ -61,11 +76,19 @@ final class SharedLock: @unchecked Sendable {  // Sendable: see its parts.
             return false
         }
         sequentialFence()
+        edit?.recover()
         return true
     }
 
     func unlock() {
+        edit?.commit()
         locks.unlock(byte)
+        own.unlock()
+    }
+
+    /// Waits until no thread of this process has it.
+    func drain() {
+        own.lock()
         own.unlock()
     }
 }

@@ -11,6 +11,9 @@ public struct Sentence: ExpressibleByStringInterpolation, Sendable {
         bytes = text.bytes
     }
 
+    /// A sentence that was made before.
+    init(bytes: [UInt8]) { self.bytes = bytes }
+
     public init(stringInterpolation: Interpolation) { bytes = stringInterpolation.bytes }
 
     public struct Interpolation: StringInterpolationProtocol {
@@ -20,44 +23,52 @@ public struct Sentence: ExpressibleByStringInterpolation, Sendable {
             bytes.reserveCapacity(literalCapacity + 16 * interpolationCount)
         }
 
+        @inline(never)
         public mutating func appendLiteral(_ literal: StaticString) {
             literal.withUTF8Buffer { bytes.append(contentsOf: $0) }
         }
 
         /// Words of the text, in backquotes.
-        public mutating func appendInterpolation(_ words: [UInt8]) {
+        @inline(never)
+        public mutating func appendInterpolation(_ words: [UInt8], most: Int = 72) {
             bytes.append(UInt8(ascii: "`"))
-            for byte in Sentence.cut(words, to: 72) {
+            for byte in Sentence.cut(words, to: most) {
                 let isControl = byte < 0x20 || byte == 0x7F
                 bytes.append(isControl || byte == UInt8(ascii: "`") ? UInt8(ascii: "?") : byte)
             }
             bytes.append(UInt8(ascii: "`"))
         }
 
+        @inline(never)
         public mutating func appendInterpolation(_ word: StaticString) {
             bytes.append(UInt8(ascii: "`"))
             appendLiteral(word)
             bytes.append(UInt8(ascii: "`"))
         }
 
+        @inline(never)
         public mutating func appendInterpolation(plain words: StaticString) {
             appendLiteral(words)
         }
 
+        @inline(never)
         public mutating func appendInterpolation(_ number: Int) {
             if number < 0 { bytes.append(UInt8(ascii: "-")) }
             Digits.append(UInt64(number.magnitude), to: &bytes)
         }
 
+        @inline(never)
         public mutating func appendInterpolation(_ number: UInt32) {
             Digits.append(UInt64(number), to: &bytes)
         }
 
+        @inline(never)
         public mutating func appendInterpolation(number: Int) {
             Digits.append(UInt64(max(0, number)), to: &bytes)
         }
     }
 
+    @inline(never)
     static func + (one: Sentence, other: Sentence) -> Sentence {
         var sum = one
         sum.bytes.append(contentsOf: other.bytes)

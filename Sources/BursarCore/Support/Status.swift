@@ -26,6 +26,8 @@ public enum Status: Int32, Sendable {
     case path = -24
     case loop = -30
     case corrupt = -31
+    case home = -40
+    case role = -41
 }
 
 /// An error with its sentence: what was wrong, where, what was expected, what to do.

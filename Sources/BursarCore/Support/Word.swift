@@ -6,11 +6,11 @@ public import Synchronization
 /// A 64-bit atomic at an address. Relaxed through `value`.
 @frozen
 public struct Word {
-    @usableFromInline let cell: UnsafeMutablePointer<Atomic<Int64>>
+    @usableFromInline let cell: UnsafeMutablePointer<SharedWord>
 
     @inlinable @inline(__always)
     public init(_ address: UnsafeMutableRawPointer) {
-        cell = address.assumingMemoryBound(to: Atomic<Int64>.self)
+        cell = address.assumingMemoryBound(to: SharedWord.self)
     }
 
     @inlinable @inline(__always)
@@ -34,6 +34,8 @@ public struct Word {
     public func storeSequential(_ value: Int64) {
         cell.pointee.store(value, ordering: .sequentiallyConsistent)
     }
+
+    var address: UnsafeMutableRawPointer { UnsafeMutableRawPointer(cell) }
 
     /// Adds and returns the new value; release, so that who reads the counter
     /// after the charge also sees the record as claimed (see Journal.swift).
@@ -70,11 +72,11 @@ public struct Word {
 /// A 32-bit atomic at an address. Relaxed through `value`.
 @frozen
 public struct Half {
-    @usableFromInline let cell: UnsafeMutablePointer<Atomic<UInt32>>
+    @usableFromInline let cell: UnsafeMutablePointer<SharedHalf>
 
     @inlinable @inline(__always)
     public init(_ address: UnsafeMutableRawPointer) {
-        cell = address.assumingMemoryBound(to: Atomic<UInt32>.self)
+        cell = address.assumingMemoryBound(to: SharedHalf.self)
     }
 
     @inlinable @inline(__always)
@@ -88,6 +90,8 @@ public struct Half {
 
     @inlinable @inline(__always)
     public func storeReleasing(_ value: UInt32) { cell.pointee.store(value, ordering: .releasing) }
+
+    var address: UnsafeMutableRawPointer { UnsafeMutableRawPointer(cell) }
 
     /// Adds and returns the new value, wrapping.
     @inlinable @inline(__always) @discardableResult

@@ -66,7 +66,7 @@ public struct RollingBuckets: Sendable {
     public func base(
         at nowNanos: Int64, current: Int64, ring: UnsafeMutablePointer<Int64>
     ) -> Int64 {
-        let wanted = max(bucket(at: nowNanos), current) - RollingBuckets.count
+        let wanted = max(bucket(at: nowNanos), current) &- RollingBuckets.count
         return ring[slot(min(wanted, current))]
     }
 
@@ -83,6 +83,9 @@ public struct RollingBuckets: Sendable {
 
     /// The beginning of the bucket that `nowNanos` lies in.
     public func boundaryNanos(at nowNanos: Int64) -> Int64 { start(of: bucket(at: nowNanos)) }
+
+    /// The beginning of a bucket.
+    func boundaryNanos(of bucket: Int64) -> Int64 { start(of: bucket) }
 
     /// The beginning of the bucket after the one that `nowNanos` lies in.
     public func nextBoundaryNanos(after nowNanos: Int64) -> Int64 {

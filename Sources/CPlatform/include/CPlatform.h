@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "home.h"
+#include "ledgerfile.h"
 #include "zonefile.h"
 
 #define BURSAR__CLOCK_UNIX 0   /* CLOCK_REALTIME */
@@ -26,6 +28,8 @@ static inline int64_t bursar__clock_steady_coarse(void) {
 
 /* Anonymous zeroed memory that takes room only where touched; NULL = none. */
 void *bursar__map(size_t bytes);
+/* A file's bytes, shared with all who map it; NULL = no room. */
+void *bursar__map_file(int32_t fd, size_t bytes);
 /* Gives the pages back; the addresses stay valid and read as zero. */
 void bursar__map_clear(void *address, size_t bytes);
 void bursar__unmap(void *address, size_t bytes);
@@ -49,6 +53,7 @@ int32_t bursar__eventfd(void);
 void bursar__eventfd_signal(int32_t fd);
 void bursar__eventfd_clear(int32_t fd);
 void bursar__fd_close(int32_t fd);
+int32_t bursar__fd_copy(int32_t fd); /* the same file, closed by exec; -1 = no more descriptors */
 
 /* Grows by one in the child of every fork. */
 extern volatile uint32_t bursar__fork_count;
@@ -58,8 +63,8 @@ static inline uint32_t bursar__forks(void) { return bursar__fork_count; }
 /* Where this thread looks first for a free journal record. */
 extern _Thread_local uint32_t bursar__record_hint __attribute__((tls_model("initial-exec")));
 static inline uint32_t bursar__hint_get(void) { return bursar__record_hint; }
-/* The start of the calling thread's own stretch of `end` records. */
-uint32_t bursar__hint_start(uint32_t end);
+/* Where the calling thread of a process in `slot` starts its own stretch of `end` records. */
+uint32_t bursar__hint_start(uint32_t end, uint32_t slot);
 static inline void bursar__hint_set(uint32_t hint) { bursar__record_hint = hint; }
 
 /* 1 = the bytes are well-formed UTF-8 (Unicode 15, table 3-7). */

@@ -34,6 +34,7 @@ import Testing
             while d.reason == .journalFull { d = t.reserve(session, 100).d }
             #expect(t.settle(d.reservation, cost: 70).status == .ok)
         }
+        t.runtime.fold()
         #expect(try t.spent(team) == 4 * 5000 * 70 && t.spent(team, 5) == 20_000)
         #expect(t.runtime.health().settledSteps == 20_000)
         try t.expectNothingLeft()
@@ -44,6 +45,7 @@ import Testing
         let session = try t.session("acme", "$1000")
         var handles: [Int64] = []
         for _ in 0..<10 {
+            t.runtime.fold()
             for _ in 0..<50 {
                 handles.append(t.granted(session, 10) { $0.timeToLive = second }.reservation)
             }

@@ -19,6 +19,37 @@ import Testing
         #expect(PriceBook.asOfUnix > 1_700_000_000)
     }
 
+    @Test func everyBuiltInModelIsFoundByItsOwnName() throws {
+        let book = try PriceBook()
+        let added = try book.id("the first name that is not built in")
+        #expect(added > 500)
+        // Nothing is decoded before it is asked for.
+        #expect((1..<added).allSatisfy { book.index.currentSet(model: $0) == 0 })
+        for model in 1..<added {
+            let name = try #require(book.name(model))
+            let found = try name.withUnsafeBufferPointer { try book.find($0) }
+            #expect(found == model)
+            #expect(book.rates(model) != nil)
+            for other in [name + [126], Array(name.dropLast()), [33] + name] where !other.isEmpty {
+                let found = try other.withUnsafeBufferPointer { try book.find($0) }
+                #expect(found != model && found > 0)
+            }
+        }
+    }
+
+    @Test func aModelNamedAfterPricesChangedHasItsPrice() throws {
+        let book = try PriceBook()
+        let fresh = try PriceBook()
+        let rates = try #require(fresh.rates(try fresh.id("gpt-4o")))
+        try book.override("other", Rates(1, 2))
+        book.refresh(unixNow: 5)
+        #expect(book.rates(try book.id("azure/unknown/gpt-4o")) == nil)
+        #expect(book.rates(try book.id("openai/gpt-4o")) == rates)
+        #expect(book.rates(try book.id("gpt-4o")) == rates)
+        try book.override("gpt-4o", Rates(3, 4))
+        #expect(try book.input("openai/gpt-4o") == 3)
+    }
+
     @Test func aNameKeepsItsNumberAndItsSpelling() throws {
         let book = try PriceBook()
         let names = ["gpt-4o", "openai/gpt-4o", "nobody/knows-me", "ünïcode", "gpt-4o-2024-08-06"]

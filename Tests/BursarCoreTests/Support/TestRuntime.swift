@@ -26,7 +26,26 @@ final class TestRuntime: @unchecked Sendable {
         runtime = core.runtime
     }
 
-    deinit { _ = Runtime.close(page) }
+    /// A runtime of another process on a segment, without a loop of its own.
+    init(on segment: Segment, slot: UInt32, ledger: String) throws {
+        let attachment = Attachment(segment, ProcessLocks(), slot: slot)
+        attachment.ledgerPath = [UInt8](ledger.utf8)
+        page = try Runtime.open(OpenOptions(), on: attachment)
+        core = Core(page: page)
+        runtime = core.runtime
+        runtime.loop.stop()
+        isShared = true
+    }
+    private var isShared = false
+
+    /// One of several is gone as if killed: nothing is closed.
+    deinit {
+        if isShared {
+            Unmanaged<Runtime>.fromOpaque(core.engine.pointee.runtime).release()
+        } else {
+            _ = Runtime.close(page)
+        }
+    }
 
     // MARK: - Time
 

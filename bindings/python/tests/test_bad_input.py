@@ -281,10 +281,6 @@ class Lifecycle(unittest.TestCase):
             with bursar.open() as rt, rt.session("acme", "$1") as s:
                 s.charge("$0.5", "x")
 
-    def test_homes_are_not_in_this_version(self):
-        with self.assertRaises(bursar.UnsupportedError):
-            bursar.open("/tmp/home")
-
     def test_a_forked_child_is_told_and_never_hangs(self):
         said = child("""
             import os, bursar

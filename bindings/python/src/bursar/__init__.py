@@ -8,8 +8,8 @@
             step.settle(reply.usage)
 
 Every step's worst case is held at every budget above it before it runs, and replaced by what was
-used after. `bursar.open()` gives a runtime of one's own; the functions here use one that the
-whole process shares.
+used after. `bursar.open()` gives a runtime of one's own, `bursar.open("~/.bursar")` one whose
+budgets all processes share; the functions here use one that the whole process shares.
 """
 
 from __future__ import annotations
@@ -18,40 +18,43 @@ import atexit
 import os
 import sys
 import threading
-from typing import Iterable, Mapping, Optional, Union
+from typing import Dict, Iterable, Mapping, Optional, Union
 
 from .decision import Decision, Receipt
 from .errors import (
     AmbiguousUsage, BudgetExceeded, BursarError, BursarWarning, CapacityError, ClosedError,
-    ConflictError, DeadlineExceeded, ExpiredError, ForkedError, Halted, InUseError,
+    ConflictError, DeadlineExceeded, ExpiredError, ForkedError, Halted, HomeError, InUseError,
     InvalidArgumentError, Killed, LibraryError, LimitTextError, MoneyTextError, NotFoundError,
-    PathError, Paused, PriceError, Refused, Throttled, UnsupportedError, ZoneError,
+    PathError, Paused, PriceError, Refused, RoleError, Throttled, UnsupportedError, ZoneError,
 )  # fmt: skip
 from .estimate import estimate_tokens
 from .limits import Limit, Limits
 from .money import Money, Span
 from .report import report
 from .prices import PriceReport
-from .runtime import Runtime, Target
+from .runtime import Runtime, Target, directory
 from .session import Session, current
 from .step import Step, Tool
 from .usage import Usage, usage_of
-from .views import Event, Health, LimitView, MeterView, Rates, Spend, View
+from .views import Event, Health, HomeInfo, LimitView, MeterView, Process, Rates, Spend, View
 from .words import (
-    Complexity, DecisionFlag, End, EventType, Kind, Meter, Reason, Remedy, State, Status,
-    Undeclared, UnknownModel, Variant, Verdict,
+    Complexity, DecisionFlag, End, EventType, Kind, Meter, Reason, Remedy, Role, State, Status,
+    Unavailable, Undeclared, UnknownModel, Variant, Verdict,
 )  # fmt: skip
 
 __all__ = [
     "AmbiguousUsage", "BudgetExceeded", "BursarError", "BursarWarning", "CapacityError",
     "ClosedError", "Complexity", "ConflictError", "DeadlineExceeded", "Decision", "DecisionFlag",
-    "End", "Event", "EventType", "ExpiredError", "ForkedError", "Halted", "Health", "InUseError",
+    "End", "Event", "EventType", "ExpiredError", "ForkedError", "Halted", "Health", "HomeError", "HomeInfo",
+    "InUseError",
     "InvalidArgumentError", "Killed", "Kind", "LibraryError", "Limit", "LimitTextError",
     "LimitView", "Meter", "MeterView", "MoneyTextError", "NotFoundError", "PathError", "Paused",
-    "PriceError", "PriceReport", "Rates", "Reason", "Receipt", "Refused", "Remedy", "Runtime",
-    "Session", "Spend", "State", "Status", "Step", "Throttled", "Tool", "Undeclared",
+    "PriceError", "PriceReport", "Process", "Rates", "Reason", "Receipt", "Refused", "Remedy", "Role",
+    "RoleError", "Runtime",
+    "Session", "Spend", "State", "Status", "Step", "Throttled", "Tool", "Unavailable",
+    "Undeclared",
     "UnknownModel", "UnsupportedError", "Usage", "Variant", "Verdict", "View", "ZoneError",
-    "current", "estimate_tokens", "open", "report", "report_at_exit", "runtime", "session",
+    "attach", "current", "estimate_tokens", "open", "report", "report_at_exit", "runtime", "session",
     "usage_of", "use",
 ]  # fmt: skip
 
@@ -60,6 +63,7 @@ __version__ = "0.1.0"
 open = Runtime  # bursar.open() reads like the C function, and is the class
 
 _default: Optional[Runtime] = None
+_attached: Dict[str, Runtime] = {}  # by home
 _lock = threading.Lock()
 _report = os.environ.get("BURSAR_REPORT", "") not in ("", "0")
 
@@ -68,7 +72,8 @@ def runtime() -> Runtime:
     """The runtime that the whole process shares, opened when first asked for.
 
     In the child of a fork it is still the parent's, and every call on it raises ForkedError:
-    budgets do not multiply by themselves. `bursar.use(bursar.open())` starts anew there.
+    budgets do not multiply by themselves. `bursar.use(bursar.open())` starts anew there, and
+    `bursar.use(bursar.open("~/.bursar"))` before the fork shares one set of budgets.
     """
     global _default
     with _lock:
@@ -102,6 +107,24 @@ def session(
         labels=labels, complexity=complexity, holdback=holdback)  # fmt: skip
 
 
+def attach(environ: Mapping[str, str]) -> Session:
+    """The session that a process was handed in its environment: `bursar.attach(os.environ)`.
+
+    It is the session of `Session.environ()`, with its limits and what it has spent. The home is
+    opened when this process has not attached to it before. Leaving `with` does not close it.
+    """
+    home, session = environ.get("BURSAR_HOME"), environ.get("BURSAR_SESSION")
+    if not home or not session:
+        missing = "BURSAR_HOME" if not home else "BURSAR_SESSION"
+        raise NotFoundError(
+            f"{missing} is not set: start this process with env={{**os.environ, **s.environ()}}")
+    with _lock:
+        known = _attached.get(directory(home))
+        if known is None or known.closed:
+            known = _attached[directory(home)] = Runtime(home)
+    return known.attach(session)
+
+
 def report_at_exit(on: bool = True) -> None:
     """Prints the report of the shared runtime at exit; so does BURSAR_REPORT=1."""
     global _report
@@ -109,6 +132,8 @@ def report_at_exit(on: bool = True) -> None:
 
 
 def _at_exit() -> None:
+    for attached in _attached.values():
+        attached.close()
     shared = _default
     if shared is None or shared.closed:
         return
@@ -120,4 +145,11 @@ def _at_exit() -> None:
     shared.close()
 
 
+def _in_child() -> None:
+    """A lock that another thread held is held for ever in the child of a fork."""
+    global _lock
+    _lock = threading.Lock()
+
+
 atexit.register(_at_exit)
+os.register_at_fork(after_in_child=_in_child)

@@ -43,7 +43,25 @@ class OpenOptions(Sized):
         ("size", c_uint32), ("flags", c_uint32), ("home", Text), ("loop", c_void_p),
         ("sessions_max", c_uint32), ("reservations_max", c_uint32), ("text_bytes_max", c_uint32),
         ("events_max", c_uint32), ("unknown_model", c_int32), ("undeclared", c_int32),
-        ("reservation_ttl_ns", c_int64),
+        ("reservation_ttl_ns", c_int64), ("on_unavailable", c_int32), ("role", c_int32),
+        ("shm_dir", Text), ("name", Text),
+    ]  # fmt: skip
+
+
+class HomeInfo(Sized):
+    _fields_ = [
+        ("size", c_uint32), ("flags", c_uint32), ("slot", c_uint32), ("processes", c_uint32),
+        ("segment_id", c_int64), ("segment_bytes", c_int64), ("path_len", c_uint32),
+        ("segment_path_len", c_uint32), ("id", c_char * 40), ("path", c_char * 256),
+        ("segment_path", c_char * 256),
+    ]  # fmt: skip
+
+
+class Process(Sized):
+    _fields_ = [
+        ("size", c_uint32), ("slot", c_uint32), ("pid", c_uint32), ("role", c_int32),
+        ("since_unix_ns", c_int64), ("forked_from", c_uint32), ("reserved", c_uint32),
+        ("name", c_char * 32),
     ]  # fmt: skip
 
 
@@ -199,6 +217,8 @@ FUNCTIONS: Dict[str, Tuple[Any, Tuple[Any, ...]]] = {
     "bursar_status_string": (c_char_p, (_status,)),
     "bursar_open": (_status, (POINTER(OpenOptions), POINTER(_rt), _error)),
     "bursar_close": (_status, (_rt,)),
+    "bursar_home_info": (_status, (_rt, POINTER(HomeInfo))),
+    "bursar_home_process": (_status, (_rt, c_uint32, POINTER(Process))),
     "bursar_limits_parse": (
         _status, (_rt, c_uint32, _in, _len, _out, _len, POINTER(_len), _error)),
     "bursar_budget_declare": (
@@ -211,6 +231,8 @@ FUNCTIONS: Dict[str, Tuple[Any, Tuple[Any, ...]]] = {
     "bursar_meter_define": (_status, (_rt, _in, _len, POINTER(c_int32), _error)),
     "bursar_session_open": (_status, (_rt, POINTER(SessionOptions), POINTER(_id), _error)),
     "bursar_session_close": (_status, (_rt, _id)),
+    "bursar_session_environ": (_status, (_rt, _id, _out, _len, POINTER(_len))),
+    "bursar_session_attach": (_status, (_rt, _in, _len, POINTER(_id), _error)),
     "bursar_attend": (_status, (_rt, _id, _in, _len)),
     "bursar_reserve": (_status, (_rt, _id, POINTER(Request), POINTER(Decision))),
     "bursar_begin": (_status, (_rt, _id)),

@@ -72,6 +72,14 @@ class UnsupportedError(BursarError):
     """Not in this version."""
 
 
+class HomeError(BursarError):
+    """The home cannot be used, or is gone: the sentence says what is in the way."""
+
+
+class RoleError(BursarError, PermissionError):
+    """Not for a runtime that was opened with role="agent"."""
+
+
 class ConflictError(BursarError):
     """Settled, released or charged before, with other amounts."""
 
@@ -156,6 +164,8 @@ _BY_STATUS: Dict[int, Type[BursarError]] = {
     Status.E_PRICE: PriceError,
     Status.E_ZONE: ZoneError,
     Status.E_PATH: PathError,
+    Status.E_HOME: HomeError,
+    Status.E_ROLE: RoleError,
 }
 
 _BY_REASON: Dict[int, Type[Halted]] = {

@@ -3,6 +3,9 @@
 One thread, since polling takes an event away from everybody else. It sleeps on the runtime's
 descriptor, so no Python code ever runs on the runtime's own thread, and starts when somebody
 first listens. Close stops it, and never waits longer than a moment for a callback that hangs.
+
+The child of a fork has no such thread: callbacks and streams are its parent's. On a home it may
+listen for itself.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import select
 import sys
 import threading
 import weakref
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional, Tuple
 
 from . import _abi
 from .errors import ClosedError, failure
@@ -32,13 +35,17 @@ class Dispatcher:
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
+        self._begin()
+        _dispatchers.add(self)
+
+    def _begin(self) -> None:
+        """As it is when nobody listens in this process."""
         self._lock = threading.Lock()
         self._callback: Optional[Callable[[Event], object]] = None  # guarded by _lock
         self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()  # guarded by _lock
         self._thread: Optional[threading.Thread] = None  # guarded by _lock
-        self._wake = -1  # writing end of a pipe that ends the thread
+        self._pipe: Tuple[int, ...] = ()  # closing its writing end, the second, ends the thread
         self._closed = False
-        self._pid = os.getpid()
 
     def set_callback(self, callback: Optional[Callable[[Event], object]]) -> None:
         with self._lock:
@@ -60,9 +67,9 @@ class Dispatcher:
         status = _abi.library().call.bursar_events_fd(self._handle, C.byref(fd))
         if status:
             raise failure(status, "the runtime gives no events")
-        stop, self._wake = os.pipe()
+        self._pipe = os.pipe()
         self._thread = threading.Thread(
-            target=self._run, args=(fd.value, stop), name="bursar-events", daemon=True)
+            target=self._run, args=(fd.value, self._pipe[0]), name="bursar-events", daemon=True)
         self._thread.start()
 
     def _run(self, fd: int, stop: int) -> None:
@@ -100,17 +107,29 @@ class Dispatcher:
 
     def close(self) -> None:
         """Delivers what waits, ends the thread and the streams. Safe from a callback."""
-        if os.getpid() != self._pid:
-            return  # the thread is the parent's, and may have held the lock when it forked
         with self._lock:
             thread, self._thread, self._closed = self._thread, None, True
             streams = list(self._streams)
         if thread is not None:
-            os.close(self._wake)
+            os.close(self._pipe[1])
             if thread is not threading.current_thread():
                 thread.join(_CLOSE_SECONDS)
         for stream in streams:
             stream.send(None)
+
+
+_dispatchers: weakref.WeakSet[Dispatcher] = weakref.WeakSet()
+
+
+def _in_child() -> None:
+    for dispatcher in list(_dispatchers):
+        if dispatcher._thread is not None:
+            for end in dispatcher._pipe:  # else the parent's thread never sees it closed
+                os.close(end)
+        dispatcher._begin()
+
+
+os.register_at_fork(after_in_child=_in_child)
 
 
 class EventStream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes as C
 import datetime
+import os
 import warnings
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, Union
 
@@ -17,9 +18,9 @@ from .money import Money, Span, dollars, nanos, span_ns
 from .options import filled, word
 from .prices import Prices
 from .session import Session
-from .views import Event, Health, LimitView, MeterView, Spend, View, values
-from .words import BudgetFlag, Complexity, LimitsFlag, Meter, OpenFlag, TextKind, Undeclared
-from .words import UnknownModel, ViewFlag
+from .views import Event, Health, HomeInfo, LimitView, MeterView, Process, Spend, View, values
+from .words import BudgetFlag, Complexity, HomeFlag, LimitsFlag, Meter, OpenFlag, Role, TextKind
+from .words import Unavailable, Undeclared, UnknownModel, ViewFlag
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -27,13 +28,34 @@ if TYPE_CHECKING:
 Target = Union[str, int, Session]
 
 
+def directory(home: Union[str, os.PathLike[str]]) -> str:
+    """A home's directory as every process names it."""
+    return os.path.abspath(os.path.expanduser(os.fspath(home)))
+
+
 class Runtime(Steps, Prices):
-    """Opened by `bursar.open()`. Every method may be called from any thread."""
+    """Opened by `bursar.open()`. Every method may be called from any thread.
+
+    `home` is the directory of a set of budgets that processes share, made when it is not there;
+    `~` is the user's directory. None: private to this process, nothing kept. When it cannot be
+    used, HomeError says what is in the way, unless `on_unavailable` is "private" (a private
+    runtime) or "allow" (one that stops nobody). A runtime with `role="agent"` cannot raise limits,
+    revive or remove. `group` and `shm_dir` are for a new home: shared with its directory's group,
+    and where its live state lies. `name` is what this process calls itself, for people.
+
+    In the child of a fork a runtime on a home goes on, as another process of that home, and has
+    its callbacks to set anew; a private one raises ForkedError.
+    """
 
     def __init__(
         self,
-        home: Optional[str] = None,
+        home: Union[str, os.PathLike[str], None] = None,
         *,
+        on_unavailable: Union[Unavailable, str, None] = None,
+        role: Union[Role, str, None] = None,
+        group: bool = False,
+        shm_dir: Union[str, os.PathLike[str], None] = None,
+        name: str = "",
         observe: bool = False,
         unknown_model: Union[UnknownModel, str, None] = None,
         undeclared: Union[Undeclared, str, None] = None,
@@ -44,7 +66,7 @@ class Runtime(Steps, Prices):
         ttl: Optional[datetime.timedelta] = None,
     ) -> None:
         options = filled(_abi.OpenOptions, {
-            "flags": OpenFlag.OBSERVE if observe else 0,
+            "flags": (OpenFlag.OBSERVE if observe else 0) | (OpenFlag.GROUP if group else 0),
             "sessions_max": sessions_max,
             "reservations_max": reservations_max,
             "text_bytes_max": text_bytes_max,
@@ -52,8 +74,13 @@ class Runtime(Steps, Prices):
             "unknown_model": 0 if unknown_model is None else word(UnknownModel, unknown_model),
             "undeclared": 0 if undeclared is None else word(Undeclared, undeclared),
             "reservation_ttl_ns": 0 if ttl is None else span_ns(ttl),
+            "on_unavailable":
+                0 if on_unavailable is None else word(Unavailable, on_unavailable),
+            "role": 0 if role is None else word(Role, role),
         })  # fmt: skip
-        options.home = _abi.text(home)
+        self.home = None if home is None else directory(home)
+        options.home, options.name = _abi.text(self.home), _abi.text(name)
+        options.shm_dir = _abi.text(None if shm_dir is None else directory(shm_dir))
         handle, error = C.c_void_p(), _abi.Error()
         call = _abi.library().call
         status = call.bursar_open(C.byref(options), C.byref(handle), C.byref(error))
@@ -61,6 +88,7 @@ class Runtime(Steps, Prices):
             raise failure(status, "open", error)
         self._link = Link(handle.value)
         self._dispatcher = Dispatcher(handle.value)
+        self._pid = os.getpid()
 
     # ---- Budgets ----
 
@@ -179,6 +207,15 @@ class Runtime(Steps, Prices):
         self._link.ask("bursar_session_open", C.byref(options), C.byref(out))
         return Session(self, out.value)
 
+    def attach(self, session: str) -> Session:
+        """The session that another process of the home handed over: its BURSAR_SESSION.
+
+        It stays the other's: leaving `with` does not close it, `close()` does.
+        """
+        data, out = session.encode(), C.c_int64()
+        self._link.ask("bursar_session_attach", data, len(data), C.byref(out))
+        return Session(self, out.value, attached=True)
+
     def kill(
         self, target: Optional[Target] = None, *, everything: bool = False, reason: str = ""
     ) -> None:
@@ -285,6 +322,21 @@ class Runtime(Steps, Prices):
             rows.append(values(Spend, out, asked_model=asked, model=model))
         return rows
 
+    def home_info(self) -> HomeInfo:
+        """What home this runtime has; `flags` is 0 when it is private."""
+        out = _abi.HomeInfo()
+        self._link.do("bursar_home_info", C.byref(out))
+        return values(HomeInfo, out, flags=HomeFlag(out.flags))
+
+    def processes(self) -> List[Process]:
+        """The processes that are attached to the home."""
+        found: List[Process] = []
+        out = _abi.Process()
+        next_one = self._link.call.bursar_home_process
+        while next_one(self._link.handle, len(found), C.byref(out)) == 0:
+            found.append(values(Process, out))
+        return found
+
     def health(self) -> Health:
         """Figures for a health page."""
         out = _abi.Health()
@@ -329,6 +381,9 @@ class Runtime(Steps, Prices):
         self.close()
 
     def __del__(self) -> None:
-        if "_dispatcher" in self.__dict__ and not self.closed:
+        # The copy that the child of a fork has is not its to close.
+        if not self.__dict__.get("_pid", 0) == os.getpid():
+            return
+        if not self.closed:
             warnings.warn("a runtime was never closed", BursarWarning)
             self.close()

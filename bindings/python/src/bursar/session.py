@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextvars
 import ctypes as C
+import os
 import struct
 import warnings
-from typing import TYPE_CHECKING, Any, Iterable, Mapping, Optional, SupportsIndex, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Mapping, Optional, SupportsIndex, Tuple
+from typing import Union
 
 from . import _abi
 from .decision import Decision, Receipt, read_decision, read_grant, read_receipt
@@ -52,14 +54,16 @@ def _without(chain: _Chain, session: Session) -> _Chain:
 
 
 class Session(Steps):
-    """Opened by `bursar.session()`, `Runtime.session()` or `child()`; closed on leaving `with`."""
+    """Opened by `bursar.session()`, `Runtime.session()` or `child()`; closed on leaving `with`,
+    in the process that opened it. One from `bursar.attach()` is closed only by `close()`."""
 
-    def __init__(self, runtime: Runtime, id: int) -> None:
+    def __init__(self, runtime: Runtime, id: int, attached: bool = False) -> None:
         self.runtime = runtime
         self.id = id
         self._link = runtime._link
         self._arg: Any = C.c_int64.from_param(id)  # as the hot functions take it
         self._closed = False
+        self._opener = 0 if attached else os.getpid()  # the process whose it is
 
     def __repr__(self) -> str:
         return f"<Session {self.id}>"
@@ -287,6 +291,21 @@ class Session(Steps):
             self, *limit, limits=limits, agent=agent, deadline=deadline, idle=idle, ladder=ladder,
             labels=labels, complexity=complexity, holdback=holdback)  # fmt: skip
 
+    def environ(self) -> Dict[str, str]:
+        """BURSAR_HOME and BURSAR_SESSION for the environment of a sub-agent in another process,
+        which calls `bursar.attach(os.environ)`:
+
+            subprocess.run([...], env={**os.environ, **session.environ()})
+
+        From then on the session stays open when this process dies, until somebody closes it.
+        """
+        link = self._link
+        status, text = _abi.read_text(link.call.bursar_session_environ, link.handle, self.id)
+        if status:
+            link.failed(status, f"environ of session {self.id}")
+        pairs = (line.partition("=") for line in text.splitlines())
+        return {name: value for name, _, value in pairs}
+
     def wrap(self, client: Any, *, wait: float = 60.0, max_output_tokens: int = 4_096) -> Any:
         """An OpenAI client (sync or async) whose calls are steps of this session: see wrap.py."""
         from .wrap import wrap
@@ -311,7 +330,8 @@ class Session(Steps):
 
     def __exit__(self, *exception: object) -> None:
         _current.set(_without(_current.get(), self))
-        self.close()
+        if self._opener == os.getpid():
+            self.close()
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -320,6 +340,8 @@ class Session(Steps):
         self.__exit__()
 
     def __del__(self) -> None:
-        if not getattr(self, "_closed", True) and self._link.handle is not None:
+        if getattr(self, "_closed", True) or self._opener != os.getpid():
+            return
+        if self._link.handle is not None:
             warnings.warn(f"session {self.id} was never closed", BursarWarning)
             self.close()

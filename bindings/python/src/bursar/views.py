@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, NamedTuple, Optional, Tuple, Type, TypeVar
 
-from .words import End, EventType, Kind, Meter, Reason, State, ViewFlag
+from .words import End, EventType, HomeFlag, Kind, Meter, Reason, Role, State, ViewFlag
 
 _UNLIMITED = (1 << 63) - 1
 _T = TypeVar("_T")
@@ -140,6 +140,34 @@ class Health(NamedTuple):
     segment_bytes: int
     prices_as_of_unix: int
     wake_ups: int
+
+
+class HomeInfo(NamedTuple):
+    """What home a runtime has."""
+
+    flags: HomeFlag
+    slot: int
+    """This process's number in the home."""
+    processes: int
+    """Attached, this one included."""
+    segment_id: int
+    segment_bytes: int
+    id: str
+    path: str
+    segment_path: str
+
+
+class Process(NamedTuple):
+    """A process that is attached to a home."""
+
+    slot: int
+    pid: int
+    role: Role
+    since_unix_ns: int
+    forked_from: int
+    """The slot of the process that forked it, or 0."""
+    name: str
+    """What it calls itself: hostile text."""
 
 
 class Rates(NamedTuple):

@@ -53,6 +53,8 @@ class Status(_Word):
     E_PATH = -24
     E_LOOP = -30
     E_CORRUPT = -31
+    E_HOME = -40
+    E_ROLE = -41
 
 
 class Meter(_Word):
@@ -144,6 +146,27 @@ class Undeclared(_Word):
 class OpenFlag(enum.IntFlag):
     OBSERVE = 1
     PLAIN_CHARGE = 2
+    GROUP = 4
+
+
+class Unavailable(_Word):
+    """What to do when a home cannot be used."""
+
+    REFUSE = 1
+    PRIVATE = 2
+    ALLOW = 3
+
+
+class Role(_Word):
+    """Who the program is: a guard against accidents, not against attackers."""
+
+    OPERATOR = 1
+    AGENT = 2
+
+
+class HomeFlag(enum.IntFlag):
+    SHARED = 1
+    GROUP = 2
 
 
 class LimitsFlag(enum.IntFlag):
@@ -265,6 +288,9 @@ class EventType(_Word):
     LOST = 20
     LATE = 21
     THROTTLE = 22
+    HOME = 23
+    CORRUPT = 24
+    LEDGER = 25
 
 
 PREFIXES: Dict[str, Type[enum.IntEnum] | Type[enum.IntFlag]] = {
@@ -277,6 +303,9 @@ PREFIXES: Dict[str, Type[enum.IntEnum] | Type[enum.IntFlag]] = {
     "UNKNOWN_MODEL_": UnknownModel,
     "UNDECLARED_": Undeclared,
     "OPEN_": OpenFlag,
+    "UNAVAILABLE_": Unavailable,
+    "ROLE_": Role,
+    "HOME_": HomeFlag,
     "LIMITS_": LimitsFlag,
     "BUDGET_": BudgetFlag,
     "COMPLEXITY_": Complexity,

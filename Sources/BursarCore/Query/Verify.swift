@@ -1,0 +1,116 @@
+// Whether the counters are what the journal and `spent` say they are.
+
+extension Runtime {
+    /// The header's bursar_verify(): committed = spent + held + settled and not
+    /// folded, for every cell. Only right when no other call is running.
+    public func verify() -> Failure? {
+        folding.lock()
+        config.lock()
+        defer {
+            config.unlock()
+            folding.unlock()
+        }
+        if core.life.value != 0 { return Failure(.closed, "the runtime was closed") }
+        // What the journal counts, by cell.
+        var counted: [UInt32: Int64] = [:]
+        let h = core.batch.loadAcquiring()
+        var failure: Failure?
+        core.eachRecord { _, record in
+            let word = record.word.loadAcquiring()
+            if RecordWord.state(word) > RecordState.releasing {
+                failure = Failure(.corrupt, "a record is in a state that there is not")
+            }
+            guard let amounts = core.counts(record, word, at: h)?.least,
+                let leaf = core.leaf(of: record)
+            else { return true }
+            core.eachAbove(leaf) { i in
+                var c = core.node(i).firstCell.value
+                var steps = Steps()
+                while c != 0, steps.goOn() {
+                    let cell = core.cell(Int(c))
+                    if cell.kind.value >> 5 <= record.epoch.value {
+                        counted[c, default: 0] &+= amounts[cell.meter]
+                    }
+                    c = cell.next.value
+                }
+            }
+            return true
+        }
+        if failure != nil { return failure }
+        for i in 1..<max(nodesEnd, 1) {
+            let node = core.node(i)
+            if node.state.value & StateBit.free != 0 || node.generation == 0 { continue }
+            var steps = Steps()
+            var c = node.firstCell.value
+            while c != 0, steps.goOn() {
+                let cell = core.cell(Int(c))
+                let expected = cell.spent(cell.slot(at: h)).value &+ (counted[c] ?? 0)
+                if cell.committed.value != expected {
+                    var failure = Failure(
+                        .corrupt,
+                        "a meter's committed amount is not spent + held + settled: a bug, please report it"
+                    )
+                    failure.id = core.id(of: i)
+                    failure.values = (cell.committed.value, expected)
+                    return failure
+                }
+                c = cell.next.value
+            }
+        }
+        return nil
+    }
+
+    /// What must hold when nobody is in the middle of anything and the dead are
+    /// recovered, counted and folded: nil, or what does not. For tests.
+    func checkAtRest() -> Failure? {
+        // I2, I3: the counters are exact, and nothing is left to count again.
+        if let failure = verify() { return failure }
+        let h = core.batch.loadAcquiring()
+        var failure: Failure?
+        func found(_ what: Sentence, _ a: Int64, _ b: Int64) {
+            if failure != nil { return }
+            failure = Failure(.corrupt, what)
+            failure?.values = (a, b)
+        }
+        // I5: every operation has ended. I6: one correction of an estimate at a time.
+        core.eachRecord { i, record in
+            let word = record.word.loadAcquiring()
+            if Core.isTransitional(word) {
+                found("an operation has not ended", Int64(i), RecordWord.state(word))
+            }
+            if RecordWord.state(word) == RecordState.folding {
+                found("a batch has not ended", Int64(i), RecordWord.actor(word))
+            }
+            if word != 0, RecordWord.state(word) != RecordState.free, core.leaf(of: record) == nil {
+                found("a record names no session", Int64(i), record.node.value)
+            }
+            return true
+        }
+        for i in 0..<nodesEnd {
+            let node = core.node(i)
+            if node.state.value & StateBit.free != 0 { continue }
+            if node.dirty.value != node.clean.value {
+                found("a node is dirty", Int64(i), Int64(node.dirty.value))
+            }
+            if node.state.value & StateBit.recount != 0 { found("a hint stayed", Int64(i), 0) }
+            var c = Int(node.firstCell.value)
+            var steps = Steps()
+            while c != 0, steps.goOn() {
+                let cell = core.cell(c)
+                // I4: nothing is spent that is not in a batch that ended.
+                let stamp = max(cell.stamp(0).value, cell.stamp(1).value)
+                if stamp > h { found("a cell is ahead of its batch", stamp, h) }
+                // I2 at every ceiling that nothing forced: see `Header.overrun`.
+                c = Int(cell.next.value)
+            }
+        }
+        if foldLog.stamp.value > h { found("figures are ahead of their batch", foldLog.stamp.value, h) }
+        do throws(Failure) {
+            let last = try ledger.last(from: h)
+            if last != h { found("the ledger is not at the header's batch", last, h) }
+        } catch {
+            return error
+        }
+        return failure
+    }
+}

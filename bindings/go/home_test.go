@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Homes: sessions that go from one process to another. The other process is this test program
+// again, told by its environment.
+
+package bursar
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv("TEST_ROLE"); role != "" {
+		if err := subAgent(role); err != nil {
+			fmt.Println("sub-agent:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// subAgent is what the other process does.
+func subAgent(role string) error {
+	ctx, s, err := Attach(context.Background(), os.Environ())
+	if err != nil {
+		return err
+	}
+	again, same, err := Attach(ctx, os.Environ())
+	if err != nil || same.Runtime() != s.Runtime() || again.Err() != nil {
+		return fmt.Errorf("attached again: %v", err)
+	}
+	if err = same.Close(); err != nil || ctx.Err() != nil {
+		return fmt.Errorf("closed one of two: %v %v", err, context.Cause(ctx))
+	}
+	if _, err = s.Charge(Charge{Nanos: Dollar / 4}); err != nil {
+		return err
+	}
+	if role == "wait" {
+		fmt.Println("ready")
+		select {
+		case <-ctx.Done():
+			fmt.Println(context.Cause(ctx))
+		case <-time.After(patience):
+			return fmt.Errorf("the context was not cancelled")
+		}
+	}
+	return s.Close()
+}
+
+// openHome opens a home of the test's own.
+func openHome(t *testing.T, options ...OpenOption) *Runtime {
+	t.Helper()
+	shm, err := os.MkdirTemp("/dev/shm", "bursar-test-")
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(shm) })
+	home := filepath.Join(t.TempDir(), "home")
+	return open(t, append(options, Home(home), ShmDir(shm))...)
+}
+
+// run starts the sub-agent of a session.
+func run(t *testing.T, s *Session, role string) *exec.Cmd {
+	t.Helper()
+	lines, err := s.Environ()
+	must(t, err)
+	command := exec.Command(os.Args[0])
+	command.Env = append(append(os.Environ(), lines...), "TEST_ROLE="+role)
+	return command
+}
+
+func TestASubAgentSpendsItsParentsSession(t *testing.T) {
+	rt := openHome(t)
+	_, s := session(t, rt, "acme/support", Limits("$0.40"))
+	out, err := run(t, s, "spend").CombinedOutput()
+	if err != nil {
+		t.Fatal(err, string(out))
+	}
+	view, err := rt.Read(s.ID())
+	must(t, err)
+	equal(t, "spent", view.Spent, Dollar/4)
+	_, err = s.Charge(Charge{Nanos: Dollar / 4})
+	wants(t, "above the limit", err, ErrBudgetExceeded)
+	_, err = s.Charge(Charge{Nanos: 3 * Dollar / 20}) // the sub-agent did not close it
+	must(t, err)
+}
+
+func TestAKillCancelsContextsInOtherProcesses(t *testing.T) {
+	rt := openHome(t)
+	_, s := session(t, rt, "acme/support", Limits("$1"))
+	command := run(t, s, "wait")
+	out, err := command.StdoutPipe()
+	must(t, err)
+	must(t, command.Start())
+	buffer := make([]byte, 256)
+	n, err := out.Read(buffer)
+	must(t, err)
+	equal(t, "said", string(buffer[:n]), "ready\n")
+	must(t, rt.Kill(s.ID(), "enough"))
+	n, err = out.Read(buffer)
+	must(t, err)
+	if !strings.Contains(string(buffer[:n]), "enough") {
+		t.Errorf("the cause is %q", buffer[:n])
+	}
+	must(t, command.Wait())
+	must(t, rt.Revive(s.ID(), ""))
+}
+
+func TestWhatIsNoSessionIsTold(t *testing.T) {
+	rt := openHome(t)
+	ctx := context.Background()
+	for _, text := range []string{"", "7", "0000000000000000", "7fffffffffffffff", "FFFFFFFFFFFFFFFF"} {
+		if _, _, err := rt.Attach(ctx, text); err == nil {
+			t.Errorf("attached to %q", text)
+		}
+	}
+	_, _, err := Attach(ctx, []string{"BURSAR_HOME=/somewhere"})
+	wants(t, "half of the environment", err, ErrNotFound)
+	_, s := session(t, open(t), "acme", Limits("$1"))
+	_, err = s.Environ()
+	wants(t, "a private session", err, ErrUnsupported)
+}
+
+func TestAHomeSaysWhoIsThere(t *testing.T) {
+	rt := openHome(t, Name("tester"), RoleOperator)
+	info, err := rt.HomeInfo()
+	must(t, err)
+	equal(t, "processes", info.Processes, 1)
+	equal(t, "flags", info.Flags, HomeShared)
+	all, err := rt.Processes()
+	must(t, err)
+	equal(t, "processes", len(all), 1)
+	equal(t, "pid", all[0].PID, uint32(os.Getpid()))
+	equal(t, "name", all[0].Name, "tester")
+	equal(t, "role", all[0].Role, RoleOperator)
+}
+
+func TestAHomeThatCannotBeUsedIsRefusedWithASentence(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	must(t, os.WriteFile(file, nil, 0o600))
+	_, err := Open(Home(file))
+	wants(t, "a file", err, ErrHome)
+	if !strings.Contains(err.Error(), file) {
+		t.Errorf("the sentence does not name it: %v", err)
+	}
+	rt := open(t, Home(file), UnavailablePrivate)
+	info, err := rt.HomeInfo()
+	must(t, err)
+	equal(t, "flags", info.Flags, 0)
+}
+
+func TestAnAgentCannotRaise(t *testing.T) {
+	rt := openHome(t, RoleAgent)
+	id, err := rt.Budget("acme", Limits("$1"))
+	must(t, err)
+	wants(t, "limits", rt.SetLimits(id, "$9"), ErrRole)
+	wants(t, "top up", rt.TopUp(id, "$9", 0, ""), ErrRole)
+	must(t, rt.Kill(id, "enough"))
+	wants(t, "revive", rt.Revive(id, ""), ErrRole)
+}
