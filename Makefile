@@ -57,7 +57,7 @@ build/lib/bursar.pc: tools/bursar.pc.in
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
 
 # Everything, in the order in which it fails soonest.
-test: test-swift test-c test-oracles test-python test-wheel test-go test-race test-torture test-readme
+test: test-swift test-c test-oracles test-python test-wheel test-go test-race test-torture litmus test-fuzz test-readme
 	@echo "make test: everything passed"
 
 # The core, in full mode.
@@ -201,3 +201,16 @@ $(DEMO_ENV)/.ready: demo/requirements.txt | build/.bootstrap
 # README.md's samples, as they stand there.
 test-readme: lib $(DEMO_ENV)/.ready
 	$(DEMO_ENV)/bin/python tools/readme-samples.py $(LIB)
+
+# ---- Memory orders on ARM: herd7's answers, and the instructions of the compiler. ----
+.PHONY: litmus
+litmus:
+	Tests/litmus/orders.sh
+	Tests/litmus/run.sh
+
+# ---- Hostile arguments, texts and segments: MINUTES in all, over the three fuzzers. ----
+.PHONY: fuzz test-fuzz
+fuzz: | build/.bootstrap
+	MINUTES=$(or $(MINUTES),3) Tests/fuzz/run.sh
+test-fuzz: | build/.bootstrap
+	SECONDS_EACH=8 Tests/fuzz/run.sh

@@ -18,7 +18,8 @@ func take<T>(_ p: UnsafePointer<T>, _ size: UInt32, minimum: UInt32 = 8) -> T? {
 private func takeOther<T>(_ p: UnsafePointer<T>, _ size: UInt32, minimum: UInt32) -> T? {
     let known = MemoryLayout<T>.size
     let raw = UnsafeRawPointer(p)
-    if size < minimum || size > 65_536 { return nil }
+    // No header has a size that ends inside a field: half a pointer is none.
+    if size < minimum || size > 65_536 || size % 8 != 0 { return nil }
     if Int(size) > known {
         for i in known..<Int(size) where raw.load(fromByteOffset: i, as: UInt8.self) != 0 {
             return nil

@@ -194,8 +194,8 @@ test("a struct's size is checked: 0, too small, larger with an empty tail, large
     memset(&decision, 0, sizeof decision);
     request.known.model = model(rt, "plain");
     request.known.max_output_tokens = 10;
-    uint32_t bad_sizes[] = {0, 4};
-    for (int i = 0; i < 2; i++) {
+    uint32_t bad_sizes[] = {0, 4, 36}; /* 36 ends inside a field */
+    for (int i = 0; i < 3; i++) {
         request.known.size = bad_sizes[i];
         equal(bursar_reserve(rt, s, &request.known, &d), BURSAR_E_SIZE);
         options.known.size = bad_sizes[i];

@@ -99,6 +99,7 @@ static void done_with(struct home *h) {
 static bursar_open_options_t at(const char *path) {
     bursar_open_options_t o = BURSAR_OPEN_OPTIONS_INIT;
     o.home = text_of(path);
+    o.undeclared = BURSAR_UNDECLARED_ALLOW;
     return o;
 }
 

@@ -96,9 +96,15 @@ extension Runtime {
         cell.spent(cell.slot(at: core.batch.loadAcquiring())).value
     }
 
+    /// Before a look: folds, unless somebody else does, and opens what is due.
+    private func freshen(_ id: Int64) {
+        tryFold()
+        if core.isAnythingDue(), let i = id == 0 ? 0 : core.index(of: id) { rollPath(leaf: i) }
+    }
+
     /// The header's bursar_read().
     public func read(_ id: Int64) throws(Failure) -> View {
-        tryFold()
+        freshen(id)
         return try configuring { () throws(Failure) in
             let i = try resolve(id)
             let node = core.node(i)
@@ -167,7 +173,7 @@ extension Runtime {
 
     /// The header's bursar_meter_read().
     public func meterRead(_ id: Int64, _ meter: Int32) throws(Failure) -> MeterView {
-        tryFold()
+        freshen(id)
         return try configuring { () throws(Failure) in
             let i = try resolve(id)
             guard meter >= 0, meter < 32, let cell = core.cell(of: Int(meter), at: i) else {
@@ -185,7 +191,7 @@ extension Runtime {
 
     /// The header's bursar_limit_read().
     public func limitRead(_ id: Int64, _ position: UInt32) throws(Failure) -> LimitView {
-        tryFold()
+        freshen(id)
         return try configuring { () throws(Failure) in
             let i = try resolve(id)
             var k: UInt32 = 0

@@ -122,7 +122,7 @@ import Testing
         #expect(refusal.retryAfter > 0 && refusal.retryAfter <= minute)
         pass(minutes: 29)
         _ = t.refused(session, 1)
-        pass(minutes: 2)
+        pass(minutes: 3)  // one more: a slow machine may skip a bucket
         #expect(try t.remaining(team) == 4 * dollar)
         t.spend(session, 4 * dollar)
         _ = t.refused(session, 1)

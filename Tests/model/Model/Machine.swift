@@ -68,6 +68,8 @@ final class Process {
     var page: UnsafeMutableRawPointer?
     var isAlive = true
     var isStopped = false
+    /// Its slot's former records are recovered.
+    var isReady = false
     var core: Core { Core(page: page!) }
     var runtime: Runtime { core.runtime }
 

@@ -378,7 +378,7 @@ final class Stage {
         guard status == .ok else { return }
         // Acknowledged: from here on it must be what the ledger gets.
         let row = judge.truth.rows[step]
-        let said = row.isEstimate ? row.corrections.first?[0] : row.amounts.first
+        let said = row.said
         if said != amount { judge.truth.fail("I4: settle of \(amount) acknowledged, \(said ?? -1) kept") }
     }
 

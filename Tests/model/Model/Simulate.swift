@@ -110,7 +110,9 @@ final class Simulation {
             if isNew {
                 // The slot's former records are this process's to recover.
                 self.recover(fiber.process.slot, fiber.process.runtime)
+                fiber.process.isReady = true
             }
+            while !fiber.process.isReady { self.machine.wait(1) }
             while !self.isEnding, self.left[fiber.id]! > 0 {
                 self.left[fiber.id]! -= 1
                 self.operate(fiber, &own)
@@ -187,7 +189,7 @@ final class Simulation {
                 machine.pass(
                     [dollar / 1000, dollar, 30 * dollar, 1000 * dollar, 12 * 3600 * dollar][r.below(5)])
             }
-            note("fiber \(f.id) of process \(process.id): \(name)")
+            note("fiber \(f.id) of process \(process.id): \(name) \(steps.count)")
         } catch {
             note("fiber \(f.id) of process \(process.id): \(doing[f.id] ?? ""): \(error.status)")
         }
@@ -237,7 +239,7 @@ final class Simulation {
         inHand[f.id] = nil
         if status == .ok {
             counts.grants += 1
-            if d.reservation != judge.truth.handles[step] { fail("a handle is not what was granted") }
+            if d.reservation != judge.truth.handles[step] { fail("step \(step): handle \(Handle.index(d.reservation)) \(Handle.gen(d.reservation)) was given, \(Handle.index(judge.truth.handles[step])) \(Handle.gen(judge.truth.handles[step])) granted") }
             if q.flags != 0, r.below(3) != 0 { _ = f.process.core.begin(d.reservation) }
         } else {
             steps[step].isOpen = false
@@ -267,9 +269,9 @@ final class Simulation {
         counts.settles += 1
         if receipt.flags & Receipt.late != 0 { counts.lates += 1 }
         let row = judge.truth.rows[step]
-        let said = row.isEstimate ? row.corrections.first?[0] : row.amounts.first
+        let said = row.said
         if said != steps[step].actual {
-            fail("I4: step \(step): settle of \(steps[step].actual) acknowledged, \(said ?? -1) kept")
+            fail("I4: step \(step), handle \(Handle.index(judge.truth.handles[step])) \(Handle.gen(judge.truth.handles[step])): settle of \(steps[step].actual) acknowledged (\(receipt.flags)), \(said ?? -1) kept, \(row)")
         }
     }
 
@@ -315,6 +317,7 @@ final class Simulation {
         judge.stepInHand = { [unowned self] in $0.flatMap { self.inHand[$0.id]?.step } ?? -1 }
         judge.isForced = { [unowned self] in $0.flatMap { self.inHand[$0.id]?.forced } ?? false }
         judge.isLoose = true
+        if traces { judge.tell = { [unowned self] in self.trace.append($0) } }
         for _ in 0..<3 { try spawn() }
         for round in 0..<3 {
             isEnding = false
@@ -413,6 +416,9 @@ final class Simulation {
     }
 }
 
+/// Of a failing seed's trace, from the end.
+let traceLines = environment("LINES") ?? 80
+
 /// Runs seeds; the first that fails is told with its trace.
 func simulate(seeds: Int, from: UInt64) throws -> Bool {
     let machine = Machine()
@@ -442,7 +448,7 @@ func simulate(seeds: Int, from: UInt64) throws -> Bool {
         let again = Simulation(seed: seed, machine: machine, segment: segment, fibers: fibers, traces: true)
         let second = try again.run()
         if second != failure { say("    (run again it says: \(second ?? "nothing"))") }
-        for line in again.trace.suffix(60) { say("    " + line) }
+        for line in again.trace.suffix(traceLines) { say("    " + line) }
         return false
     }
     say(

@@ -18,11 +18,19 @@ struct Row {
     var amounts: [Int64] = []
     var isEstimate = false
     /// By what late settles said; the first that is folded counts.
-    var corrections: [[Int64]] = []
+    var corrections: [(amounts: [Int64], path: [Int64])] = []
     var isCommitted = false
+
+    /// The cost that will stand in the ledger. A late settle may come before the
+    /// settling that it corrects is done: another process's, which died or is stopped.
+    var said: Int64? {
+        isCommitted && !isEstimate ? amounts.first : corrections.first?.amounts.first
+    }
 }
 
 struct Window {
+    /// Of the limit's place: another limit may get it.
+    var gen: Int64
     var start: Int64
     var settled: Int64
 }
@@ -77,7 +85,7 @@ struct Truth {
         for row in rows {
             h = Machine.mixed(h, row.isCommitted ? row.isEstimate ? 2 : 1 : 0)
             for a in row.amounts { h = Machine.mixed(h, a) }
-            for c in row.corrections { for a in c { h = Machine.mixed(h, a) } }
+            for c in row.corrections { for a in c.amounts { h = Machine.mixed(h, a) } }
         }
         return h
     }
@@ -95,6 +103,7 @@ final class Judge {
     private let limitsAt: Int
     let limits: Int
     var truth: Truth
+    var tell: ((String) -> Void)?
     /// Limits change all the time: they are looked at between such changes only.
     var isLoose = false
     /// The step that a fiber works on, when it claims.
@@ -116,7 +125,8 @@ final class Judge {
         cellsAt = core.engine.pointee.cells - core.engine.pointee.header
         truth = Truth(records: records, steps: steps, cells: cells, limits: limits)
         for l in 1..<limits {
-            truth.windows[l] = [Window(start: core.limit(l).window.value >> 1, settled: 0)]
+            truth.windows[l] = [Window(
+                gen: Judge.identity(core.limit(l)), start: core.limit(l).window.value >> 1, settled: 0)]
         }
     }
 
@@ -151,7 +161,8 @@ final class Judge {
     }
 
     private func sawCeiling(_ c: Int, _ old: Int64, _ new: Int64) {
-        if new < old, old < Bound.ceiling { truth.fallen[c] += old - new }
+        // The first limit of a meter says nothing of what was before it.
+        if new < old { truth.fallen[c] = old < Bound.ceiling ? truth.fallen[c] + old - new : Bound.amount }
         for i in truth.claims.indices {
             if let top = truth.claims[i]?.ceilings[c], top < new { truth.claims[i]?.ceilings[c] = new }
         }
@@ -180,13 +191,21 @@ final class Judge {
         return sum
     }
 
+    private static func identity(_ limit: LimitSlot) -> Int64 {
+        Int64(limit.fired.value >> 16) << 32 | Int64(limit.node.value)
+    }
+
     /// A window's first opening says what it may start from; an opening that is taken
     /// back never was.
     private func sawWindow(_ l: Int, _ start: Int64) {
-        guard core.limit(l).windowKind == WindowCode.calendar else { return }
-        while let last = truth.windows[l].last, last.start > start { truth.windows[l].removeLast() }
+        let limit = core.limit(l)
+        let gen = Judge.identity(limit)
+        guard limit.windowKind == WindowCode.calendar else { return }
+        while let last = truth.windows[l].last, last.gen != gen || last.start > start {
+            truth.windows[l].removeLast()
+        }
         if truth.windows[l].last?.start != start {
-            truth.windows[l].append(Window(start: start, settled: settled(l)))
+            truth.windows[l].append(Window(gen: gen, start: start, settled: settled(l)))
         }
     }
 
@@ -194,12 +213,14 @@ final class Judge {
     private func checkWindows(isRest: Bool) {
         for l in 1..<limits {
             let limit = core.limit(l)
+            if isLoose, limit.windowKind == WindowCode.calendar { sawWindow(l, limit.window.value >> 1) }
             guard limit.windowKind == WindowCode.calendar, let window = truth.windows[l].last,
                 let cell = core.cell(of: limit.meter, at: Int(limit.node.value))
             else { continue }
             let top = window.settled + limit.amount.value + limit.extra.value
             if cell.ceiling.value > top {
-                truth.fail("I1: limit \(l) pays out twice: ceiling \(cell.ceiling.value) > \(top)")
+                truth.fail(
+                    "I1: limit \(l) of node \(limit.node.value) meter \(limit.meter) pays out twice: ceiling \(cell.ceiling.value) > \(window.settled) + \(limit.amount.value) + \(limit.extra.value), base \(limit.base(Int(limit.window.value & 1)).value), committed \(cell.committed.value)")
             }
             let right = limit.base(Int(limit.window.value & 1)).value + limit.amount.value + limit.extra.value
             if isRest, cell.ceiling.value != right {
@@ -211,11 +232,13 @@ final class Judge {
     /// A grant passes no limit that was in force since its step was claimed.
     private func checkGrant(_ i: Int, leaf: Int) {
         guard let claim = truth.claims[i] else { return }
+        let amounts = core.record(i).held
         truth.claims[i] = nil
         let sums = counts()
         eachCell(from: leaf) { c, cell in
             let total = spent(cell) + sums[c]
-            if total > claim.ceilings[c] + truth.slack[c] - claim.slack[c] {
+            // What asks for nothing of a meter passes.
+            if amounts[cell.meter] > 0, total > claim.ceilings[c] + truth.slack[c] - claim.slack[c] {
                 truth.fail(
                     "I1: a grant takes meter \(cell.meter) to \(total), past \(claim.ceilings[c])")
             }
@@ -241,6 +264,8 @@ final class Judge {
         let from = RecordWord.state(old)
         let to = RecordWord.state(new)
         let leaf = Int(record.node.value & 0xFFFF_FFFF)
+        tell?(
+            "        record \(i) \(Judge.names[Int(min(from, 9))]) a\(RecordWord.actor(old)) g\(RecordWord.gen(old)) -> \(Judge.names[Int(min(to, 9))]) a\(RecordWord.actor(new)) g\(RecordWord.gen(new)) by \(fiber?.id ?? -1), node \(record.node.value >> 32):\(leaf), held \(record.heldCost.value), used \(record.usedCost.value), flags \(record.flags.value), batch \(core.batch.value)")
         switch (from, to) {
         case (_, RecordState.claimed):
             truth.stepOf[i] = stepInHand(fiber)
@@ -259,7 +284,7 @@ final class Judge {
                     truth.fail("a correction of a step that never was")
                     return
                 }
-                truth.rows[step].corrections.append(used)
+                truth.rows[step].corrections.append((used, path(of: record)))
                 eachCell(from: leaf) { c, cell in truth.slack[c] += used[cell.meter] }
                 return
             }
@@ -320,12 +345,18 @@ final class Judge {
 
     /// I1 and I2, which hold at every instant.
     func check() {
-        if !isLoose || machine.holder(byte: LockByte.config) == nil { checkWindows(isRest: false) }
+        let isConfigured =
+            machine.holder(byte: LockByte.config) == nil && core.header(Header.undoCount).value == 0
+            && core.header(Header.raised).value == 0
+        if !isLoose || isConfigured { checkWindows(isRest: false) }
         let sums = counts()
         for i in 0..<nodes where core.node(i).state.value & StateBit.free == 0 {
             var c = Int(core.node(i).firstCell.value)
             while c != 0 {
                 let cell = core.cell(c)
+                defer { c = Int(cell.next.value) }
+                // Not born yet: whoever makes it is still at it.
+                if cell.kind.value >> 5 > core.epoch.value { continue }
                 let truthful = spent(cell) + sums[c]
                 if cell.committed.value < truthful {
                     truth.fail(
@@ -335,7 +366,6 @@ final class Judge {
                     truth.fail(
                         "I1: node \(i) meter \(cell.meter): \(truthful) > ceiling \(cell.ceiling.value) + \(truth.slack[c])")
                 }
-                c = Int(cell.next.value)
             }
         }
     }
@@ -346,7 +376,12 @@ final class Judge {
         for row in truth.rows where row.isCommitted && row.epoch >= born && row.path.contains(id) {
             // Which of several corrections came first is the folder's choice; the
             // programs of one step always say the same.
-            sum += (row.isEstimate ? row.corrections.first ?? row.amounts : row.amounts)[meter]
+            // A closed session's own sum may keep the estimate.
+            if row.isEstimate, let first = row.corrections.first, first.path.contains(id) {
+                sum += first.amounts[meter]
+            } else {
+                sum += row.amounts[meter]
+            }
         }
         return sum
     }
@@ -371,8 +406,10 @@ final class Judge {
             var c = Int(node.firstCell.value)
             while c != 0 {
                 let cell = core.cell(c)
+                defer { c = Int(cell.next.value) }
                 let spent = spent(cell)
                 let born = cell.kind.value >> 5
+                if born > core.epoch.value { continue }
                 // What a meter had before it was limited is only known as far as it was folded.
                 if born == 0 || cell.meter == MeterIndex.cost {
                     let right = booked(core.id(of: i), cell.meter, born: born)
@@ -384,7 +421,6 @@ final class Judge {
                     truth.fail(
                         "I3: node \(i) meter \(cell.meter): committed \(cell.committed.value), spent \(spent), held \(sums[c])")
                 }
-                c = Int(cell.next.value)
             }
         }
     }
@@ -400,7 +436,7 @@ final class Judge {
             k += 1
         }
         for row in truth.rows where row.isCommitted {
-            let amounts = row.isEstimate ? row.corrections.first ?? row.amounts : row.amounts
+            let amounts = row.isEstimate ? row.corrections.first?.amounts ?? row.amounts : row.amounts
             cost -= amounts[MeterIndex.cost]
             steps -= amounts[MeterIndex.steps]
         }

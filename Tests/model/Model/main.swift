@@ -9,7 +9,11 @@ internal import Foundation
 @testable import BursarCore
 
 let arguments = Array(CommandLine.arguments.dropFirst())
-let most = ProcessInfo.processInfo.environment["MOST"].flatMap { Int($0) } ?? 3_000_000
+let most = environment("MOST") ?? 3_000_000
+
+func environment(_ name: String) -> Int? {
+    ProcessInfo.processInfo.environment[name].flatMap { Int($0) }
+}
 
 func say(_ text: String) {
     print(text)
