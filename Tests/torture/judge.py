@@ -143,6 +143,10 @@ class Round:
                 ranges[self.budget_of[want.session]].add(orphan.amount, orphan.amount)
             else:
                 ranges[self.budget_of[want.session]].add(0, want.amount)
+        for charge in self.charging.values():
+            # In the middle of small steps, which it has counted already.
+            if unnamed[charge.session]:
+                unnamed[charge.session].pop()
         left = [orphan for mine in unnamed.values() for orphan in mine]
         if left:
             raise Failed(f"orphans of steps that nobody wanted: {left[:5]}")

@@ -23,6 +23,7 @@
  *   N     settle found nothing   reservation  -                 itself   status
  *   r, L  before, after release  reservation  -                 itself   status
  *   c, C  before, after charge   -            nanos             itself   refused; flags: 1 forced
+ *         or many small steps    -            at most, exactly
  *   F     forked                 child        -                 -        -
  *   E     must not happen        -            status            itself   line
  */

@@ -259,6 +259,38 @@ static void charge(struct agent *a) {
     note(a, 'C', forced, 0, charge.nanos, status);
 }
 
+/* Many small steps and nothing written down between them, so that a kill meets them in
+ * the middle of a call. Together they are one charge. */
+static void spin(struct agent *a) {
+    bursar_request_t rq = BURSAR_REQUEST_INIT;
+    bursar_decision_t d = BURSAR_DECISION_INIT;
+    bursar_usage_t usage = usage_of(1, 0);
+    int64_t times = below(a, 4000), spent = 0;
+    rq.model = model;
+    rq.input_tokens = 1;
+    note(a, 'c', 0, 0, (times + 1) * input_nanos, 0);
+    for (; times > 0; times--) {
+        if (times % 64 == 0 && chance(a, 10)) {
+            bursar_session_options_t options = BURSAR_SESSION_OPTIONS_INIT;
+            options.parent = a->session;
+            options.limits = text("$1, 10m wall");
+            int64_t child;
+            if (bursar_session_open(a->rt, &options, &child, NULL) == BURSAR_OK)
+                expect(a, bursar_session_close(a->rt, child), BURSAR_OK);
+        }
+        bursar_status_t status = bursar_reserve(a->rt, a->session, &rq, &d);
+        if (status == BURSAR_E_REFUSED) continue;
+        expect(a, status, BURSAR_OK);
+        if (times % 8) {
+            expect(a, bursar_release(a->rt, d.reservation), BURSAR_OK);
+        } else {
+            expect(a, bursar_settle(a->rt, d.reservation, &usage, NULL), BURSAR_OK);
+            spent += input_nanos;
+        }
+    }
+    note(a, 'C', 0, 0, spent, 0);
+}
+
 /* Whoever kills sees the very next reserve refused. */
 static void kill_and_revive(struct agent *a) {
     int64_t id = a->session;
@@ -318,6 +350,7 @@ static void *run(void *raw) {
         for (int64_t k = 5 + below(a, 60); k > 0 && !ending; k--) {
             int64_t what = below(a, 1000);
             if (what < 20) charge(a);
+            else if (what >= 900) spin(a);
             else if (what < 60) settle_again(a);
             else if (what < 70) kill_and_revive(a);
             else if (what < 74) second_runtime(a);
