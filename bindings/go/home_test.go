@@ -62,7 +62,10 @@ func openHome(t *testing.T, options ...OpenOption) *Runtime {
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(shm) })
 	home := filepath.Join(t.TempDir(), "home")
-	return open(t, append(options, Home(home), ShmDir(shm))...)
+	rt := open(t, append(options, Home(home), ShmDir(shm))...)
+	_, err = rt.Budget("acme", Limits("$100")) // a home refuses what no budget limits
+	must(t, err)
+	return rt
 }
 
 // run starts the sub-agent of a session.
