@@ -267,7 +267,11 @@ public final class Runtime: @unchecked Sendable {
 
     /// Runs `body` under the configuration lock.
     func configuring<T>(_ body: () throws(Failure) -> T) throws(Failure) -> T {
-        config.lock()
+        guard config.lock(for: 10_000_000_000) else {
+            throw Failure(
+                .busy,
+                "another process has held the home's configuration for 10 seconds: is it stopped?")
+        }
         defer { config.unlock() }
         if core.life.value != Life.open { throw core.failure(core.obstacleToNew() ?? .closed) }
         book.learn()

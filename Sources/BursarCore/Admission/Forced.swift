@@ -6,7 +6,7 @@ extension Runtime {
     /// freed at any time, but not under this lock, nor while a record is claimed. Nil
     /// also when the lock is not to be had soon: its holder may be stopped.
     func claimForced(for path: [Int64]) -> (index: Int, gen: Int64, id: Int64)? {
-        guard config.lock(for: 50_000_000) else { return nil }
+        guard config.lock(for: SharedLock.patience) else { return nil }
         defer { config.unlock() }
         guard let (i, gen) = core.claimForced() else { return nil }
         for id in path where core.index(of: id) != nil { return (i, gen, id) }

@@ -77,9 +77,10 @@ extension Runtime {
         event.reservation = reservation
         event.amount = amount
         event.reason = reason
-        config.lock()
-        event.path = path(of: i)
-        config.unlock()
+        if config.lock(for: SharedLock.patience) {
+            event.path = path(of: i)
+            config.unlock()
+        }
         send(event)
     }
 
@@ -98,9 +99,10 @@ extension Runtime {
             ? limit.amount.value : saturatingAdd(limit.amount.value, limit.extra.value)
         event.committed = committed
         event.reason = limit.isRate ? .rate : .limit
-        config.lock()
-        event.path = path(of: i)
-        config.unlock()
+        if config.lock(for: SharedLock.patience) {
+            event.path = path(of: i)
+            config.unlock()
+        }
         send(event)
     }
 }

@@ -60,7 +60,7 @@ extension Runtime {
     /// Opens what is due on a session's path: for a step that was refused. Takes the
     /// config lock.
     func rollPath(leaf: Int) {
-        config.lock()
+        guard config.lock(for: SharedLock.patience) else { return }
         defer { config.unlock() }
         let unix = clock.unix
         let steady = clock.steady
@@ -355,7 +355,7 @@ extension Runtime {
     /// Nanoseconds until a windowed limit's next window (a rolling one's next
     /// bucket); 0 for a total.
     func untilNextWindow(_ limit: LimitSlot) -> Int64 {
-        config.lock()
+        guard config.lock(for: SharedLock.patience) else { return SharedLock.patience }
         defer { config.unlock() }
         guard isWindowed(limit) else { return 0 }
         let steady = clock.steady

@@ -25,9 +25,11 @@ enum LockByte {
 }
 
 final class ProcessLocks: @unchecked Sendable {  // Sendable: immutable, but for an atomic.
+    #if !BURSAR_SEAM
     private let fd: Int32
     private let inode: UInt64
     private let forks: UInt32
+    #endif
     /// The host closed the descriptor, or the kernel refused: no lock is ours any
     /// more, and nobody can tell whether we are alive.
     private let lost = Atomic<Bool>(false)
@@ -40,8 +42,12 @@ final class ProcessLocks: @unchecked Sendable {  // Sendable: immutable, but for
     func close() {}
     func end() {}
     var isLost: Bool { false }
+    var isPrivate: Bool { false }
     init(_ fd: Int32, _ inode: UInt64) {}
     #else
+    /// No other process can have any.
+    var isPrivate: Bool { fd < 0 }
+
     /// The locks of a private runtime.
     init() {
         fd = -1

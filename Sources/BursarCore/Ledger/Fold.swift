@@ -39,7 +39,7 @@ extension Runtime {
     /// stopped: then the step is refused, and told to come again.
     func catchUp(leaf: Int, isFull: Bool) {
         if core.isAnythingDue() { rollPath(leaf: leaf) }
-        guard isFull, folding.lock(for: 50_000_000) else { return }
+        guard isFull, folding.lock(for: SharedLock.patience) else { return }
         foldLocked()
         folding.unlock()
     }

@@ -105,7 +105,11 @@ extension Runtime {
             if events.push(event) { loop.ring() }
             return
         }
-        attachment.events.lock()
+        guard attachment.events.lock(for: SharedLock.patience) else {
+            // Somebody was stopped while he wrote: it is told here only.
+            if events.push(event) { loop.ring() }
+            return
+        }
         ring.write(event)
         attachment.events.unlock()
         takeEvents()

@@ -43,6 +43,10 @@ final class SharedLock: @unchecked Sendable {  // Sendable: see its parts.
         self.edit = edit
     }
 
+    /// How long a step waits, in nanoseconds: whoever holds it is done in far less,
+    /// unless his process was stopped.
+    static let patience: Int64 = 50_000_000
+
     /// Waits, however long it takes. Where the kernel's locks were lost it keeps out
     /// the threads of this process only: by then every handle has stopped (`Life.lost`),
     /// which whoever holds the lock looks at first.
@@ -52,9 +56,19 @@ final class SharedLock: @unchecked Sendable {  // Sendable: see its parts.
 
     /// Waits for at most `nanos`; whether it is ours now.
     func lock(for nanos: Int64) -> Bool {
-        own.lock()
         var pause: Int64 = 20_000
         var waited: Int64 = 0
+        if locks.isPrivate || nanos == .max {
+            own.lock()
+        } else {
+            // A thread of this process may wait for another process for ever.
+            while !own.tryLock() {
+                if waited >= nanos { return false }
+                bursar__sleep(pause)
+                waited += pause
+                pause = min(pause * 2, 1_000_000)
+            }
+        }
         while !locks.tryLock(byte) {
             if waited >= nanos || locks.isLost {
                 own.unlock()
