@@ -6,8 +6,9 @@
 // records used that settled before it: those in ADJUSTING, SETTLED, and FOLDING into
 // the batch that is not spent yet. A folder may be at work meanwhile: whoever finds
 // another batch number afterwards adds up again. A settle in the middle may be
-// missed, which can only make S low, and a low base under-admits. Corrections are
-// left out: `lowerBases` takes care of them when they are folded.
+// missed, which can only make S low, and a low base under-admits. A correction
+// is left out, as `lowerBases` takes care of it when it is folded, but for one that is
+// being folded: its bases may have been lowered before this window was there.
 //
 // Everything here runs under the config lock; each limit is committed by itself.
 
@@ -228,17 +229,18 @@ extension Runtime {
             let node = record.node.value
             let epoch = record.epoch.value
             let isCorrection = record.flags.value & RecordFlag.correction != 0
-            let used = record.used
+            let isFolding = RecordWord.state(word) == RecordState.folding
+            let used = isCorrection ? record.delta : record.used
             acquireFence()
             // The same generation: what was read is what had settled.
             if RecordWord.gen(record.word.value) != RecordWord.gen(word) {
                 isWhole = false
                 return false
             }
-            if isCorrection || settledAt >= boundary { return true }
+            if isCorrection ? !isFolding : settledAt >= boundary { return true }
             eachUp(Int(node & 0xFFFF_FFFF)) { i in
                 eachCell(i) { c, cell in
-                    let amount = used[cell.meter]
+                    let amount = isCorrection ? min(used[cell.meter], 0) : used[cell.meter]
                     if amount != 0, cell.kind.value >> 5 <= epoch, let known = sum[c] {
                         sum[c] = saturatingAdd(known, amount)
                     }

@@ -27,8 +27,6 @@ final class Fiber {
     /// What it waits in is a bounded spin.
     var spins = false
     fileprivate var waits = 0
-    /// Time that passed while nothing else did.
-    fileprivate var skew: Int64 = 0
 
     /// All values read in the operation that it is in: with the program's text this
     /// is the fiber's local state.
@@ -444,7 +442,8 @@ final class Machine: World {
         guard let f = current, !isDraining else { return }
         if f.isAlone {
             f.waits += 1
-            f.skew += 1000
+            steady += 1000
+            unix += 1000
             // A bounded wait ends, another never does.
             if f.waits > 20_000 {
                 f.isStuck = true
@@ -462,7 +461,7 @@ final class Machine: World {
     override func clock(_ which: Int32) -> Int64 {
         guard let f = current, !isDraining else { return which == 0 ? unix : steady }
         touch(f, clockPlace, .load)
-        let now = (which == 0 ? unix : steady) + f.skew
+        let now = which == 0 ? unix : steady
         f.history = Machine.mixed(f.history, now)
         return now
     }
@@ -510,7 +509,6 @@ final class Machine: World {
         f.isAlone = false
         f.isStuck = false
         f.waits = 0
-        f.skew = 0
         f.history = 0
         f.results = 0
         f.hint = 0

@@ -3,7 +3,7 @@
 /// Two sessions of one budget, $1 as the unit.
 let scenes: [Scene] = [
     Scene(
-        name: "A1", about: "a step settled, another refused or released, a fold; orphans", kills: 1,
+        name: "A1", about: "a step settled, another refused or released, a fold; orphans", kills: 1, isLarge: true,
         programs: [
             Program([.reserve(0, session: 0, 3), .settle(0, 1)]),
             Program([.reserve(1, session: 1, 2), .release(1)], mayBeKilled: false),
@@ -28,14 +28,14 @@ let scenes: [Scene] = [
             Program([.recover(process: 0), .recover(process: 1), .recount, .fold]),
         ], steps: 3),
     Scene(
-        name: "S", about: "releases beside orphan and recount",
+        name: "S", about: "releases beside orphan and recount", isLarge: true,
         programs: [
             Program([.reserve(0, session: 0, 3), .release(0)]),
             Program([.reserve(1, session: 1, 2), .release(1)], mayBeKilled: false),
             Program([.recover(process: 0), .recount], mayBeKilled: false),
         ], steps: 2),
     Scene(
-        name: "B1", about: "the owner settles, and again; its time runs out; the owner dies", forced: 1,
+        name: "B1", about: "the owner settles, and again; its time runs out; the owner dies", isLarge: true, forced: 1,
         programs: [
             Program([.reserve(0, session: 0, 3), .settle(0, 2), .settle(0, 2)]),
             Program([.expire(record: 0), .fold], mayBeKilled: false),
@@ -58,7 +58,7 @@ let scenes: [Scene] = [
             Program([.fold, .fold]),
         ], steps: 1),
     Scene(
-        name: "D", about: "an overrun beside admissions, orphan, recount, fold", budgets: [("b", "$4")],
+        name: "D", about: "an overrun beside admissions, orphan, recount, fold", isLarge: true, budgets: [("b", "$4")],
         sessions: [("b", "$4"), ("b", "$4")],
         programs: [
             Program([.reserve(0, session: 0, 2), .settle(0, 4)]),
@@ -66,7 +66,7 @@ let scenes: [Scene] = [
             Program([.recover(process: 0), .recount, .fold], mayBeKilled: false),
         ], steps: 2),
     Scene(
-        name: "F2", about: "two folders, one dies, another takes over", kills: 2,
+        name: "F2", about: "two folders, one dies, another takes over", kills: 2, isLarge: true,
         budgets: [("b", "$6")], sessions: [("b", "$6")],
         programs: [
             Program(
@@ -76,7 +76,7 @@ let scenes: [Scene] = [
             Program([.fold]),
         ], steps: 2),
     Scene(
-        name: "F3", about: "a folder dies at every place, its successor too", kills: 2,
+        name: "F3", about: "a folder dies at every place, its successor too", kills: 2, isLarge: true,
         budgets: [("b", "$6")], sessions: [("b", "$6")],
         programs: [
             Program([.reserve(0, session: 0, 2), .settle(0, 1), .fold, .fold]),
@@ -84,7 +84,7 @@ let scenes: [Scene] = [
             Program([.fold], successorOf: 1),
         ], steps: 1),
     Scene(
-        name: "G", about: "two recoverers, two recounters, a charge that brings committed back",
+        name: "G", about: "two recoverers, two recounters, a charge that brings committed back", isLarge: true,
         budgets: [("b", "$4")], sessions: [("b", "$4"), ("b", "$4")],
         programs: [
             Program([.reserve(0, session: 0, 3)]),
@@ -101,7 +101,7 @@ let scenes: [Scene] = [
             Program([.recover(process: 1), .recover(process: 0), .recount]),
         ], steps: 1),
     Scene(
-        name: "H", about: "a slot reused by a new process", kills: 2,
+        name: "H", about: "a slot reused by a new process", kills: 2, isLarge: true,
         programs: [
             Program([.reserve(0, session: 0, 3), .settle(0, 1)]),
             Program([.reserve(1, session: 1, 2), .release(1)], mayBeKilled: false),
@@ -109,7 +109,7 @@ let scenes: [Scene] = [
                 [.recover(process: 2), .reserve(2, session: 0, 2), .settle(2, 1)], successorOf: 0),
         ], steps: 3),
     Scene(
-        name: "H2", about: "whoever expires is killed", kills: 2,
+        name: "H2", about: "whoever expires is killed", kills: 2, isLarge: true,
         programs: [
             Program([.hold(0, session: 0, 3), .begin(0), .settle(0, 1)]),
             Program([.expire(record: 0)]),
@@ -124,7 +124,7 @@ let scenes: [Scene] = [
             Program([.recover(process: 0), .recount, .fold], mayBeKilled: false),
         ], steps: 1),
     Scene(
-        name: "R", about: "a window opens beside settles and a fold", budgets: [("b", "$3/day")],
+        name: "R", about: "a window opens beside settles and a fold", isLarge: true, budgets: [("b", "$3/day")],
         sessions: [("b", "")],
         programs: [
             Program(
@@ -134,7 +134,7 @@ let scenes: [Scene] = [
             Program([.fold, .roll], mayBeKilled: false),
         ], steps: 2),
     Scene(
-        name: "R2", about: "a window opens beside a top-up", budgets: [("b", "$3/day")],
+        name: "R2", about: "a window opens beside a top-up", isLarge: true, budgets: [("b", "$3/day")],
         sessions: [("b", "")],
         programs: [
             Program([.reserve(0, session: 0, 2), .settle(0, 1)], mayBeKilled: false),
@@ -142,7 +142,7 @@ let scenes: [Scene] = [
             Program([.topUp(budget: 0, "$2"), .roll]),
         ], steps: 1),
     Scene(
-        name: "R4", about: "a correction across a window", forced: 1, budgets: [("b", "$10/day")],
+        name: "R4", about: "a correction across a window", isLarge: true, forced: 1, budgets: [("b", "$10/day")],
         sessions: [("b", "")],
         programs: [
             Program([
@@ -153,7 +153,7 @@ let scenes: [Scene] = [
             Program([.fold, .fold], mayBeKilled: false),
         ], steps: 3),
     Scene(
-        name: "N", about: "a session closed and its place reused", sessions: [("b", "$3")],
+        name: "N", about: "a session closed and its place reused", isLarge: true, sessions: [("b", "$3")],
         programs: [
             Program([.reserve(0, session: 0, 2), .settle(0, 1)]),
             Program([.close(session: 0), .open(session: 0, "b", "$3"), .reserve(1, session: 0, 3), .release(1)],
@@ -185,7 +185,7 @@ let scenes: [Scene] = [
             Program([.fold], mayBeKilled: false),
         ], steps: 1),
     Scene(
-        name: "C1", about: "a correction's folder dies", forced: 1, budgets: [("b", "$9")],
+        name: "C1", about: "a correction's folder dies", isLarge: true, forced: 1, budgets: [("b", "$9")],
         sessions: [("b", "$9")], records: 1,
         programs: [
             Program([.reserve(0, session: 0, 3), .expireAll, .fold, .settle(0, 2)], mayBeKilled: false),
@@ -206,14 +206,14 @@ let scenes: [Scene] = [
             Program([.recover(process: 0), .recover(process: 1), .recount], mayBeKilled: false),
         ], steps: 1),
     Scene(
-        name: "U", about: "charges and releases beside a recount",
+        name: "U", about: "charges and releases beside a recount", isLarge: true,
         programs: [
             Program([.reserve(0, session: 0, 1)]),
             Program([.reserve(1, session: 1, 2), .release(1)], mayBeKilled: false),
             Program([.recover(process: 0), .recount], mayBeKilled: false),
         ], steps: 2),
     Scene(
-        name: "V", about: "a record used twice between a recount's looks",
+        name: "V", about: "a record used twice between a recount's looks", isLarge: true,
         programs: [
             Program([.reserve(0, session: 0, 1)]),
             Program(
@@ -222,7 +222,7 @@ let scenes: [Scene] = [
             Program([.recover(process: 0), .recount], mayBeKilled: false),
         ], steps: 3),
     Scene(
-        name: "V2", about: "refused steps between a recount's looks", budgets: [("b", "$4")],
+        name: "V2", about: "refused steps between a recount's looks", isLarge: true, budgets: [("b", "$4")],
         sessions: [("b", "$4"), ("b", "$4")],
         programs: [
             Program([.reserve(0, session: 0, 1)]),
@@ -239,7 +239,7 @@ let scenes: [Scene] = [
             Program([.expire(record: 0), .fold, .reserve(1, session: 0, 2)], mayBeKilled: false),
         ], steps: 2),
     Scene(
-        name: "Y", about: "a fold between a recount's looks",
+        name: "Y", about: "a fold between a recount's looks", isLarge: true,
         programs: [
             Program([.reserve(0, session: 0, 1)]),
             Program([.reserve(1, session: 1, 2), .settle(1, 2), .fold], mayBeKilled: false),
@@ -255,7 +255,7 @@ let scenes: [Scene] = [
             ]),
         ], steps: 2),
     Scene(
-        name: "R0", about: "a window opens twice beside a step", kills: 0, budgets: [("b", "$3/day")],
+        name: "R0", about: "a window opens twice beside a step", kills: 0, isLarge: true, budgets: [("b", "$3/day")],
         sessions: [("b", "")], records: 1,
         programs: [
             Program([.charge(0, session: 0, 1), .midnight, .charge(1, session: 0, 1)], mayBeKilled: false),
@@ -263,7 +263,7 @@ let scenes: [Scene] = [
             Program([.midnight, .roll], mayBeKilled: false),
         ], steps: 2),
     Scene(
-        name: "R1", about: "a window opens beside a fold", kills: 0, budgets: [("b", "$3/day")],
+        name: "R1", about: "a window opens beside a fold", kills: 0, isLarge: true, budgets: [("b", "$3/day")],
         sessions: [("b", "")], records: 1,
         programs: [
             Program([.charge(0, session: 0, 1), .fold, .charge(1, session: 0, 2), .fold]),
@@ -293,6 +293,27 @@ let scenes: [Scene] = [
             Program([.reserve(0, session: 0, 3), .reserve(1, session: 1, 2)]),
         ], steps: 2),
 
+    Scene(
+        name: "U0", about: "an orphan and a recount beside a charge", sessions: [("b", "$3")],
+        programs: [
+            Program([.reserve(0, session: 0, 1)]),
+            Program([.reserve(1, session: 0, 2)], mayBeKilled: false),
+            Program([.recover(process: 0), .recount], mayBeKilled: false),
+        ], steps: 2),
+    Scene(
+        name: "F0", about: "a folder dies, another takes over, and dies", sessions: [("b", "$3")], 
+        records: 1,
+        programs: [
+            Program([.charge(0, session: 0, 1), .fold]),
+            Program([.fold], successorOf: 0, mayBeKilled: false),
+        ], steps: 1),
+    Scene(
+        name: "C0", about: "a correction folded, a death anywhere", forced: 1, budgets: [("b", "$9")],
+        sessions: [("b", "$9")], records: 1,
+        programs: [
+            Program([.reserve(0, session: 0, 3), .expireAll, .fold, .settle(0, 2), .fold, .settle(0, 2)]),
+        ], steps: 1),
+
     // What the first model of the protocol left to argument.
     Scene(
         name: "M", about: "two meters", budgets: [("b", "$4, 1 step")],
@@ -300,7 +321,6 @@ let scenes: [Scene] = [
         programs: [
             Program([.reserve(0, session: 0, 3), .settle(0, 1)]),
             Program([.reserve(1, session: 1, 1), .release(1)], mayBeKilled: false),
-            Program([.recover(process: 0), .recount, .fold], mayBeKilled: false),
         ], steps: 2),
     Scene(
         name: "L", about: "three levels", budgets: [("b", "$5"), ("b/c", "$4")],
@@ -308,13 +328,11 @@ let scenes: [Scene] = [
         programs: [
             Program([.reserve(0, session: 0, 3), .settle(0, 1)]),
             Program([.reserve(1, session: 1, 3), .release(1)], mayBeKilled: false),
-            Program([.recover(process: 0), .recount], mayBeKilled: false),
         ], steps: 2),
     Scene(
         name: "W", about: "a limit lowered beside admissions", sessions: [("b", "$4"), ("b", "$4")],
         programs: [
             Program([.reserve(0, session: 0, 3), .settle(0, 1)], mayBeKilled: false),
-            Program([.reserve(1, session: 1, 2), .release(1)], mayBeKilled: false),
             Program([.limits(budget: 0, "$2")]),
         ], steps: 2),
     Scene(
@@ -322,7 +340,6 @@ let scenes: [Scene] = [
         programs: [
             Program([.reserve(0, session: 0, 3), .settle(0, 1)]),
             Program([.reserve(1, session: 1, 2), .release(1)], threadOf: 0),
-            Program([.recover(process: 0), .recount, .fold], mayBeKilled: false),
         ], steps: 2),
     Scene(
         name: "T2", about: "two threads settle one step",
@@ -336,21 +353,18 @@ let scenes: [Scene] = [
         programs: [
             Program([.reserve(0, session: 0, 3), .settle(0, 1)]),
             Program([.reserve(1, session: 1, 2), .release(1)], mayBeKilled: false),
-            Program([.recover(process: 0), .recount], mayBeKilled: false),
         ], steps: 2),
     Scene(
         name: "X", about: "charges that have happened, and one that asks", forced: 1,
         programs: [
             Program([.charge(0, session: 0, 3), .charge(1, session: 0, 2, forced: true)]),
-            Program([.reserve(2, session: 1, 2), .settle(2, 2)], mayBeKilled: false),
-            Program([.recover(process: 0), .recount, .fold], mayBeKilled: false),
+            Program([.reserve(2, session: 1, 2), .release(2)], mayBeKilled: false),
         ], steps: 3),
     Scene(
         name: "P", about: "a process stopped anywhere, and continued", kills: 0, stops: 1,
         programs: [
             Program([.reserve(0, session: 0, 3), .settle(0, 1)]),
             Program([.expire(record: 0), .recount, .fold], mayBeStopped: false),
-            Program([.reserve(1, session: 1, 2), .release(1)], mayBeStopped: false),
         ], steps: 2),
     Scene(
         name: "K", about: "every word of a record's body torn by a death",

@@ -54,10 +54,13 @@ struct Truth {
     var claims: [Claim?]
     /// By limit: the windows that were opened, and what was settled by then.
     var windows: [[Window]]
+    /// By limit: the highest ceiling that was right when nobody was editing.
+    var tops: [Int64]
     var failure: String?
 
     init(records: Int, steps: Int, cells: Int, limits: Int) {
         windows = Array(repeating: [], count: limits)
+        tops = Array(repeating: 0, count: limits)
         stepOf = Array(repeating: -1, count: records)
         handles = Array(repeating: 0, count: steps)
         rows = Array(repeating: Row(), count: steps)
@@ -209,18 +212,26 @@ final class Judge {
         }
     }
 
-    /// No window pays out more than its limit and what was added to it.
+    /// No window pays out more than its limit and what was added to it. While the
+    /// configuration is being edited, or a killed edit waits to be taken back, what
+    /// held before still does.
     private func checkWindows(isRest: Bool) {
+        let isEdited =
+            machine.holder(byte: LockByte.config) != nil || core.header(Header.undoCount).value != 0
+            || core.header(Header.raised).value != 0
+        if isLoose, isEdited { return }
         for l in 1..<limits {
             let limit = core.limit(l)
-            if isLoose, limit.windowKind == WindowCode.calendar { sawWindow(l, limit.window.value >> 1) }
-            guard limit.windowKind == WindowCode.calendar, let window = truth.windows[l].last,
+            guard limit.windowKind == WindowCode.calendar else { continue }
+            if isLoose { sawWindow(l, limit.window.value >> 1) }
+            guard let window = truth.windows[l].last,
                 let cell = core.cell(of: limit.meter, at: Int(limit.node.value))
             else { continue }
-            let top = window.settled + limit.amount.value + limit.extra.value
+            var top = window.settled + limit.amount.value + limit.extra.value
+            if isEdited { top = max(top, truth.tops[l]) } else { truth.tops[l] = top }
             if cell.ceiling.value > top {
                 truth.fail(
-                    "I1: limit \(l) of node \(limit.node.value) meter \(limit.meter) pays out twice: ceiling \(cell.ceiling.value) > \(window.settled) + \(limit.amount.value) + \(limit.extra.value), base \(limit.base(Int(limit.window.value & 1)).value), committed \(cell.committed.value)")
+                    "I1: limit \(l) of node \(limit.node.value) meter \(limit.meter) pays out twice: ceiling \(cell.ceiling.value) > \(top)")
             }
             let right = limit.base(Int(limit.window.value & 1)).value + limit.amount.value + limit.extra.value
             if isRest, cell.ceiling.value != right {
@@ -345,10 +356,7 @@ final class Judge {
 
     /// I1 and I2, which hold at every instant.
     func check() {
-        let isConfigured =
-            machine.holder(byte: LockByte.config) == nil && core.header(Header.undoCount).value == 0
-            && core.header(Header.raised).value == 0
-        if !isLoose || isConfigured { checkWindows(isRest: false) }
+        checkWindows(isRest: false)
         let sums = counts()
         for i in 0..<nodes where core.node(i).state.value & StateBit.free == 0 {
             var c = Int(core.node(i).firstCell.value)
