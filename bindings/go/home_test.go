@@ -55,14 +55,17 @@ func subAgent(role string) error {
 	return s.Close()
 }
 
-// openHome opens a home of the test's own.
+// openHome opens a home of the test's own, where acme is declared: a home refuses what is not.
 func openHome(t *testing.T, options ...OpenOption) *Runtime {
 	t.Helper()
 	shm, err := os.MkdirTemp("/dev/shm", "bursar-test-")
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(shm) })
 	home := filepath.Join(t.TempDir(), "home")
-	return open(t, append(options, Home(home), ShmDir(shm))...)
+	rt := open(t, append(options, Home(home), ShmDir(shm))...)
+	_, err = rt.Budget("acme", Limits("$10"))
+	must(t, err)
+	return rt
 }
 
 // run starts the sub-agent of a session.
@@ -157,7 +160,7 @@ func TestAHomeThatCannotBeUsedIsRefusedWithASentence(t *testing.T) {
 
 func TestAnAgentCannotRaise(t *testing.T) {
 	rt := openHome(t, RoleAgent)
-	id, err := rt.Budget("acme", Limits("$1"))
+	id, err := rt.Find("acme")
 	must(t, err)
 	wants(t, "limits", rt.SetLimits(id, "$9"), ErrRole)
 	wants(t, "top up", rt.TopUp(id, "$9", 0, ""), ErrRole)
