@@ -55,7 +55,7 @@ func subAgent(role string) error {
 	return s.Close()
 }
 
-// openHome opens a home of the test's own, where acme is declared: a home refuses what is not.
+// openHome opens a home of the test's own.
 func openHome(t *testing.T, options ...OpenOption) *Runtime {
 	t.Helper()
 	shm, err := os.MkdirTemp("/dev/shm", "bursar-test-")
@@ -63,7 +63,7 @@ func openHome(t *testing.T, options ...OpenOption) *Runtime {
 	t.Cleanup(func() { os.RemoveAll(shm) })
 	home := filepath.Join(t.TempDir(), "home")
 	rt := open(t, append(options, Home(home), ShmDir(shm))...)
-	_, err = rt.Budget("acme", Limits("$10"))
+	_, err = rt.Budget("acme", Limits("$100")) // a home refuses what no budget limits
 	must(t, err)
 	return rt
 }
@@ -160,7 +160,7 @@ func TestAHomeThatCannotBeUsedIsRefusedWithASentence(t *testing.T) {
 
 func TestAnAgentCannotRaise(t *testing.T) {
 	rt := openHome(t, RoleAgent)
-	id, err := rt.Find("acme")
+	id, err := rt.Budget("acme", Limits("$1"))
 	must(t, err)
 	wants(t, "limits", rt.SetLimits(id, "$9"), ErrRole)
 	wants(t, "top up", rt.TopUp(id, "$9", 0, ""), ErrRole)

@@ -178,6 +178,8 @@ extension Runtime {
             let opened = unix &- (steady &- node.opened.value)
             edit[slot.base(0)] =
                 opened >= start &* 1_000_000_000 ? 0 : settled(i, Int(meter), tightestAt: start)
+            edit[slot.base(1)] = unix
+            edit.update(slot.fired, setting: LimitFlag.midway)
         case .rolling:
             let isYoung = steady &- node.opened.value < limit.window.spanNanos
             let base = isYoung ? 0 : settled(i, Int(meter), tightestAt: .min)

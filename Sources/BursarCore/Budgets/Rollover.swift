@@ -261,6 +261,7 @@ extension Runtime {
         edit[limit.base(Int(next))] = base
         edit[limit.window] = start << 1 | next
         edit[limit.extra] = 0
+        edit.update(limit.fired, clearing: LimitFlag.midway)
         limit.fired.update(clearing: ~LimitFlag.genMask)
         recompute(i, meter: limit.meter)
         var event = Event(type: .window)
@@ -333,10 +334,12 @@ extension Runtime {
     /// A step of the time before a window turned out cheaper: the window's base falls
     /// with it. `change` is below 0.
     func lowerBase(_ limit: LimitSlot, by change: Int64, settledUnix: Int64) {
-        if limit.windowKind == WindowCode.calendar,
-            (limit.window.value >> 1) &* 1_000_000_000 > settledUnix
-        {
-            let base = limit.base(Int(limit.window.value & 1))
+        let slot = Int(limit.window.value & 1)
+        let since =
+            limit.fired.value & LimitFlag.midway != 0
+            ? limit.base(slot ^ 1).value : (limit.window.value >> 1) &* 1_000_000_000
+        if limit.windowKind == WindowCode.calendar, since > settledUnix {
+            let base = limit.base(slot)
             edit[base] = saturatingAdd(base.value, change)
         } else if limit.windowKind == WindowCode.rolling {
             withRing(limit) { ring in

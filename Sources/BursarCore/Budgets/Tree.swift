@@ -210,7 +210,7 @@ extension Runtime {
         if cell == nil {
             guard let c = segment.freeCells.take() else { throw full("meters", "sessions_max") }
             let new = core.cell(Int(c))
-            clear(new, meter: meter, born: born)
+            clear(new, meter: meter, born: isNew ? born : Cell.bornMax)
             let first = node.firstCell.value
             if isNew {
                 edit[new.next] = first
@@ -224,9 +224,12 @@ extension Runtime {
         }
         guard let cell else { throw full("meters", "sessions_max") }
         let known = folded(i, meter)
+        // Not born before it is whole, whoever else makes the epoch grow.
+        cell.kind.storeReleasing(UInt32(meter) | Cell.bornMax << 5)
         cell.spent(0).value = known
         cell.spent(1).value = known
         cell.committed.value = known
+        cell.kind.storeReleasing(UInt32(meter) | born << 5)
         // The cell, then the epoch: who reads the epoch sees the cell.
         core.epoch.storeReleasing(born)
         return cell

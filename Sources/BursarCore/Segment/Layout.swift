@@ -45,6 +45,7 @@
 // Limit (64 bytes): one limit of one node.                     CONFIG unless said
 //     0  amount     Word
 //     8  base[0], 16 base[1]  Word  what was settled when window w started, by its low bit
+//                   the other one, of a calendar limit set midway: unix ns of that
 //                   a rate: burst amount, nanoseconds of its period
 //                   a time limit: paused time when it started, when its node's timer comes up
 //    24  window     Word  start (unix s, calendar) or bucket (rolling) << 1 | slot of base;
@@ -100,6 +101,8 @@ public enum LimitFlag {
     public static let downgrade: UInt32 = 16
     public static let refusing: UInt32 = 32
     public static let observed: UInt32 = 64
+    /// A calendar limit that is younger than its window: the other base says since when.
+    static let midway: UInt32 = 128
     /// The slot's generation, so that a timer of a former limit is told apart.
     static let gen: UInt32 = 1 << 16
     static let genMask: UInt32 = 0xFFFF_0000

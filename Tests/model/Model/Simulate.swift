@@ -99,7 +99,7 @@ final class Simulation {
             let fiber = free.removeLast()
             fiber.process = process
             machine.fibers.append(fiber)
-            run(fiber, operations: 8 + random.below(16), isNew: isFirst)
+            run(fiber, operations: 20 + random.below(30), isNew: isFirst)
         }
     }
 
@@ -176,8 +176,11 @@ final class Simulation {
             case ..<78: name = "limits"; doing[f.id] = name
                 try process.runtime.limitsSet(budget(&r), text(limits(&r)))
             case ..<80: name = "control"; doing[f.id] = name
-                let what: Runtime.Control = [.pause, .kill, .revive, .resume][r.below(4)]
-                try process.runtime.control(what, r.below(2) == 0 ? budget(&r) : session(&r), reason: [])
+                // What stops all of a budget is soon taken back.
+                let isBudget = r.below(3) == 0
+                let what: Runtime.Control = isBudget
+                    ? [.pause, .resume, .resume][r.below(3)] : [.pause, .kill, .revive, .resume][r.below(4)]
+                try process.runtime.control(what, isBudget ? budget(&r) : session(&r), reason: [])
             case ..<87: name = "fold"; doing[f.id] = name; process.runtime.fold()
             case ..<90: name = "recount"; doing[f.id] = name; process.runtime.recount()
             case ..<94: name = "recover"; doing[f.id] = name; recoverOthers(process)
@@ -202,14 +205,14 @@ final class Simulation {
         sessions.isEmpty ? 0 : sessions[max(sessions.count - 1 - r.below(6), 0)].id
     }
     private func limits(_ r: inout SplitMix) -> String {
-        ["$6", "$20", "$4/day", "$12/day", "$9, 8 steps", "$30, $10/day", "5 in_flight, $15"][r.below(7)]
+        ["$16", "$40", "$14/day", "$20/day", "$19, 18 steps", "$60, $20/day", "5 in_flight, $35"][r.below(7)]
     }
 
     private func openSession(_ process: Process, _ r: inout SplitMix) throws(Failure) {
         var options = SessionOptions()
         options.path = text(["b", "b/c", "d"][r.below(3)])
         if r.below(5) == 0, !sessions.isEmpty { options.parent = session(&r) }
-        options.limits = text(["", "$3", "$5, 6 steps", "$2"][r.below(4)])
+        options.limits = text(["", "", "$8", "$5, 6 steps"][r.below(4)])
         sessions.append(Session(id: try process.runtime.sessionOpen(options)))
     }
 
@@ -305,7 +308,7 @@ final class Simulation {
         recordsMax = random.below(3) == 0 ? 20 : 64
         forcedFrom = recordsMax == 20 ? 14 : 56
         let maker = try open(slot: Simulation.finisher)
-        for (path, limits) in [("b", "$20"), ("b/c", "$9/day"), ("d", "$12, 9 steps")] {
+        for (path, limits) in [("b", "$40"), ("b/c", "$15/day"), ("d", "$25, 15 steps")] {
             var options = BudgetOptions()
             options.limits = text(limits)
             budgets.append(try maker.runtime.budgetDeclare(text(path), options))
@@ -323,10 +326,10 @@ final class Simulation {
             isEnding = false
             if round > 0 {
                 for f in machine.fibers where f.process.isAlive {
-                    run(f, operations: 6 + random.below(12), isNew: false)
+                    run(f, operations: 15 + random.below(30), isNew: false)
                 }
             }
-            try play(moves: 4000 + random.below(8000))
+            try play(moves: 3000 + random.below(6000))
             if judge.truth.failure == nil { try quiet() }
             if judge.truth.failure != nil { break }
             note("quiet: \(judge.summary)")
@@ -339,7 +342,7 @@ final class Simulation {
         var running: Fiber?
         for move in 0..<moves {
             if judge.truth.failure != nil { return }
-            let dice = random.below(2000)
+            let dice = random.below(5000)
             if dice < 2 {
                 let alive = processes.filter { $0.isAlive && $0.slot != UInt32(Simulation.finisher) }
                 if !alive.isEmpty { kill(alive[random.below(alive.count)]) }
@@ -351,7 +354,7 @@ final class Simulation {
                     alive[random.below(alive.count)].isStopped = true
                     counts.stops += 1
                 }
-            } else if dice < 30 {
+            } else if dice < 60 {
                 let stopped = processes.filter { $0.isStopped }
                 if !stopped.isEmpty { stopped[random.below(stopped.count)].isStopped = false }
             }
