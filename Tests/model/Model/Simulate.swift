@@ -69,7 +69,7 @@ final class Simulation {
     private func open(slot: Int) throws -> Process {
         let process = Process(id: processes.count, machine: machine)
         process.slot = UInt32(slot)
-        let attachment = Attachment(segment, ProcessLocks(), slot: UInt32(slot), isShared: true)
+        let attachment = Attachment(segment, ProcessLocks(), slot: UInt32(slot))
         attachment.ledgerPath = [46]
         var options = OpenOptions()
         options.policy.plainCharge = slot % 2 == 0
@@ -149,12 +149,12 @@ final class Simulation {
         for slot in 1...UInt32(Simulation.slots) where slot != process.slot {
             let locks = process.runtime.attachment.locks
             let byte = LockByte.slot(slot)
-            guard process.runtime.attachment.recovering.tryLock() else { return }
+            guard process.runtime.attachment.search.tryLock() else { return }
             if locks.tryLock(byte) {
                 recover(slot, process.runtime)
                 locks.unlock(byte)
             }
-            process.runtime.attachment.recovering.unlock()
+            process.runtime.attachment.search.unlock()
         }
     }
 
