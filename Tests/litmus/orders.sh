@@ -6,11 +6,11 @@ set -euo pipefail
 cd "$(dirname "$0")"
 out=../../build/litmus
 mkdir -p "$out"
-words=../../Sources/BursarCore/Support/Word.swift
+words="../../Sources/BursarCore/Support/Word.swift ../../Sources/BursarCore/Support/Seam.swift"
 
 compile() {
     ${SWIFTC:-swiftc} -target aarch64-none-none-elf -enable-experimental-feature Embedded -wmo -O \
-        -parse-as-library -emit-assembly -o "$out/orders.s" "$@" "$words" orders.swift
+        -parse-as-library -emit-assembly -o "$out/orders.s" "$@" $words orders.swift
     # Name and memory instructions of each probe, a line each.
     awk '/^order_[a-z_]*:/ { sub(/:.*/, ""); line = $1; open = 1; next }
          open && $1 ~ /^(ld|st|cas|dmb|bl$)/ { line = line " " $1 ($1 == "dmb" ? "." $2 : "") }

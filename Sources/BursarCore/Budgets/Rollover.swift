@@ -156,28 +156,32 @@ extension Runtime {
     /// Opens windows, those of one boundary after another; false when folders left no
     /// time to add up, so that it must be done again.
     private func roll(_ due: [DueWindow], steady: Int64) -> Bool {
-        let due = due.sorted { $0.boundary < $1.boundary }
-        var k = 0
-        while k < due.count {
-            var end = k + 1
-            while end < due.count, due[end].boundary == due[k].boundary { end += 1 }
-            guard let sums = settledSums(due[k..<end]) else { return false }
-            for (window, sum) in zip(due[k..<end], sums) {
+        var left = due
+        while !left.isEmpty {
+            var boundary = Int64.max
+            for window in left { boundary = min(boundary, window.boundary) }
+            var now: [DueWindow] = []
+            var later: [DueWindow] = []
+            for window in left {
+                if window.boundary == boundary { now.append(window) } else { later.append(window) }
+            }
+            guard let sums = settledSums(now) else { return false }
+            for k in 0..<now.count {
                 edit.commit()
-                let limit = core.limit(Int(window.limit))
+                let limit = core.limit(Int(now[k].limit))
                 if limit.windowKind == WindowCode.calendar {
-                    open(limit, window: window.start, base: sum)
+                    open(limit, window: now[k].start, base: sums[k])
                 } else {
-                    roll(limit, settled: sum, now: steady)
+                    roll(limit, settled: sums[k], now: steady)
                 }
             }
-            k = end
+            left = later
         }
         return true
     }
 
     /// Folded and not yet folded, of the meter of each limit, by their one boundary.
-    private func settledSums(_ due: ArraySlice<DueWindow>) -> [Int64]? {
+    private func settledSums(_ due: [DueWindow]) -> [Int64]? {
         for _ in 0..<100 {
             let h = core.batch.loadAcquiring()
             var cells: [UInt32] = []
@@ -191,7 +195,7 @@ extension Runtime {
                     sums[c] = cell.spent(cell.slot(at: h)).value
                 }
             }
-            let isWhole = addUnfolded(before: due[due.startIndex].boundary, batch: h, to: &sums)
+            let isWhole = addUnfolded(before: due[0].boundary, batch: h, to: &sums)
             acquireFence()
             #if BURSAR_SEAM
             if Plant.baseFromCommitted.isOn {

@@ -224,7 +224,14 @@ extension LimitScanner {
                 throw error(start..<at, "at most four shares for `alert`")
             }
             limit.alerts.append(share)
-            limit.alerts.sort()
+            // At most four.
+            for k in 0..<limit.alerts.count {
+                var at = k
+                while at > 0, limit.alerts[at] < limit.alerts[at - 1] {
+                    limit.alerts.swapAt(at, at - 1)
+                    at -= 1
+                }
+            }
         } while skipToShare()
     }
 

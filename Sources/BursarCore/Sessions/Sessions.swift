@@ -180,7 +180,15 @@ extension Runtime {
             throw full("names and labels", "text_bytes_max")
         }
         let p = slab.address(block)
-        let sorted = labels.sorted { $0.key.lexicographicallyPrecedes($1.key) }
+        // At most sixteen.
+        var sorted = labels
+        for k in 0..<sorted.count {
+            var at = k
+            while at > 0, sorted[at].key.lexicographicallyPrecedes(sorted[at - 1].key) {
+                sorted.swapAt(at, at - 1)
+                at -= 1
+            }
+        }
         for (k, label) in sorted.enumerated() {
             do throws(Failure) {
                 edit[Half(p + 4 + k * 8)] = try intern(label.key)
