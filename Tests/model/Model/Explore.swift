@@ -46,6 +46,8 @@ struct Outcome {
 final class Explorer {
     private let stage: Stage
     private let most: Int
+    /// Random runs before the search: so many bugs are found sooner.
+    private let wanders: Int
     private var seen = HashSet()
     private var rests = HashSet()
     private var outcome = Outcome()
@@ -59,13 +61,16 @@ final class Explorer {
     private var frames: [Frame] = []
     private var path: [Choice] = []
 
-    init(_ stage: Stage, most: Int = .max) {
+    init(_ stage: Stage, most: Int = .max, wanders: Int = 0) {
         self.stage = stage
+        self.wanders = wanders
         self.most = most
     }
 
     func run() -> Outcome {
         findPoints()
+        for k in 0..<wanders where outcome.failure == nil { wander(SplitMix(UInt64(k))) }
+        if outcome.failure != nil { return outcome }
         repeat {
             stage.machine.hasGrown = false
             seen = HashSet()
@@ -95,6 +100,33 @@ final class Explorer {
                 if stage.judge.truth.failure != nil { break }
             }
         }
+    }
+
+    /// One random run that rarely changes from one fiber to another.
+    private func wander(_ seed: SplitMix) {
+        var random = seed
+        stage.reset()
+        var kills = stage.scene.kills
+        var stops = stage.scene.stops
+        var last = Choice.kill(-1)
+        while stage.judge.truth.failure == nil {
+            let choices = stage.choices(kills: kills, stops: stops)
+            guard !choices.isEmpty else { break }
+            var choice = choices[random.below(choices.count)]
+            if choices.contains(last), random.below(4) != 0 { choice = last }
+            if case .kill = choice { kills -= 1 }
+            if case .stop = choice { stops -= 1 }
+            last = choice
+            stage.apply(choice)
+            outcome.states += 1
+            stage.judge.check()
+            if stage.judge.truth.failure == nil,
+                rests.insert(stage.machine.hash ^ stage.judge.truth.hash)
+            {
+                stage.checkRest()
+            }
+        }
+        outcome.failure = stage.judge.truth.failure
     }
 
     private func explore() {

@@ -442,8 +442,8 @@ final class Machine: World {
         guard let f = current, !isDraining else { return }
         if f.isAlone {
             f.waits += 1
-            steady += 1000
-            unix += 1000
+            steady += 100_000
+            unix += 100_000
             // A bounded wait ends, another never does.
             if f.waits > 20_000 {
                 f.isStuck = true
@@ -462,7 +462,8 @@ final class Machine: World {
         guard let f = current, !isDraining else { return which == 0 ? unix : steady }
         touch(f, clockPlace, .load)
         let now = which == 0 ? unix : steady
-        f.history = Machine.mixed(f.history, now)
+        // What spins let pass, microseconds, decides nothing else.
+        f.history = Machine.mixed(f.history, now / dollar)
         return now
     }
     private var clockPlace: Int { segmentPlaces + Machine.lockBytesCount + 254 }

@@ -26,7 +26,7 @@ nonisolated(unsafe) let planted: [Planted] = [
     Planted(name: "two recounters", scenes: ["G"], saboteur: { OpenLock($0.machine) }),
     Planted(name: "settle without an exclusive claim", scenes: ["B0"], saboteur: { NoClaim($0) }),
     Planted(name: "an overrun raised after the commit", scenes: ["D0"], saboteur: { RaiseLate($0) }),
-    Planted(name: "recount compares states only", scenes: ["V", "A1"], plant: .comparesStates),
+    Planted(name: "recount compares states only", scenes: ["A1", "V"], plant: .comparesStates),
     Planted(name: "recount reads bodies before the counter", scenes: ["U", "A1"], plant: .bodiesFirst),
     Planted(name: "recount looks once", scenes: ["U", "A1"], plant: .looksOnce),
     Planted(name: "recount does not read the batch again", scenes: ["Y"], plant: .recountTrustsBatch),

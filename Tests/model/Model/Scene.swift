@@ -460,7 +460,7 @@ final class Stage {
             if machine.isRunnable(f) { bits |= 32 }
             h = Machine.mixed(h, bits)
         }
-        h = Machine.mixed(Machine.mixed(h, machine.unix), machine.steady)
+        h = Machine.mixed(h, (machine.unix - Stage.clocks.unix) / dollar)
         for id in sessions { h = Machine.mixed(h, id) }
         return Machine.mixed(h, Int64(bitPattern: judge.truth.hash))
     }

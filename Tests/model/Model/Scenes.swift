@@ -222,6 +222,16 @@ let scenes: [Scene] = [
             Program([.recover(process: 0), .recount], mayBeKilled: false),
         ], steps: 3),
     Scene(
+        name: "V1", about: "a new process recovers its slot and works on beside a recount",
+        sessions: [("b", "$3")],
+        programs: [
+            Program([.reserve(0, session: 0, 1)]),
+            Program(
+                [.recover(process: 1), .reserve(1, session: 0, 2), .release(1), .reserve(2, session: 0, 1)],
+                successorOf: 0, mayBeKilled: false),
+            Program([.recount], mayBeKilled: false),
+        ], steps: 3),
+    Scene(
         name: "V2", about: "refused steps between a recount's looks", isLarge: true, budgets: [("b", "$4")],
         sessions: [("b", "$4"), ("b", "$4")],
         programs: [

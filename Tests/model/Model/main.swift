@@ -53,7 +53,7 @@ func findPlants(_ names: [String]) throws -> Bool {
             stage.losesLocks = bug.losesLocks
             stage.machine.saboteur = bug.saboteur?(stage)
             Seam.plant = bug.plant
-            let outcome = Explorer(stage, most: most).run()
+            let outcome = Explorer(stage, most: most, wanders: 100_000).run()
             Seam.plant = .none
             states += outcome.states
             found = outcome.failure.map { "\(name): \($0)" }
