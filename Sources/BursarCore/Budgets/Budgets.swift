@@ -123,6 +123,7 @@ extension Runtime {
                 edit.update(core.node(i).flags, setting: NodeFlag.declared)
             }
             reviveIfThereIsTime(i)
+            edit.commit()
             tell(.limits, i, text: text)
         }
         ringKeeper()
@@ -193,6 +194,7 @@ extension Runtime {
             }
             if meter < MeterIndex.end { recompute(i, meter: meter) } else { reviveIfThereIsTime(i) }
             rescheduleTimeLimits(i)
+            edit.commit()  // the ceiling has risen when it is told
             var event = Event(type: .topUp)
             event.id = id
             event.meter = Int32(meter)

@@ -77,6 +77,8 @@ extension Runtime {
         let now = clock.steady
         var next = Int64.max
         var ended: (bit: Int64, reason: Reason)?
+        // Told when the node stands still: who hears of it may ask at once.
+        var told: [(EventType, LimitSlot, Reason, Int64)] = []
         let isObserved =
             node.flags.value & NodeFlag.observed != 0
             || core.headerFlags.value & HeaderFlag.observed != 0
@@ -99,7 +101,7 @@ extension Runtime {
                     ended = (isHalt ? StateBit.halted : StateBit.held, reason)
                     let type: EventType =
                         reason == .wall ? .deadline : reason == .idle ? .idle : .unattended
-                    tell(type, limit, i, reason, passed)
+                    told.append((type, limit, reason, passed))
                 }
             }
         }
@@ -111,6 +113,7 @@ extension Runtime {
             next = .max
         }
         edit[node.dueAt] = next
+        for (type, limit, reason, passed) in told { tell(type, limit, i, reason, passed) }
     }
 
     private func tell(
