@@ -123,9 +123,10 @@ extension Runtime {
 
     private func finishLeftovers() throws(Failure) {
         let h = core.batch.value
-        var last = try ledger.last(from: h)
         #if BURSAR_SEAM
-        if Plant.ignoresLedger.isOn { last = h }
+        let last = Plant.ignoresLedger.isOn ? h : try ledger.last(from: h)
+        #else
+        let last = try ledger.last(from: h)
         #endif
         let open = core.statistic(Header.foldOpen)
         if last == h, open.loadAcquiring() == 0 { return }
