@@ -124,7 +124,8 @@ extension Runtime {
     private func finishLeftovers() throws(Failure) {
         let h = core.batch.value
         #if BURSAR_SEAM
-        let last = Plant.ignoresLedger.isOn ? h : try ledger.last(from: h)
+        let known = try ledger.last(from: h)
+        let last = Plant.ignoresLedger.isOn ? h : known
         #else
         let last = try ledger.last(from: h)
         #endif
