@@ -32,12 +32,13 @@ extension Runtime {
     func rollDue() {
         let unix = clock.unix
         let steady = clock.steady
-        #if BURSAR_SEAM
-        let isAgain = Plant.rollsAgain.isOn
-        #else
-        let isAgain = false
-        #endif
-        if unix < core.rollAt.value, steady < core.rollingAt.value, !isAgain { return }
+        if unix < core.rollAt.value, steady < core.rollingAt.value {
+            #if BURSAR_SEAM
+            if !Plant.rollsAgain.isOn { return }
+            #else
+            return
+            #endif
+        }
         refreshWindowed()
         var due: [DueWindow] = []
         for l in windowed.limits {
@@ -78,12 +79,13 @@ extension Runtime {
         let limit = core.limit(Int(l))
         if limit.windowKind == WindowCode.calendar {
             let start = windows.bounds(limit.spec.value, unix: unix / 1_000_000_000).start
-            #if BURSAR_SEAM
-            let known = Plant.rollsAgain.isOn ? -1 : limit.window.value >> 1
-            #else
-            let known = limit.window.value >> 1
-            #endif
-            if start <= known { return nil }
+            if start <= limit.window.value >> 1 {
+                #if BURSAR_SEAM
+                if !Plant.rollsAgain.isOn { return nil }
+                #else
+                return nil
+                #endif
+            }
             return DueWindow(
                 limit: l, boundary: steady &- (unix &- start &* 1_000_000_000), start: start)
         }

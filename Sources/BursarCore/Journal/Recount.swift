@@ -137,13 +137,12 @@ extension Runtime {
             let counted = passes ? core.counts(record, before, at: h) : nil
             let epoch = record.epoch.value
             acquireFence()
-            var word = record.word.loadAcquiring()
             #if BURSAR_SEAM
-            if Plant.looksOnce.isOn
-                || Plant.comparesStates.isOn && RecordWord.state(word) == RecordWord.state(before)
-            {
-                word = before
-            }
+            let seen = record.word.loadAcquiring()
+            let isSame = RecordWord.state(seen) == RecordWord.state(before)
+            let word = Plant.looksOnce.isOn || Plant.comparesStates.isOn && isSame ? before : seen
+            #else
+            let word = record.word.loadAcquiring()
             #endif
             if word != before {
                 // Another step's business, all the time: its generation stayed.

@@ -127,9 +127,11 @@ extension Runtime {
 
     private func finishLeftovers() throws(Failure) {
         let h = core.batch.value
-        var last = try ledger.last(from: h)
         #if BURSAR_SEAM
-        if Plant.ignoresLedger.isOn { last = h }
+        let known = try ledger.last(from: h)
+        let last = Plant.ignoresLedger.isOn ? h : known
+        #else
+        let last = try ledger.last(from: h)
         #endif
         let open = core.statistic(Header.foldOpen)
         if last == h, open.loadAcquiring() == 0 { return }

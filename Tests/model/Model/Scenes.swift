@@ -222,7 +222,7 @@ let scenes: [Scene] = [
             Program([.recover(process: 0), .recount], mayBeKilled: false),
         ], steps: 3),
     Scene(
-        name: "V1", about: "a new process recovers its slot and works on beside a recount",
+        name: "V1", about: "a new process recovers its slot and works on beside a recount", isLarge: true,
         sessions: [("b", "$3")],
         programs: [
             Program([.reserve(0, session: 0, 1)]),
