@@ -272,7 +272,6 @@ extension Runtime {
         edit.update(limit.fired, clearing: LimitFlag.midway)
         limit.fired.update(clearing: ~LimitFlag.genMask)
         recompute(i, meter: limit.meter)
-        edit.commit()
         var event = Event(type: .window)
         event.id = core.id(of: i)
         event.meter = Int32(limit.meter)
