@@ -228,9 +228,9 @@ litmus:
 	Tests/litmus/orders.sh
 	Tests/litmus/run.sh
 
-# ---- Hostile arguments, texts and segments: MINUTES in all, over the three fuzzers. ----
+# ---- Hostile arguments, texts and segments: three fuzzers side by side for MINUTES. ----
 .PHONY: fuzz test-fuzz
 fuzz: | build/.bootstrap
 	MINUTES=$(or $(MINUTES),3) Tests/fuzz/run.sh
 test-fuzz: | build/.bootstrap
-	SECONDS_EACH=8 Tests/fuzz/run.sh
+	SECONDS_EACH=12 Tests/fuzz/run.sh

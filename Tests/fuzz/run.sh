@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs each fuzzer for its share of MINUTES (default 3), or with SECONDS_EACH for so
-# many seconds each. What is found is kept in build/fuzz/corpus, so that the next run
+# Runs the fuzzers side by side for MINUTES (default 3), or with SECONDS_EACH for so
+# many seconds. What is found is kept in build/fuzz/corpus, so that the next run
 # goes on from there; the first begins with programs of bytes made from SEED. A crash,
 # a leak of memory, a report of ASan or a run of more than 10 seconds is a finding: its
 # input is kept in build/fuzz/findings, and `build/fuzz/fuzz-NAME FILE` shows it again.
@@ -16,7 +16,7 @@ done
 out=build/fuzz
 seed=${SEED:-1}
 names=(calls texts segment)
-each=${SECONDS_EACH:-$((${MINUTES:-3} * 60 / ${#names[@]}))}
+each=${SECONDS_EACH:-$((${MINUTES:-3} * 60))}
 mkdir -p $out/findings
 passed=0
 failed=0
@@ -50,16 +50,22 @@ END
     fi
 }
 
+pids=()
 for name in "${names[@]}"; do
     longest=2048
     [ "$name" = texts ] && longest=400
     corpus=$out/corpus/$name
     mkdir -p "$corpus"
     seeds "$corpus" "$longest"
+    ASAN_OPTIONS=detect_leaks=0 "$out/fuzz-$name" -seed="$seed" -timeout=10 -len_control=0 \
+        -max_len="$longest" -max_total_time="$each" -rss_limit_mb=4096 -print_final_stats=1 \
+        -artifact_prefix="$out/findings/$name-" "$corpus" >"$out/$name.log" 2>&1 &
+    pids+=($!)
+done
+for n in "${!names[@]}"; do
+    name=${names[$n]}
     log=$out/$name.log
-    if ASAN_OPTIONS=detect_leaks=0 "$out/fuzz-$name" -seed="$seed" -timeout=10 -len_control=0 -max_len="$longest" \
-        -max_total_time="$each" -rss_limit_mb=4096 -print_final_stats=1 -artifact_prefix="$out/findings/$name-" \
-        "$corpus" >"$log" 2>&1; then
+    if wait "${pids[$n]}"; then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
