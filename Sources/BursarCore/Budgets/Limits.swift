@@ -196,7 +196,7 @@ extension Runtime {
 
     /// What a node had settled of a meter when a window that starts at `start`
     /// began: the base of another limit whose window began no later (low: it only
-    /// under-admits), or all that is settled now.
+    /// under-admits), or all that is folded now.
     private func settled(_ i: Int, _ meter: Int, tightestAt start: Int64) -> Int64 {
         var known: Int64?
         eachLimit(i) { _, limit in
@@ -207,8 +207,8 @@ extension Runtime {
             }
         }
         if let known { return known }
-        guard let cell = core.cell(of: meter, at: i) else { return 0 }
-        return cell.spent(cell.slot(at: core.batch.loadAcquiring())).value
+        // Less a correction that is being folded: `lowerBases` has passed here, or will.
+        return settled([cellIndex(of: meter, at: i)], before: .min)?[0] ?? 0
     }
 
     /// Gives a limit's slot back.

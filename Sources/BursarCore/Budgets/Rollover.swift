@@ -167,7 +167,11 @@ extension Runtime {
             for window in left {
                 if window.boundary == boundary { now.append(window) } else { later.append(window) }
             }
-            guard let sums = settledSums(now) else { return false }
+            let cells = now.map { window in
+                let limit = core.limit(Int(window.limit))
+                return cellIndex(of: limit.meter, at: Int(limit.node.value))
+            }
+            guard let sums = settled(cells, before: boundary) else { return false }
             for k in 0..<now.count {
                 edit.commit()
                 let limit = core.limit(Int(now[k].limit))
@@ -182,22 +186,17 @@ extension Runtime {
         return true
     }
 
-    /// Folded and not yet folded, of the meter of each limit, by their one boundary.
-    private func settledSums(_ due: [DueWindow]) -> [Int64]? {
+    /// Folded, and what is not folded yet and settled before a steady time, of cells
+    /// (0: none); before `.min`, what is folded, less what is just being corrected.
+    func settled(_ cells: [UInt32], before boundary: Int64) -> [Int64]? {
         for _ in 0..<100 {
             let h = core.batch.loadAcquiring()
-            var cells: [UInt32] = []
             var sums: [UInt32: Int64] = [:]
-            for window in due {
-                let limit = core.limit(Int(window.limit))
-                let c = cellIndex(of: limit.meter, at: Int(limit.node.value))
-                cells.append(c)
-                if c != 0 {
-                    let cell = core.cell(Int(c))
-                    sums[c] = cell.spent(cell.slot(at: h)).value
-                }
+            for c in cells where c != 0 {
+                let cell = core.cell(Int(c))
+                sums[c] = cell.spent(cell.slot(at: h)).value
             }
-            let isWhole = addUnfolded(before: due[0].boundary, batch: h, to: &sums)
+            let isWhole = addUnfolded(before: boundary, batch: h, to: &sums)
             acquireFence()
             #if BURSAR_SEAM
             if Plant.baseFromCommitted.isOn {
