@@ -51,7 +51,7 @@
 //   176  rateEnd    steady ns until which what it charged at a rate is owed
 
 internal import CPlatform
-public import Synchronization
+internal import Synchronization
 
 public enum RecordState {
     static let free: Int64 = 0

@@ -63,7 +63,7 @@
 //
 // Record (320 bytes): see Journal.swift.
 
-public import Synchronization
+internal import Synchronization
 
 /// Bits of a node's state word; 0 means open.
 public enum StateBit {
