@@ -271,6 +271,7 @@ typedef int32_t bursar_meter_t;
 #define BURSAR_OPEN_OBSERVE 1u      /* count, decide and report, but stop nobody */
 #define BURSAR_OPEN_PLAIN_CHARGE 2u /* for comparison only: add, check and undo even near a ceiling */
 #define BURSAR_OPEN_GROUP 4u        /* a new home is shared with its directory's group: 2770, files 0660 */
+#define BURSAR_OPEN_EXISTING 8u     /* the home must be there: none is made */
 
 /* What to do when the home cannot be used. */
 #define BURSAR_UNAVAILABLE_REFUSE 1  /* default: an error */
@@ -279,8 +280,8 @@ typedef int32_t bursar_meter_t;
 
 /* Who the program is. A guard against accidents, not against attackers. */
 #define BURSAR_ROLE_OPERATOR 1 /* default: may do everything */
-#define BURSAR_ROLE_AGENT 2    /* may not replace or remove budgets, set limits, top up, revive, resume or
-                                  switch observing: BURSAR_E_ROLE */
+#define BURSAR_ROLE_AGENT 2    /* may not replace or remove budgets, set limits, top up, revive, resume,
+                                  observe, or change the price of a tool that has one: BURSAR_E_ROLE */
 
 typedef struct bursar_open_options {
     uint32_t size;

@@ -19,6 +19,8 @@ public struct OpenOptions {
     public var shmDirectory: [UInt8] = []
     /// A new home is shared with its group.
     public var isGroup = false
+    /// The home is not made when it is not there.
+    public var mustExist = false
     /// What this process calls itself.
     public var name: [UInt8] = []
     public enum Unavailable: Int32 { case refuse = 1, `private`, allow }

@@ -1,14 +1,34 @@
 #define _GNU_SOURCE
-#include "ledgerfile.h"
+#include "CPlatform.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A new file belongs to whom its directory does; a group's (2770) to all of the group. */
+static int32_t give(int fd, const char *path) {
+    char folder[PATH_MAX];
+    size_t n = (size_t)(strrchr(path, '/') - path);
+    if (n >= sizeof folder) return -ENAMETOOLONG;
+    memcpy(folder, path, n);
+    folder[n] = 0;
+    struct stat s;
+    if (stat(folder, &s) < 0) return -errno;
+    return bursar__give(fd, s.st_uid, s.st_gid, (s.st_mode & 02020) == 02020 ? 0660 : 0600);
+}
+
 int32_t bursar__ledger_open(const char *path) {
-    int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    return fd < 0 ? -errno : fd;
+    static const int flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
+    int fd = open(path, flags);
+    if (fd >= 0 || errno != ENOENT) return fd < 0 ? -errno : fd;
+    fd = open(path, flags | O_CREAT, 0600);
+    int32_t code = fd < 0 ? -errno : give(fd, path);
+    if (code == 0) return fd;
+    if (fd >= 0) close(fd);
+    return code;
 }
 void bursar__ledger_close(int32_t fd) { close(fd); }
 

@@ -56,7 +56,10 @@ struct SegmentFile {
         _ record: HomeRecord, _ capacity: Capacity, isObserved: Bool
     ) throws(Failure) -> (Segment, bursar__file) {
         let directory = record.shmDirectory
-        try Folder.expectLocal(directory, bursar__open(directory + [0], BURSAR__DIRECTORY))
+        _ = try Folder.expectLocal(directory, bursar__open(directory + [0], BURSAR__DIRECTORY))
+        var place = bursar__file()
+        _ = bursar__stat(directory + [0], &place)
+        record.shmDevice = place.device
         record.boot = boot
         record.layout = Layout.identity
         let former = record.segment
@@ -93,17 +96,18 @@ struct SegmentFile {
         file.links = 1
         // First the record: whoever finds no segment where it says makes one there.
         if code == 0 {
-            try record.write(to: folder)
-            code = bursar__link(new, path + [0])
-        }
-        if code == -EEXIST {
             _ = bursar__unlink(path + [0])
+            try record.write(to: folder)
             code = bursar__link(new, path + [0])
         }
         if code < 0 { throw Folder.failed("make the segment", path, code) }
         // A directory is no file to unlink: the first segment has no former one.
         if former != path { _ = bursar__unlink(former + [0]) }
         return (segment, file)
+    }
+
+    private static var remedy: Sentence {
+        "; when no process uses the home, remove that file, and a new one begins without what was spent"
     }
 
     /// The record's segment, or nil when there is no such file.
@@ -131,7 +135,7 @@ struct SegmentFile {
         func expect(_ field: StaticString, _ found: Int64, _ wanted: Int64) throws(Failure) {
             if found == wanted { return }
             var failure = Folder.refused(
-                path, "has \(plain: field) \(hex: found); \(hex: wanted) is right: it is not this home's segment, or it was damaged")
+                path, "has \(plain: field) \(hex: found); \(hex: wanted) is right: it is not this home's segment, or it was damaged" + Self.remedy)
             failure.values = (found, wanted)
             throw failure
         }
@@ -139,7 +143,7 @@ struct SegmentFile {
             let found = Array(header[at..<at + wanted.count])
             if found != wanted {
                 throw Folder.refused(
-                    path, "has \(plain: field) \(found); \(wanted) is right: it is not this home's segment, or it was damaged")
+                    path, "has \(plain: field) \(found); \(wanted) is right: it is not this home's segment, or it was damaged" + Self.remedy)
             }
         }
         try expect("magic", word(Header.magic), Header.magicValue)

@@ -69,8 +69,10 @@ extension Runtime {
             try finishLeftovers()
             while try foldBatch(settledBy: began, &scan) {}
             ledgerFails = false
+            core.statistic(Header.ledgerFails).value = 0
         } catch {
             // Records wait, enforcement goes on, the next fold tries again.
+            core.statistic(Header.ledgerFails).value = 1
             if !ledgerFails {
                 ledgerFails = true
                 var event = Event(type: .ledger)

@@ -38,7 +38,7 @@ final class LedgerFile {
     }
 
     private func failed(_ code: Int64) -> Failure {
-        var failure = Failure(.unsupported, "the ledger \(path) cannot be read or written")
+        var failure = Failure(.unsupported, "the ledger \(path: path) cannot be read or written: \(errno: Int32(truncatingIfNeeded: code)); steps wait in the journal, which is enforced, until it can")
         failure.values.0 = code
         return failure
     }
