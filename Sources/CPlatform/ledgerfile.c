@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,11 +25,18 @@ int32_t bursar__ledger_open(const char *path) {
     static const int flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
     int fd = open(path, flags);
     if (fd >= 0 || errno != ENOENT) return fd < 0 ? -errno : fd;
-    fd = open(path, flags | O_CREAT, 0600);
+    /* Whole before anybody can see it: a death in between must not leave a file that others may not open. */
+    char new[PATH_MAX];
+    if ((size_t)snprintf(new, sizeof new, "%s.%d", path, (int)getpid()) >= sizeof new) return -ENAMETOOLONG;
+    unlink(new);
+    fd = open(new, flags | O_CREAT | O_EXCL, 0600);
     int32_t code = fd < 0 ? -errno : give(fd, path);
-    if (code == 0) return fd;
+    if (code == 0 && link(new, path) < 0 && errno != EEXIST) code = -errno;
     if (fd >= 0) close(fd);
-    return code;
+    unlink(new);
+    if (code < 0) return code;
+    fd = open(path, flags);
+    return fd < 0 ? -errno : fd;
 }
 void bursar__ledger_close(int32_t fd) { close(fd); }
 

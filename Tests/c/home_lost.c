@@ -55,7 +55,6 @@ test("a home that is taken away under a running process grants nothing more, and
         /* What has happened is recorded still. */
         equal(charge(rt, s, DOLLAR / 10, BURSAR_CHARGE_FORCE), BURSAR_OK);
         equal(settle(rt, held.reservation, usage_of(0, 1), NULL), BURSAR_OK);
-        equal(view_of(rt, s).spent_nanos, DOLLAR * 3 / 10);
         if (way == 0) refuses(h.path, "is gone: it was the segment of this process's home");
         bursar_close(rt);
         done_with(&h);
@@ -154,6 +153,70 @@ test("an agent sets a tool's first price, and changes none; it observes nothing"
     equal(bursar_budget_declare(rt, LIT("acme"), &b, &id, &error), BURSAR_E_ROLE);
     has(error.message, error.message_len, "may not declare an observed budget");
     bursar_close(rt);
+    done_with(&h);
+}
+
+test("what a record says leads nobody to other files") {
+    if (geteuid() != 0) {
+        puts("SKIPPED: needs root");
+        return;
+    }
+    struct home h = new_home();
+    chmod(h.folder, 0755);
+    check(mkdir(h.path, 0700) == 0 && chown(h.path, 65534, 65534) == 0);
+    bursar_close(open_home(h.path));
+    char mine[PATH], segment[PATH], away[PATH * 2];
+    join(mine, h.folder, "precious");
+    close(open(mine, O_RDWR | O_CREAT, 0600));
+    record(h.path, "segment", segment, mine);
+    record(h.path, "boot", NULL, "00000000-0000-0000-0000-000000000000");
+    refuses(h.path, "only if shm_dir names it");
+    struct stat s;
+    check(stat(mine, &s) == 0 && s.st_uid == 0);
+    /* In the right directory, but not a segment's name, or not this home's. */
+    snprintf(away, sizeof away, "%s.away", segment);
+    check(rename(segment, away) == 0);
+    record(h.path, "segment", NULL, away);
+    bursar_close(open_home(h.path));
+    check(stat(mine, &s) == 0);
+    unlink(away);
+    record(h.path, "segment", NULL, "/dev/shm/bursar-test-precious");
+    record(h.path, "boot", NULL, "00000000-0000-0000-0000-000000000000");
+    close(open("/dev/shm/bursar-test-precious", O_RDWR | O_CREAT, 0600));
+    bursar_close(open_home(h.path));
+    check(unlink("/dev/shm/bursar-test-precious") == 0);
+    done_with(&h);
+}
+
+static void squat(struct other *o, void *segment) {
+    hear(o->go[0]);
+    check(setgid(65533) == 0 && setuid(65533) == 0);
+    char new[PATH + 8];
+    snprintf(new, sizeof new, "%s.new", (char *)segment);
+    int fd = open(new, O_RDWR | O_CREAT, 0666);
+    check(fd >= 0 && open(segment, O_RDWR | O_CREAT, 0666) >= 0);
+    close(fd);
+}
+
+test("a stranger who takes the segment's name first keeps nobody out") {
+    if (geteuid() != 0) {
+        puts("SKIPPED: needs root");
+        return;
+    }
+    struct home h = new_home();
+    chmod(h.folder, 0755);
+    check(mkdir(h.path, 0700) == 0 && chown(h.path, 65534, 65534) == 0);
+    spend_by_turns(&h, (uid_t[]){65534}, 1, 65534);
+    char segment[PATH], new[PATH + 8];
+    record(h.path, "segment", segment, NULL);
+    unlink(segment);
+    struct other o = start_other(squat, segment);
+    say(o.go[1]);
+    equal(end_other(&o), 0);
+    record(h.path, "boot", NULL, "00000000-0000-0000-0000-000000000000");
+    spend_by_turns(&h, (uid_t[]){65534}, 1, 65534);
+    snprintf(new, sizeof new, "%s.new", segment);
+    check(unlink(new) == 0 && unlink(segment) == 0);
     done_with(&h);
 }
 

@@ -28,9 +28,7 @@ final class Folder: @unchecked Sendable {  // Sendable: changed while it is made
     /// Finds the directory, or makes it, if it may; its parent must be there.
     init(_ given: [UInt8], mustExist: Bool = false) throws(Failure) {
         // A path goes into lines of text: the record's, and a child's environment.
-        guard given.count <= 1024, !given.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
-            throw Failure(.invalid, "the home's path has a control byte, or more than 1,024 bytes")
-        }
+        try Folder.expectLine(given)
         guard given[0] != UInt8(ascii: "~") else {
             throw Failure(
                 .invalid, "the home \(path: given) begins with `~`: give the directory it stands for")
@@ -62,11 +60,18 @@ final class Folder: @unchecked Sendable {  // Sendable: changed while it is made
         path = try Folder.real(given)
     }
 
+    private static func expectLine(_ path: [UInt8]) throws(Failure) {
+        if path.count <= 1024, !path.contains(where: { $0 < 0x20 || $0 == 0x7F }) { return }
+        throw Failure(.invalid, "the path \(path: path) has a control byte, or more than 1,024 bytes")
+    }
+
     static func real(_ given: [UInt8]) throws(Failure) -> [UInt8] {
         var real = [UInt8](repeating: 0, count: 4096)
         let count = bursar__real_path(given + [0], &real, real.count)
         if count < 0 { throw Folder.failed("find", given, Int32(count)) }
-        return Array(real.prefix(Int(count)))
+        let path = Array(real.prefix(Int(count)))
+        try expectLine(path)
+        return path
     }
 
     /// Refuses file systems that other machines write to, or that keep no locks. Closes

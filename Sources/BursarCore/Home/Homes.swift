@@ -66,7 +66,9 @@ enum Homes {
         defer { locks.unlock(LockByte.making) }
 
         let isAlone = locks.tryLock(LockByte.attached)
-        let files = SegmentFile(folder: folder, boot: try HomeRecord.bootID())
+        let named = try Folder.real(
+            options.shmDirectory.isEmpty ? bytes("/dev/shm") : options.shmDirectory)
+        let files = SegmentFile(folder: folder, boot: try HomeRecord.bootID(), named: named)
         let mapped: (segment: Segment, file: bursar__file)
         let record: HomeRecord
         if let known = try HomeRecord(of: folder) {
@@ -79,16 +81,14 @@ enum Homes {
                     folder.record, "is gone while other processes are attached to the home; close them first")
             }
             try folder.expectEmpty()
-            let directory = try Folder.real(
-                options.shmDirectory.isEmpty ? bytes("/dev/shm") : options.shmDirectory)
             let isMemory = try Folder.expectLocal(
-                directory, bursar__open(directory + [0], BURSAR__DIRECTORY))
+                named, bursar__open(named + [0], BURSAR__DIRECTORY))
             if !isMemory {
                 notices.append(
-                    "the segment of \(path: folder.path) lies in \(path: directory), which is no memory file system: steps may wait for the disk")
+                    "the segment of \(path: folder.path) lies in \(path: named), which is no memory file system: steps may wait for the disk")
             }
             try folder.settle(isGroup: options.isGroup || folder.isGroup, lockFile: fd)
-            record = try HomeRecord(shmDirectory: directory, lock: lock)
+            record = try HomeRecord(shmDirectory: named, lock: lock)
             mapped = try files.make(record, capacity, isObserved: options.isObserved)
         }
         let (me, inherits) = try takeSlot(mapped.segment, locks)
