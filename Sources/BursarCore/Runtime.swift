@@ -269,15 +269,24 @@ public final class Runtime: @unchecked Sendable {
 
     /// Runs `body` under the configuration lock.
     func configuring<T>(_ body: () throws(Failure) -> T) throws(Failure) -> T {
+        try lockConfiguration()
+        defer { config.unlock() }
+        return try body()
+    }
+
+    /// Waits for the configuration lock; it is held unless this throws.
+    @inline(never)
+    private func lockConfiguration() throws(Failure) {
         guard config.lock(for: 10_000_000_000) else {
             throw Failure(
                 .busy,
                 "another process has held the home's configuration for 10 seconds: is it stopped?")
         }
-        defer { config.unlock() }
-        if core.life.value != Life.open { throw core.failure(core.obstacleToNew() ?? .closed) }
+        if core.life.value != Life.open {
+            defer { config.unlock() }
+            throw core.failure(core.obstacleToNew() ?? .closed)
+        }
         book.learn()
-        return try body()
     }
 }
 

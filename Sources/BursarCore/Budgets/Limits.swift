@@ -4,14 +4,21 @@
 extension Runtime {
     /// Reads limit text as it stands on a budget or a session.
     func parse(_ text: [UInt8], onSession: Bool) throws(Failure) -> LimitList {
+        try Runtime.parse(text, onSession: onSession, of: self)
+    }
+
+    /// Without a runtime, no meters have names.
+    static func parse(
+        _ text: [UInt8], onSession: Bool, of runtime: Runtime?
+    ) throws(Failure) -> LimitList {
         do throws(LimitError) {
             return try text.withUnsafeBufferPointer { (bytes) throws(LimitError) in
                 try LimitParser.parse(
-                    bytes, onSession: onSession, meterKnown: { self.meter(named: $0) != nil },
-                    zone: Runtime.zoneAnswer)
+                    bytes, onSession: onSession,
+                    meterKnown: { runtime?.meter(named: $0) != nil }, zone: zoneAnswer)
             }
         } catch {
-            throw Runtime.failure(error)
+            throw failure(error)
         }
     }
 

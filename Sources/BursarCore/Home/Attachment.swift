@@ -76,10 +76,12 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
             ? EventRing(header: segment.base, entries: segment.base + segment.places.eventsAt) : nil
         if let place {
             // By the number of the segment that it belongs to.
-            var path = place.folder.path + [UInt8]("/ledger.".utf8)
+            var path = place.folder.path
+            path.append("/ledger.")
             let id = Word(segment.base + Header.segmentID).value
             Digits.append(UInt64(bitPattern: id), to: &path)
-            ledgerPath = path + [UInt8](".log".utf8)
+            path.append(".log")
+            ledgerPath = path
         }
         fold = SharedLock(locks, LockByte.fold)
         config = SharedLock(locks, LockByte.config, segment.edit)

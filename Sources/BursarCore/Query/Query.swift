@@ -373,13 +373,6 @@ extension Runtime {
                 try runtime.parse(text, onSession: onSession).print()
             }
         }
-        do throws(LimitError) {
-            return try text.withUnsafeBufferPointer { (bytes) throws(LimitError) in
-                try LimitParser.parse(
-                    bytes, onSession: onSession, meterKnown: { _ in false }, zone: zoneAnswer)
-            }.print()
-        } catch {
-            throw failure(error)
-        }
+        return try parse(text, onSession: onSession, of: nil).print()
     }
 }

@@ -98,7 +98,7 @@ extension Runtime {
             left -= 1
             let node = core.node(Int(i))
             let next = following(i)
-            if named.contains(i) || node.childCount.value > 0
+            if named.contains(Int64(i)) || node.childCount.value > 0
                 || node.state.value & StateBit.closed == 0
             {
                 before = i
@@ -121,8 +121,8 @@ extension Runtime {
     }
 
     /// The nodes that records name; nil when one of them is in CLAIMED.
-    private func namedNodes() -> Set<UInt32>? {
-        var named: Set<UInt32> = []
+    private func namedNodes() -> Set<Int64>? {
+        var named: Set<Int64> = []
         var isClaimed = false
         core.eachRecord { _, record in
             // Sequentially consistent: pairs with the claim.
@@ -142,7 +142,7 @@ extension Runtime {
                 return false
             }
             if state != RecordState.free {
-                named.insert(UInt32(truncatingIfNeeded: record.node.value))
+                named.insert(record.node.value & 0xFFFF_FFFF)
             }
             return true
         }
