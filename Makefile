@@ -21,9 +21,9 @@ SOURCES   := $(shell find Sources/BursarCore Sources/BursarABI Sources/CPlatform
 LINK      := -Xswiftc -use-ld=lld -Xlinker --icf=all -Xlinker --version-script=$(CURDIR)/tools/exports.map -Xlinker -soname=libbursar.so.0 \
              -Xlinker --gc-sections -Xlinker --hash-style=gnu -Xlinker --build-id=none -Xlinker -s -Xlinker -z -Xlinker now -Xlinker -z -Xlinker pack-relative-relocs -Xlinker -lm
 
-# Equal runs of instructions become functions, and closures are called, not copied into a
-# clone of each function that takes them. Objects are made anew when only these change.
-SMALL     := $(addprefix -Xswiftc ,-Xfrontend -disable-incremental-llvm-codegen -Xllvm -enable-machine-outliner=always \
+# Closures are called, not copied into a clone of each function that takes them. Objects are
+# made anew when only these flags change.
+SMALL     := $(addprefix -Xswiftc ,-Xfrontend -disable-incremental-llvm-codegen \
              -Xllvm -inline-threshold=0 -Xllvm -sil-disable-pass=closure-specialize)
 
 .PHONY: all bootstrap lib full test test-c test-go demo bench install clean
