@@ -181,6 +181,7 @@ const (
 	openObserve     = 1
 	openPlainCharge = 2
 	openGroup       = 4
+	openExisting    = 8
 	limitsSession   = 1
 	budgetReplace   = 1
 	budgetObserve   = 2
@@ -340,7 +341,9 @@ type Charge struct {
 	Tool  Tool
 	Meter Meter // a named meter, with Units
 	Units int64
-	Key   [2]uint64 // idempotency key, or zero
+	// Key is an idempotency key, or zero: with one it is charged once by this Runtime. Only this
+	// Runtime remembers keys: a retry in another process, or through another Runtime, charges again.
+	Key [2]uint64
 }
 
 // Kind tells budgets from sessions.
