@@ -93,7 +93,11 @@ extension Failure.Code {
 
 extension BursarError {
     /// What a hot call answers, in words.
-    init(_ status: Status) {
+    init(_ status: Status, of core: Core) {
+        if status == .home {  // the core knows what became of it
+            self = .failed(Failure(core.failure(status)))
+            return
+        }
         let message =
             switch status {
             case .invalid: "an amount is negative, too large, or a part is above its whole"
