@@ -591,8 +591,9 @@ BURSAR_API bursar_status_t bursar_session_environ(bursar_runtime_t *BURSAR_NONNU
 /**
  * The session that BURSAR_SESSION names, in a runtime that was opened on
  * BURSAR_HOME, with BURSAR_OPEN_EXISTING so that no home is made, and as an agent
- * where it need not raise anything: checks that it is an open session there. It is the same session,
- * with the same limits, and its id is good in every process of the home.
+ * where it need not raise anything: checks that it is an open session there. It is
+ * the same session, with the same limits, and its id is good in every process of the
+ * home.
  *
  * Thread:  any.
  * Blocks:  for the configuration lock: BURSAR_E_BUSY.
