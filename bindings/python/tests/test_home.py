@@ -237,7 +237,7 @@ class Shared(Home):
         os.close(reader)
         os.close(writer)
 
-    def test_what_the_dead_held_is_settled_at_an_estimate_within_a_second(self):
+    def test_what_the_dead_held_is_settled_at_an_estimate_by_who_lives(self):
         pid = os.fork()
         if pid == 0:
             s = self.rt.session("acme")
