@@ -198,7 +198,7 @@ func TestAHomeThatGoesAwayIsToldByTheEventAndByEveryCall(t *testing.T) {
 			t.Errorf("the sentence does not name it: %v", err)
 		}
 	}
-	must(t, os.Rename(info.SegmentPath+".away", info.SegmentPath))
+	must(t, rt.Close())
 }
 
 func TestAHomeSaysWhoIsThere(t *testing.T) {
