@@ -166,7 +166,8 @@ type HomeInfo struct {
 	SegmentPath  string
 }
 
-// Process is a process that is attached to a home.
+// Process is a process that is attached to a home. Role and Name are those of its first Runtime
+// there.
 type Process struct {
 	Slot       uint32
 	PID        uint32 // as it sees itself: another in another container

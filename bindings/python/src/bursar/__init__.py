@@ -64,7 +64,7 @@ __version__ = "0.1.0"
 open = Runtime  # bursar.open() reads like the C function, and is the class
 
 _default: Optional[Runtime] = None
-_attached: Dict[Tuple[Optional[str], Role], Runtime] = {}  # by home and role
+_attached: Dict[Tuple[Optional[str], int], Runtime] = {}  # by home and role
 _lock = threading.Lock()
 _report = os.environ.get("BURSAR_REPORT", "") not in ("", "0")
 
