@@ -55,7 +55,8 @@ public struct Failure: Sendable, Hashable, CustomStringConvertible {
         case released = -12
         /// The hold ran out: do not send the step.
         case expired = -13
-        /// Another thread is at the same step; try again.
+        /// Another thread is at the same step, or a process that is stopped has held the
+        /// home's configuration for 10 seconds; try again.
         case busy = -14
         case exists = -15
         /// It still has children or live sessions.

@@ -148,7 +148,8 @@ extension Runtime {
     public enum Role: Sendable {
         /// May do everything.
         case `operator`
-        /// May not raise limits, revive, resume or remove.
+        /// May not raise limits, revive, resume, remove, observe, or change the price of a
+        /// tool that has one.
         case agent
     }
 

@@ -54,6 +54,9 @@ private final class Place {
         let runtime = try Runtime(options)
         let budget = try runtime.declare("acme", "$1")
         #expect(code { () throws(BursarError) in try budget.setLimits("$9") } == .role)
+        #expect(code { () throws(BursarError) in
+            try runtime.declare("acme/observed", isObserved: true)
+        } == .role)
         try budget.kill()
         #expect(code { () throws(BursarError) in try budget.revive() } == .role)
     }

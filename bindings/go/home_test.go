@@ -235,6 +235,8 @@ func TestAnAgentCannotRaise(t *testing.T) {
 	must(t, err)
 	wants(t, "limits", rt.SetLimits(id, "$9"), ErrRole)
 	wants(t, "top up", rt.TopUp(id, "$9", 0, ""), ErrRole)
+	_, err = rt.Budget("acme/observed", Observed())
+	wants(t, "observed", err, ErrRole)
 	must(t, rt.Kill(id, "enough"))
 	wants(t, "revive", rt.Revive(id, ""), ErrRole)
 }

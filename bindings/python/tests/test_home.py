@@ -154,7 +154,8 @@ class Open(Home):
     def test_an_agent_cannot_raise(self):
         with bursar.open(self.home, role="agent") as rt:
             for call in (lambda: rt.limits_set("acme", "$9"), lambda: rt.top_up("acme", "$9"),
-                         lambda: rt.revive("acme"), lambda: rt.remove("acme")):
+                         lambda: rt.revive("acme"), lambda: rt.remove("acme"),
+                         lambda: rt.budget("acme/observed", observe=True)):
                 with self.assertRaises(bursar.RoleError):
                     call()
             rt.kill("acme")
