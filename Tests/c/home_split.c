@@ -221,7 +221,10 @@ static void as_outsider(struct other *o, void *path) {
 }
 
 test("another user's home is refused, and root may attach to anybody's") {
-    if (geteuid() != 0) return;
+    if (geteuid() != 0) {
+        puts("SKIPPED: another user's home: only root can become another user");
+        return;
+    }
     struct home h = new_home();
     chmod(h.folder, 0755);
     bursar_close(open_home(h.path));
@@ -287,6 +290,7 @@ test("a segment that does not fit is an error with its bytes and the options") {
     mkdir(small, 0700);
     snprintf(command, sizeof command, "mount -t tmpfs -o size=1m none %s 2>/dev/null", small);
     if (geteuid() != 0 || system(command) != 0) {
+        puts("SKIPPED: a segment that does not fit: a file system can be mounted by root only, and not everywhere");
         remove_tree(h.folder);
         return;
     }
@@ -313,6 +317,7 @@ test("a read-only file system is named") {
     snprintf(command, sizeof command, "mount --bind %s %s 2>/dev/null && mount -o remount,ro,bind %s 2>/dev/null",
              h.folder, h.folder, h.folder);
     if (geteuid() != 0 || system(command) != 0) {
+        puts("SKIPPED: a read-only file system: it can be mounted by root only, and not everywhere");
         done_with(&h);
         return;
     }
