@@ -232,7 +232,10 @@ test("a directory that has other files is no home, and stays as it was") {
     struct stat s;
     check(stat(h.path, &s) == 0);
     equal(s.st_mode & 07777, 0755);
+    equal(rmdir(h.path), -1);
     unlink(mine);
+    equal(rmdir(h.path), 0); /* nothing else was left there */
+    check(mkdir(h.path, 0755) == 0);
     bursar_open_options_t o = at(h.path);
     o.shm_dir = text_of("/nope");
     refused_as(&o, BURSAR_E_HOME, "/nope", __FILE__, __LINE__);

@@ -51,6 +51,8 @@ enum Homes {
             compare(options, found, &notices)
             return found
         }
+        // Before anything is left there.
+        if bursar__stat(folder.lock + [0], &lock) == -ENOENT { try folder.expectEmpty() }
         let fd = bursar__open_lock(folder.lock + [0])
         if fd < 0 { throw Folder.failed("open", folder.lock, fd) }
         _ = bursar__fstat(fd, &lock)
