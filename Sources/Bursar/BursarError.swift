@@ -108,7 +108,7 @@ extension BursarError {
             case .conflict: "it was settled or charged before, with other amounts"
             case .released: "the step was released"
             case .expired: "the hold ran out, or the step has ended; do not send it"
-            case .busy: "another thread is at the same step; try again"
+            case .busy: "another thread or process is at what this needs; try again"
             default: "status \(status.rawValue)"
             }
         self = .failed(Failure(Failure.Code(status), message))

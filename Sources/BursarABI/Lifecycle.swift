@@ -29,7 +29,7 @@ public func bursar_status_string(_ status: bursar_status_t) -> UnsafePointer<CCh
         case BURSAR_E_CONFLICT: "settled or charged before, with other amounts"
         case BURSAR_E_RELEASED: "the reservation was released"
         case BURSAR_E_EXPIRED: "the hold ran out; do not send"
-        case BURSAR_E_BUSY: "another thread is at the same reservation; try again"
+        case BURSAR_E_BUSY: "another thread or process is at what this needs; try again"
         case BURSAR_E_EXISTS: "the name is taken"
         case BURSAR_E_IN_USE: "it still has children or live sessions"
         case BURSAR_E_LIMIT_TEXT: "malformed limit text"

@@ -74,6 +74,8 @@ public final class Runtime: @unchecked Sendable {
     /// The ledger could not be read or written; it was told.
     var ledgerFails = false
 
+    /// A new keeper has looked at what the one before left. Loop thread only.
+    var hasTakenOver = false
     /// When the dead were looked for last. Loop thread only.
     var lastWatch: Int64 = 0
     var lastLook: Int64 = 0
@@ -192,7 +194,13 @@ public final class Runtime: @unchecked Sendable {
             if attachment.inherits, attachment.place != nil {
                 attachment.slots[attachment.slot].flags.update(setting: Slot.ending)
                 runtime.recover(slot: attachment.slot)
-                runtime.endSessions(ofSlot: attachment.slot)
+                if !runtime.endSessions(ofSlot: attachment.slot, within: SharedLock.most) {
+                    // The runtime is not released: the page is the caller's to give back.
+                    attachment.isUnfinished = true
+                    runtime.loop.stop()
+                    core.engine.initialize(to: former)
+                    throw runtime.stuck("configuration")
+                }
             }
             attachment.enter(options, parent: parent)
             if attachment.place != nil { runtime.recoverDead() }
@@ -243,13 +251,19 @@ public final class Runtime: @unchecked Sendable {
         else { return .closed }
         let runtime = core.runtime
         runtime.loop.stop()
-        if runtime.attachment.isShared {
-            if runtime.attachment.isLast(page) {
-                let attachment = runtime.attachment
+        let attachment = runtime.attachment
+        if attachment.isShared {
+            // So that no handle joins in between.
+            bursar__home_lock()
+            if attachment.isLast(page) {
                 attachment.slots[attachment.slot].flags.update(setting: Slot.ending)
-                attachment.searching { runtime.endSessions(ofSlot: attachment.slot) }
+                attachment.searching {
+                    attachment.isUnfinished =
+                        !runtime.endSessions(ofSlot: attachment.slot, within: 1_000_000_000)
+                }
             }
-            runtime.attachment.leave(page)
+            attachment.leave(page)
+            bursar__home_unlock()
         } else {
             // Whoever holds a lock finishes first; whoever comes after finds `life`.
             runtime.folding.lock()
@@ -277,16 +291,20 @@ public final class Runtime: @unchecked Sendable {
     /// Waits for the configuration lock; it is held unless this throws.
     @inline(never)
     private func lockConfiguration() throws(Failure) {
-        guard config.lock(for: 10_000_000_000) else {
-            throw Failure(
-                .busy,
-                "another process has held the home's configuration for 10 seconds: is it stopped?")
-        }
+        guard config.lock(for: SharedLock.most) else { throw stuck("configuration") }
         if core.life.value != Life.open {
             defer { config.unlock() }
             throw core.failure(core.obstacleToNew() ?? .closed)
         }
         book.learn()
+    }
+
+    /// What a call answers that could not have a lock of the home.
+    func stuck(_ what: StaticString) -> Failure {
+        if core.life.value != Life.open { return core.failure(core.obstacleToNew() ?? .closed) }
+        return Failure(
+            .busy,
+            "another process has held the home's \(plain: what) for 10 seconds: is it stopped?")
     }
 }
 

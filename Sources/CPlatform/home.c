@@ -167,8 +167,11 @@ int32_t bursar__lock_byte(int32_t fd, uint64_t inode, int64_t byte, int32_t what
     /* A host that closes every descriptor it sees closes ours too, and the next file gets its number. */
     if (fstat(fd, &s) < 0 || s.st_ino != inode) return -EBADF;
     struct flock lock = {.l_type = kinds[what], .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
-    if (fcntl(fd, F_OFD_SETLK, &lock) == 0) return 0;
-    return errno == EAGAIN || errno == EACCES ? BURSAR__TAKEN : -errno;
+    int rc;
+    do rc = fcntl(fd, F_OFD_SETLK, &lock);
+    while (rc < 0 && what == BURSAR__UNLOCK && (errno == EINTR || errno == ENOLCK));
+    /* A kernel that has no room for a lock now takes none away that is ours. */
+    return rc == 0 ? 0 : errno == EBADF ? -EBADF : BURSAR__TAKEN;
 }
 
 /* What fork finds whole: these descriptors, the registry of homes, the price books. */

@@ -32,6 +32,10 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
     /// Where the ledger lies; nil = in memory. Set before a runtime opens on it.
     var ledgerPath: [UInt8]?
 
+    /// Sessions of the slot are open still: they are left to whoever recovers it. Guarded by
+    /// bursar__home_lock().
+    var isUnfinished = false
+
     /// The handles on it. Guarded by bursar__still_lock().
     var pages: [UnsafeMutableRawPointer] = []
     let forks = bursar__forks()
@@ -95,9 +99,10 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
 
     // MARK: - Others
 
-    /// Takes each slot whose process has died, has `recover` put its records in order,
-    /// and frees it. How many there were. One thread at a time; others find nothing.
-    func takeDead(_ recover: (UInt32) -> Void) -> Int {
+    /// Takes each slot whose process has died, has `recover` put in order what it left,
+    /// and frees it; false leaves it to whoever looks next. How many were freed. One
+    /// thread at a time; others find nothing.
+    func takeDead(_ recover: (UInt32) -> Bool) -> Int {
         guard isShared, search.tryLock() else { return 0 }
         defer { search.unlock() }
         var dead = 0
@@ -106,9 +111,10 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
             sequentialFence()
             if slots[slot].isUsed {
                 slots[slot].flags.update(setting: Slot.ending)
-                recover(slot)
-                slots[slot].flags.storeReleasing(0)
-                dead += 1
+                if recover(slot) {
+                    slots[slot].flags.storeReleasing(0)
+                    dead += 1
+                }
             }
             locks.unlock(LockByte.slot(slot))
         }
@@ -218,7 +224,7 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
         bells.close()
         // A thread that never finishes keeps the slot until the process ends.
         if left.moving > 0 { return }
-        if left.all == 0 { slots[me.slot].flags.storeReleasing(0) }
+        if left.all == 0, !isUnfinished { slots[me.slot].flags.storeReleasing(0) }
         locks.close()
     }
 }

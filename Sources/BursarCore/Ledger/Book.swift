@@ -134,9 +134,8 @@ extension Runtime {
         while core.node(budget).isSession { budget = Int(core.node(budget).parent.value) }
         let agent = core.node(Int(node)).agent.value
         return rows?.row(core.id(of: budget), agent, asked, granted) {
-            config.lock()
-            defer { config.unlock() }
-            return (path(of: budget), slab.text(agent))
+            // Without the config lock: what a record names stays, and keeps its names.
+            (path(of: budget), slab.text(agent))
         } ?? 0
     }
 

@@ -97,15 +97,15 @@ struct EventRing {
 
 extension Runtime {
     /// Queues an event for whoever listens, in every process; the time is now.
-    /// Takes no lock that a caller may hold.
-    func send(_ event: Event) {
+    /// Takes no lock that a caller may hold, and waits no longer than `nanos` for one.
+    func send(_ event: Event, for nanos: Int64 = SharedLock.patience) {
         var event = event
         event.unixNanos = clock.unix
         guard let ring = attachment.eventRing else {
             if events.push(event) { loop.ring() }
             return
         }
-        guard attachment.events.lock(for: SharedLock.patience) else {
+        guard attachment.events.tryLock(for: nanos) else {
             // Somebody was stopped while he wrote: it is told here only.
             if events.push(event) { loop.ring() }
             return

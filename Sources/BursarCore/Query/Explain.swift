@@ -33,7 +33,9 @@ extension Runtime {
 
     /// The header's bursar_decision_explain().
     public func explain(_ d: Decision) -> [UInt8] {
-        config.lock()
+        guard config.lock(for: SharedLock.patience) else {
+            return [UInt8]("what refuses cannot be read now: another process holds the home's configuration".utf8)
+        }
         defer { config.unlock() }
         var text: [UInt8] = []
         var place = [UInt8]("everything")

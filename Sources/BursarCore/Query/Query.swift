@@ -321,12 +321,14 @@ extension Runtime {
         health.folds = core.batch.value
         let oldest = core.statistic(Header.oldestSettled).value
         health.foldLagNanos = oldest > 0 ? max(clock.steady - oldest, 0) : 0
-        config.lock()
         health.nodes = Int64(segment.freeNodes.inUse) - 1
         health.nodesMax = Int64(segment.nodesMax) - 1
-        health.timers = Int64(timers.count) + Int64(core.header(Header.windowedCount).value)
+        health.timers = Int64(core.header(Header.windowedCount).value)
+        if config.lock(for: SharedLock.patience) {
+            health.timers += Int64(timers.count)
+            config.unlock()
+        }
         health.segmentBytes = Int64(segment.bytes)
-        config.unlock()
         core.eachRecord { _, record in
             let state = RecordWord.state(record.word.value)
             if state != RecordState.free { health.reservations += 1 }

@@ -49,9 +49,11 @@ extension Runtime {
 
     /// Ends the sessions that a process opened and did not hand to others: it is dead,
     /// or has left. A living process that it forked has them from now on; without one
-    /// they are closed. Under the attachment's `search`. Takes the config lock.
-    func endSessions(ofSlot slot: UInt32) {
-        config.lock()
+    /// they are closed. Under the attachment's `search`. Takes the config lock; false when
+    /// that was not to be had in time, and whoever looks for the dead next has to do it.
+    @discardableResult
+    func endSessions(ofSlot slot: UInt32, within nanos: Int64 = SharedLock.patience) -> Bool {
+        guard config.lock(for: nanos) else { return false }
         defer { config.unlock() }
         let heir = attachment.livingChild(of: slot)
         for i in 1..<max(Int(segment.freeNodes.highWater), 1) {
@@ -66,6 +68,7 @@ extension Runtime {
             }
             edit.commit()
         }
+        return true
     }
 
     /// Hands a session to others: it outlives the process that opened it.
@@ -80,9 +83,9 @@ extension Runtime {
     }
 
     /// Frees the closed nodes that no record names. A record in CLAIMED may name
-    /// any: then all wait. Takes the config lock.
+    /// any: then all wait. Takes the config lock, or leaves it to the next fold.
     func reclaim() {
-        config.lock()
+        guard config.tryLock(for: SharedLock.patience) else { return }
         defer { config.unlock() }
         reclaimWaits = false
         let first = core.header(Header.closingFirst)
