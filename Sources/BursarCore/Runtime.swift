@@ -160,8 +160,12 @@ public final class Runtime: @unchecked Sendable {
     ) throws(Failure) {
         let places = attachment.segment.places
         let base = attachment.segment.base
-        // In a fork's child the parent's stays until there is another.
+        // In a fork's child the parent's stays until there is another; what the parent was
+        // and did, the child is and did not.
         let former = core.engine.pointee
+        core.keeps.value = 0
+        Half(core.page + Core.corruptOffset).value = 0
+        core.searchedAt.value = 0
         core.engine.initialize(
             to: Engine(
                 header: base, nodes: base + places.nodesAt, cells: base + places.cellsAt,

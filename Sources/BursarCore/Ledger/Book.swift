@@ -131,7 +131,10 @@ extension Runtime {
         _ node: UInt32, _ asked: UInt32, _ granted: UInt32, _ rows: inout BatchRows?
     ) -> Int {
         var budget = Int(node)
-        while core.node(budget).isSession { budget = Int(core.node(budget).parent.value) }
+        var steps = Steps()
+        while budget != 0, core.node(budget).isSession, steps.goOn() {
+            budget = Int(core.node(budget).parent.value)
+        }
         let agent = core.node(Int(node)).agent.value
         return rows?.row(core.id(of: budget), agent, asked, granted) {
             config.lock()

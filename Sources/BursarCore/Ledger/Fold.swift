@@ -341,7 +341,7 @@ extension Runtime {
         else { return }
         config.lock()
         let steady = clock.steady
-        let settledUnix = clock.unix - (steady - row.settledAt)
+        let settledUnix = clock.unix &- (steady &- row.settledAt)
         eachUp(Int(record.node.value & 0xFFFF_FFFF)) { i in
             eachLimit(i) { _, limit in
                 guard limit.countsAmounts, delta[limit.meter] < 0 else { return }

@@ -30,7 +30,8 @@ struct EventRing {
 
     /// Appends an event. Events lock held.
     func write(_ event: Event) {
-        let number = sent.value &+ 1
+        let last = sent.value
+        let number = last >= 0 && last < .max ? last + 1 : 1  // else the segment is corrupt
         let p = entry(number)
         Word(p).storeReleasing(0)
         sequentialFence()
@@ -121,9 +122,15 @@ extension Runtime {
         guard let ring = attachment.eventRing else { return }
         taking.lock()
         let sent = ring.sent.loadAcquiring()
-        // A number that fell is a corrupt segment's: start over from there.
-        if sent < eventsTaken { eventsTaken = sent }
-        let lost = sent &- eventsTaken &- EventRing.count
+        let (waiting, overflows) = sent.subtractingReportingOverflow(eventsTaken)
+        if sent < 0 || waiting < 0 || overflows {
+            // A number that fell, or that there cannot be: start over from there.
+            eventsTaken = sent
+            taking.unlock()
+            reportCorrupt("the number of events is one that there cannot be")
+            return
+        }
+        let lost = waiting - EventRing.count
         if lost > 0 {
             events.lose(lost)
             eventsTaken += lost
