@@ -58,6 +58,9 @@ public final class Runtime: @unchecked Sendable {
     var edit: UndoLog { segment.edit }
     var windows: WindowTable
     var windowed = WindowedLimits()
+    /// A windowed limit's zone could not be read when windows were opened last.
+    var cannotRoll = false
+    var toldOfZone = false
     /// Of nodes with time limits, steady.
     var timers = TimerHeap()
     /// Closed nodes waited for a record in CLAIMED when they were looked at last.
@@ -77,6 +80,10 @@ public final class Runtime: @unchecked Sendable {
     /// When the dead were looked for last. Loop thread only.
     var lastWatch: Int64 = 0
     var lastLook: Int64 = 0
+    /// By how much the unix clock was ahead of the steady one. Loop thread only.
+    var clockLead = Int64.min
+    /// Until then others may keep, who can do what this process cannot. Loop thread only.
+    var keepsNotBefore: Int64 = 0
     /// The last event of the segment's ring that was taken. Guarded by `taking`.
     let taking = Lock()
     var eventsTaken: Int64 = 0

@@ -220,6 +220,7 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
         if left.moving > 0 { return }
         if left.all == 0 { slots[me.slot].flags.storeReleasing(0) }
         locks.close()
+        segment.clear()
     }
 }
 

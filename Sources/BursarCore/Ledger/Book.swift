@@ -165,7 +165,7 @@ extension Runtime {
         rows?.batch.rows[k].askedCost &+= record.askedCost.value
         guard isEstimated else { return }
         rows?.batch.rows[k].estimated &+= 1
-        var estimate = EstimatedRow(record, path: path(from: Int(node)), used: used)
+        var estimate = EstimatedRow(record, path: path(from: Int(node)), used: used, clock)
         estimate.row = k
         let handle = Handle.make(index: i, gen: RecordWord.gen(record.word.value))
         rows?.batch.estimates.append((handle, estimate))

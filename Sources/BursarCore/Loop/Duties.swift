@@ -18,11 +18,12 @@ extension Runtime {
         if core.life.value == Life.closed { return .max }
         takeEvents()
         lookAtHomeNowAndThen()
-        guard core.isKeeper || becomeKeeper() else {
+        guard core.isKeeper || (clock.steady >= keepsNotBefore && becomeKeeper()) else {
             let isEmpty = core.signal.value & Signal.empty != 0
             return clock.steady + (isEmpty ? Runtime.rest : Runtime.watch)
         }
         core.signal.update(clearing: Signal.empty | Signal.resting)
+        lookAtClock()
         lookAtMarked()
         runTimers()
         lookForTheDead()
@@ -48,7 +49,14 @@ extension Runtime {
         config.lock()
         next = min(next, timers.next, core.rollingAt.value, core.topUpAt.value)
         let rollAt = core.rollAt.value
+        let isUnable = cannotRoll && attachment.isShared
         config.unlock()
+        if isUnable {
+            // Somebody who can read the zones keeps, if there is one; if not, we do again.
+            keepsNotBefore = now + Runtime.rest
+            resignAsKeeper()
+            return keepsNotBefore
+        }
         if rollAt < .max {
             // The unix clock may step: look at least once a minute.
             let wait = max(saturatingAdd(rollAt, 0 &- clock.unix), 0)
@@ -70,6 +78,8 @@ extension Runtime {
             evaluateThresholds(i)
         }
         rebuildTimers()
+        lookForWindowsAhead()
+        cannotRoll = false  // it is found out again when a window is due
         config.unlock()
         lastWatch = 0
         return true
@@ -104,6 +114,17 @@ extension Runtime {
             evaluateThresholds(i)
             armTimer(i)
         }
+    }
+
+    /// A unix clock that was set back leaves windows open that it opened before.
+    private func lookAtClock() {
+        let lead = clock.unix &- clock.steady
+        if lead < saturatingAdd(clockLead, -1_000_000_000) {
+            config.lock()
+            lookForWindowsAhead()
+            config.unlock()
+        }
+        clockLead = lead
     }
 
     /// What processes left behind that are no more.

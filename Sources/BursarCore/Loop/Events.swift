@@ -61,7 +61,7 @@ final class Events {
     /// Gives the descriptor back: from here on nobody polls.
     func close() {
         lock.lock()
-        if fd >= 0 { bursar__fd_close(fd) }
+        if fd >= 0 { bursar__close_kept(fd) }
         fd = -1
         lock.unlock()
     }
@@ -115,6 +115,7 @@ final class Events {
         defer { lock.unlock() }
         if fd < 0 {
             fd = bursar__eventfd()
+            _ = bursar__keep_from_child(fd)
             if fd >= 0, !early.isEmpty {
                 polled.append(contentsOf: early)
                 early = []
