@@ -231,7 +231,7 @@ public final class Runtime: @unchecked Sendable {
         events = Events(capacity: Int(options.eventsMax == 0 ? 1024 : min(options.eventsMax, 1 << 24)))
         loop = try Loop(
             core: core, external: options.loop, descriptor: attachment.bells.ownDescriptor)
-        eventsTaken = attachment.eventRing?.sent.loadAcquiring() ?? 0
+        eventsTaken = max(attachment.eventRing?.sent.loadAcquiring() ?? 0, 0)
         let opened = core.node(0).opened
         if opened.value == 0 { opened.value = core.engine.pointee.clock.steady }
     }

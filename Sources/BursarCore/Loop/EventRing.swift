@@ -121,16 +121,12 @@ extension Runtime {
     func takeEvents() {
         guard let ring = attachment.eventRing else { return }
         taking.lock()
-        let sent = ring.sent.loadAcquiring()
-        let (waiting, overflows) = sent.subtractingReportingOverflow(eventsTaken)
-        if sent < 0 || waiting < 0 || overflows {
-            // A number that fell, or that there cannot be: start over from there.
-            eventsTaken = sent
-            taking.unlock()
-            reportCorrupt("the number of events is one that there cannot be")
-            return
-        }
-        let lost = waiting - EventRing.count
+        let known = ring.sent.loadAcquiring()
+        let sent = max(known, 0)
+        // A number that fell, or that there cannot be: start over from there.
+        let isCorrupt = known < eventsTaken
+        if isCorrupt { eventsTaken = max(sent, 1) - 1 }
+        let lost = sent - eventsTaken - EventRing.count
         if lost > 0 {
             events.lose(lost)
             eventsTaken += lost
@@ -145,6 +141,7 @@ extension Runtime {
             }
         }
         taking.unlock()
+        if isCorrupt { reportCorrupt("the number of events is one that there cannot be") }
         if hasCallback { loop.ring() }
     }
 }

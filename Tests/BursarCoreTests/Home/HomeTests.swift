@@ -307,4 +307,35 @@ extension TestFolder {
 
 extension BursarCore.Failure {
     var text: String { String(decoding: sentence, as: UTF8.self) }
+
+    @Test func aHomeThatWasClosedTakesNoMemory() throws {
+        let home = try TestFolder()
+        let first = try home.open()
+        let second = try home.open()
+        let segment = first.attachment.place!.segment
+        func isMapped() -> Bool {
+            let fd = Glibc.open("/proc/self/maps", O_RDONLY)
+            defer { close(fd) }
+            var text: [UInt8] = []
+            var part = [UInt8](repeating: 0, count: 65_536)
+            while true {
+                let n = read(fd, &part, part.count)
+                if n <= 0 { break }
+                text += part[..<n]
+            }
+            return String(decoding: text, as: UTF8.self)
+                .contains(String(decoding: segment, as: UTF8.self))
+        }
+        _ = Runtime.close(first.core.page)
+        #expect(isMapped(), "another handle has it")
+        let core = second.core
+        _ = Runtime.close(core.page)
+        #expect(!isMapped())
+        // Calls that are late find nothing, and do no harm.
+        _ = second.core.settledNow(0, core.cell(1))
+        _ = second.scan()
+        var d = Decision()
+        #expect(core.reserve(1 << 32 | 1, Request(), &d) == .closed)
+        _ = bursar__unlink(segment + [0])
+    }
 }
