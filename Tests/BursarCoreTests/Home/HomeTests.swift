@@ -290,23 +290,6 @@ final class TestFolder {
         }
         #expect(!next.attachment.slots[slot].isUsed, "recovered at open")
     }
-}
-
-extension TestFolder {
-    /// The number under which a file is open in this process.
-    func descriptor(of file: bursar__file) -> Int32? {
-        for fd in Int32(3)..<1024 {
-            var found = bursar__file()
-            if bursar__fstat(fd, &found) == 0, found.inode == file.inode, found.device == file.device {
-                return fd
-            }
-        }
-        return nil
-    }
-}
-
-extension BursarCore.Failure {
-    var text: String { String(decoding: sentence, as: UTF8.self) }
 
     @Test func aHomeThatWasClosedTakesNoMemory() throws {
         let home = try TestFolder()
@@ -338,4 +321,21 @@ extension BursarCore.Failure {
         #expect(core.reserve(1 << 32 | 1, Request(), &d) == .closed)
         _ = bursar__unlink(segment + [0])
     }
+}
+
+extension TestFolder {
+    /// The number under which a file is open in this process.
+    func descriptor(of file: bursar__file) -> Int32? {
+        for fd in Int32(3)..<1024 {
+            var found = bursar__file()
+            if bursar__fstat(fd, &found) == 0, found.inode == file.inode, found.device == file.device {
+                return fd
+            }
+        }
+        return nil
+    }
+}
+
+extension BursarCore.Failure {
+    var text: String { String(decoding: sentence, as: UTF8.self) }
 }

@@ -130,7 +130,7 @@ import Testing
     @Test func aStepThatSettledAtAnImpossibleTimeIsCorrectedLikeAnother() throws {
         let id = try t.budget("acme", "$10 per day, $10/1h")
         let session = try t.session("acme")
-        for time in [Int64.min, .min + 1, -1, 0] {
+        for time in [Int64.min, -(.max), -1, 0] as [Int64] {
             let handle = estimated(session)
             t.core.record(Handle.index(handle)).settledAt.value = time
             t.runtime.fold()
