@@ -278,8 +278,13 @@ final class TestFolder {
         let word = runtime.core.record(Int(d.reservation >> 44)).word
         word.value = RecordWord.make(
             RecordState.inFlight, actor: Int64(slot), gen: RecordWord.gen(word.value))
+        let segment = runtime.attachment.place!.segment
         #expect(Runtime.close(runtime.core.page) == .ok)
-        #expect(runtime.attachment.slots[slot].isUsed)
+        let fd = bursar__open(segment + [0], BURSAR__READ)
+        var flags: UInt32 = 0
+        #expect(pread(fd, &flags, 4, Header.page + Int(slot) * Slot.size) == 4)
+        close(fd)
+        #expect(flags & Slot.used != 0)
         let next = try home.open()
         #expect(next.attachment.slot != slot)
         // At open, unless the loop is at it already.

@@ -128,7 +128,7 @@ import Testing
     }
 
     @Test func aStepThatSettledAtAnImpossibleTimeIsCorrectedLikeAnother() throws {
-        let id = try t.budget("acme", "$10 per day, $10/1h")
+        let id = try t.budget("acme", "$1000 per day, $1000/1h")
         let session = try t.session("acme")
         for time in [Int64.min, -(.max), -1, 0] as [Int64] {
             let handle = estimated(session)
