@@ -58,6 +58,9 @@ public final class Runtime: @unchecked Sendable {
     var edit: UndoLog { segment.edit }
     var windows: WindowTable
     var windowed = WindowedLimits()
+    /// A windowed limit's zone could not be read when windows were opened last.
+    var cannotRoll = false
+    var toldOfZone = false
     /// Of nodes with time limits, steady.
     var timers = TimerHeap()
     /// Closed nodes waited for a record in CLAIMED when they were looked at last.
@@ -79,6 +82,10 @@ public final class Runtime: @unchecked Sendable {
     /// When the dead were looked for last. Loop thread only.
     var lastWatch: Int64 = 0
     var lastLook: Int64 = 0
+    /// By how much the unix clock was ahead of the steady one. Loop thread only.
+    var clockLead = Int64.min
+    /// Until then others may keep, who can do what this process cannot. Loop thread only.
+    var keepsNotBefore: Int64 = 0
     /// The last event of the segment's ring that was taken. Guarded by `taking`.
     let taking = Lock()
     var eventsTaken: Int64 = 0
@@ -162,8 +169,12 @@ public final class Runtime: @unchecked Sendable {
     ) throws(Failure) {
         let places = attachment.segment.places
         let base = attachment.segment.base
-        // In a fork's child the parent's stays until there is another.
+        // In a fork's child the parent's stays until there is another; what the parent was
+        // and did, the child is and did not.
         let former = core.engine.pointee
+        core.keeps.value = 0
+        Half(core.page + Core.corruptOffset).value = 0
+        core.searchedAt.value = 0
         core.engine.initialize(
             to: Engine(
                 header: base, nodes: base + places.nodesAt, cells: base + places.cellsAt,
@@ -228,7 +239,7 @@ public final class Runtime: @unchecked Sendable {
         events = Events(capacity: Int(options.eventsMax == 0 ? 1024 : min(options.eventsMax, 1 << 24)))
         loop = try Loop(
             core: core, external: options.loop, descriptor: attachment.bells.ownDescriptor)
-        eventsTaken = attachment.eventRing?.sent.loadAcquiring() ?? 0
+        eventsTaken = max(attachment.eventRing?.sent.loadAcquiring() ?? 0, 0)
         let opened = core.node(0).opened
         if opened.value == 0 { opened.value = core.engine.pointee.clock.steady }
     }

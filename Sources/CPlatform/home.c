@@ -177,7 +177,7 @@ int32_t bursar__lock_byte(int32_t fd, uint64_t inode, int64_t byte, int32_t what
 /* What fork finds whole: these descriptors, the registry of homes, the price books. */
 static pthread_mutex_t still = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
-static struct { int fd; ino_t inode; } kept[256];
+static struct { int fd; ino_t inode; } kept[1024];
 static int kept_count;
 
 void bursar__still_lock(void) { pthread_mutex_lock(&still); }
@@ -212,16 +212,22 @@ int32_t bursar__open_lock(const uint8_t *path) {
     bursar__still_unlock();
     return rc < 0 ? rc : fd;
 }
-void bursar__close_kept(int32_t fd) {
+static bool forget(int fd, bool closes) {
     bursar__still_lock();
-    for (int i = 0; i < kept_count; i++) {
-        if (kept[i].fd != fd) continue;
-        let_go(i);
+    int i = 0;
+    while (i < kept_count && kept[i].fd != fd) i++;
+    bool found = i < kept_count;
+    if (found) {
+        if (closes) let_go(i);
         kept[i] = kept[--kept_count];
-        break;
     }
     bursar__still_unlock();
+    return found;
 }
+void bursar__close_kept(int32_t fd) {
+    if (!forget(fd, true)) close(fd); /* there was no room to note it */
+}
+void bursar__forget_kept(int32_t fd) { forget(fd, false); }
 void bursar__fork_parent(void) { bursar__still_unlock(); }
 /* Async-signal-safe but for the mutexes, which nobody else can be at. */
 void bursar__fork_child(void) {

@@ -21,7 +21,7 @@ static int32_t give(int fd, const char *path) {
     return bursar__give(fd, s.st_uid, s.st_gid, (s.st_mode & 02020) == 02020 ? 0660 : 0600);
 }
 
-int32_t bursar__ledger_open(const char *path) {
+static int32_t open_ledger(const char *path) {
     static const int flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
     int fd = open(path, flags);
     if (fd >= 0 || errno != ENOENT) return fd < 0 ? -errno : fd;
@@ -38,7 +38,12 @@ int32_t bursar__ledger_open(const char *path) {
     fd = open(path, flags);
     return fd < 0 ? -errno : fd;
 }
-void bursar__ledger_close(int32_t fd) { close(fd); }
+int32_t bursar__ledger_open(const char *path) {
+    int32_t fd = open_ledger(path);
+    if (fd >= 0) bursar__keep_from_child(fd);
+    return fd;
+}
+void bursar__ledger_close(int32_t fd) { bursar__close_kept(fd); }
 
 int64_t bursar__ledger_size(int32_t fd) {
     struct stat s;

@@ -267,6 +267,87 @@ test("a child of fork takes a slot of its own and spends from the same budget") 
     done_with(&h);
 }
 
+/* Who attends to what is due for all, as the segment says. */
+static uint32_t keeper(const char *home) {
+    char segment[PATH] = "";
+    record(home, "segment", segment, NULL);
+    uint32_t slot = 0;
+    int fd = open(segment, O_RDONLY);
+    check(fd >= 0 && pread(fd, &slot, sizeof slot, 1028) == sizeof slot);
+    close(fd);
+    return slot;
+}
+static int keeps(const char *home, uint32_t slot) {
+    struct timespec pause = {0, 10000000};
+    for (int k = 0; k < 1000 && keeper(home) != slot; k++) nanosleep(&pause, NULL);
+    return keeper(home) == slot;
+}
+static int descriptors(void) {
+    int n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    while (d && readdir(d)) n++;
+    if (d) closedir(d);
+    return n;
+}
+
+test("a child of fork is no keeper, becomes one when its parent dies, and has no more open") {
+    struct home h = new_home();
+    int ready[2], go[2];
+    check(pipe(ready) == 0 && pipe(go) == 0);
+    fflush(NULL);
+    pid_t parent = fork();
+    if (parent == 0) {
+        alarm(60);
+        bursar_runtime_t *rt = open_home(h.path);
+        struct spending s = spending_at(rt, "$1");
+        equal(dime(&s), BURSAR_OK);
+        int32_t fd;
+        equal(bursar_events_fd(rt, &fd), BURSAR_OK);
+        check(keeps(h.path, info_of(rt).slot));
+        bursar_spend_t row;
+        memset(&row, 0, sizeof row);
+        row.size = sizeof row;
+        bursar_spend_read(rt, 0, &row); /* the ledger is open */
+        int before = descriptors();
+        uint32_t slot = info_of(rt).slot;
+        if (fork() == 0) {
+            alarm(60);
+            test_failures = 0;
+            equal(dime(&s), BURSAR_OK);
+            equal(bursar_events_fd(rt, &fd), BURSAR_OK);
+            bursar_spend_read(rt, 0, &row);
+            check(descriptors() <= before);
+            if (fork() == 0) { /* one that comes and goes */
+                check(info_of(rt).slot != slot);
+                equal(bursar_close(rt), BURSAR_OK);
+                _exit(test_failures ? 1 : 0);
+            }
+            int status = -1;
+            wait(&status);
+            equal(status, 0);
+            equal(keeper(h.path), slot);
+            say(ready[1]);
+            hear(go[0]);
+            check(keeps(h.path, info_of(rt).slot));
+            equal(bursar_close(rt), BURSAR_OK);
+            check(write(ready[1], test_failures ? "n" : "y", 1) == 1);
+            _exit(0);
+        }
+        pause();
+    }
+    hear(ready[0]);
+    kill(parent, SIGKILL);
+    waitpid(parent, NULL, 0);
+    say(go[1]);
+    char c = 0;
+    close(ready[1]);
+    check(read(ready[0], &c, 1) == 1 && c == 'y');
+    close(ready[0]);
+    close(go[0]);
+    close(go[1]);
+    done_with(&h);
+}
+
 test("a parent's death is seen while its child of fork lives on") {
     struct home h = new_home();
     int ready[2], go[2];

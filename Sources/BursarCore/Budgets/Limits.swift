@@ -43,7 +43,8 @@ extension Runtime {
     }
 
     /// Replaces the limits of a node. What stays the same (meter and window)
-    /// keeps its window, its top-ups and the alerts that were sent.
+    /// keeps its window, its top-ups and the alerts that were sent; but for a window that
+    /// a wrong clock opened, which begins now.
     func setLimits(_ i: Int, _ list: LimitList) throws(Failure) {
         let node = core.node(i)
         var parsed: [(limit: Limit, meter: UInt32, window: UInt32)] = []
@@ -67,7 +68,7 @@ extension Runtime {
         for (limit, meter, window) in parsed {
             if limit.window.kind != .rate, meter < 32 { touched |= 1 << UInt64(meter) }
             if let k = former.firstIndex(where: {
-                UInt32($0.1.meter) == meter && windowNumber($0.1) == window
+                UInt32($0.1.meter) == meter && windowNumber($0.1) == window && !isAhead($0.1)
             }) {
                 let (l, slot) = former.remove(at: k)
                 write(limit, meter: meter, into: slot)
@@ -180,7 +181,7 @@ extension Runtime {
         switch limit.window.kind {
         case .calendar:
             let unix = clock.unix
-            let (start, _) = windows.bounds(window, unix: unix / 1_000_000_000)
+            let start = windows.bounds(window, unix: unix / 1_000_000_000)?.start ?? 0
             edit[slot.window] = start << 1
             let opened = unix &- (steady &- node.opened.value)
             edit[slot.base(0)] =

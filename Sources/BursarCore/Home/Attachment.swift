@@ -226,6 +226,7 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
         if left.moving > 0 { return }
         if left.all == 0, !isUnfinished { slots[me.slot].flags.storeReleasing(0) }
         locks.close()
+        segment.clear()
     }
 }
 

@@ -364,12 +364,10 @@ extension Runtime {
             let row = ledger.estimate(record.original), core.leaf(of: record) != nil
         else { return true }
         guard config.lock(for: SharedLock.patience) else { return false }
-        let steady = clock.steady
-        let settledUnix = clock.unix - (steady - row.settledAt)
         eachUp(Int(record.node.value & 0xFFFF_FFFF)) { i in
             eachLimit(i) { _, limit in
                 guard limit.countsAmounts, delta[limit.meter] < 0 else { return }
-                lowerBase(limit, by: delta[limit.meter], settledUnix: settledUnix)
+                lowerBase(limit, by: delta[limit.meter], settledUnix: row.settledAt)
             }
         }
         config.unlock()

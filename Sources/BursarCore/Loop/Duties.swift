@@ -18,7 +18,7 @@ extension Runtime {
         if core.life.value == Life.closed { return .max }
         takeEvents()
         lookAtHomeNowAndThen()
-        guard core.isKeeper || becomeKeeper() else {
+        guard core.isKeeper || (clock.steady >= keepsNotBefore && becomeKeeper()) else {
             let isEmpty = core.signal.value & Signal.empty != 0
             return clock.steady + (isEmpty ? Runtime.rest : Runtime.watch)
         }
@@ -47,7 +47,14 @@ extension Runtime {
         guard config.lock(for: SharedLock.patience) else { return min(next, now + Runtime.tick) }
         next = min(next, timers.next, core.rollingAt.value, core.topUpAt.value)
         let rollAt = core.rollAt.value
+        let isUnable = cannotRoll && attachment.isShared
         config.unlock()
+        if isUnable {
+            // Somebody who can read the zones keeps, if there is one; if not, we do again.
+            keepsNotBefore = now + Runtime.rest
+            resignAsKeeper()
+            return keepsNotBefore
+        }
         if rollAt < .max {
             // The unix clock may step: look at least once a minute.
             let wait = max(saturatingAdd(rollAt, 0 &- clock.unix), 0)
@@ -100,9 +107,12 @@ extension Runtime {
                 evaluateThresholds(i)
             }
             rebuildTimers()
+            lookForWindowsAhead()
+            cannotRoll = false  // it is found out again when a window is due
             hasTakenOver = true
             edit.commit()
         }
+        lookAtClock()
         core.eachMarked { i in
             evaluateThresholds(i)
             armTimer(i)
@@ -110,6 +120,14 @@ extension Runtime {
         edit.commit()
         runTimers()
         return true
+    }
+
+    /// A unix clock that was set back leaves windows open that it opened before. Config
+    /// lock held.
+    private func lookAtClock() {
+        let lead = clock.unix &- clock.steady
+        if lead < saturatingAdd(clockLead, -1_000_000_000) { lookForWindowsAhead() }
+        clockLead = lead
     }
 
     /// What processes left behind that are no more.

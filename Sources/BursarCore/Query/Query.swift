@@ -219,15 +219,15 @@ extension Runtime {
                 let ahead = max(limit.window.value &- steady, 0)
                 view.committed = limit.units(worth: ahead)
                 view.spent = view.committed
-                view.remaining = max(limit.burst.value - view.committed, 0)
+                view.remaining = max(saturatingAdd(limit.burst.value, 0 &- view.committed), 0)
                 return view
             } else if let cell = core.cell(of: limit.meter, at: i), !isDefault(limit, at: i) {
                 view.extra = limit.extra.value
                 view.spent = max(core.settledNow(i, cell) &- limit.floor, 0)
                 view.committed = max(cell.committed.value &- limit.floor, 0)
                 if limit.windowKind == WindowCode.calendar {
-                    let (start, end) = windows.bounds(
-                        limit.spec.value, unix: limit.window.value >> 1)
+                    let start = limit.window.value >> 1
+                    let end = windows.bounds(limit.spec.value, unix: start)?.end ?? 0
                     view.startUnixNanos = start &* 1_000_000_000
                     view.endUnixNanos = end &* 1_000_000_000
                 } else if limit.windowKind == WindowCode.rolling {

@@ -77,8 +77,9 @@ int32_t bursar__lock_byte(int32_t fd, uint64_t inode, int64_t byte, int32_t what
 int32_t bursar__open_lock(const uint8_t *path);
 /* The same for another descriptor that a child must not keep; 0, or -EMFILE. */
 int32_t bursar__keep_from_child(int32_t fd);
-/* Closes one of these. */
+/* Closes one of these; or lets it be, when somebody else closes it. */
 void bursar__close_kept(int32_t fd);
+void bursar__forget_kept(int32_t fd);
 
 /* Held while fork() runs: what it guards is whole in the child. Short, and a leaf. */
 void bursar__still_lock(void);

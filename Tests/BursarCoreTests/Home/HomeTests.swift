@@ -286,8 +286,13 @@ final class TestFolder {
         let word = runtime.core.record(Int(d.reservation >> 44)).word
         word.value = RecordWord.make(
             RecordState.inFlight, actor: Int64(slot), gen: RecordWord.gen(word.value))
+        let segment = runtime.attachment.place!.segment
         #expect(Runtime.close(runtime.core.page) == .ok)
-        #expect(runtime.attachment.slots[slot].isUsed)
+        let fd = bursar__open(segment + [0], BURSAR__READ)
+        var flags: UInt32 = 0
+        #expect(pread(fd, &flags, 4, Header.page + Int(slot) * Slot.size) == 4)
+        close(fd)
+        #expect(flags & Slot.used != 0)
         let next = try home.open()
         #expect(next.attachment.slot != slot)
         // At open, unless the loop is at it already.
@@ -297,6 +302,37 @@ final class TestFolder {
             waits += 1
         }
         #expect(!next.attachment.slots[slot].isUsed, "recovered at open")
+    }
+
+    @Test func aHomeThatWasClosedTakesNoMemory() throws {
+        let home = try TestFolder()
+        let first = try home.open()
+        let second = try home.open()
+        let segment = first.attachment.place!.segment
+        func isMapped() -> Bool {
+            let fd = Glibc.open("/proc/self/maps", O_RDONLY)
+            defer { close(fd) }
+            var text: [UInt8] = []
+            var part = [UInt8](repeating: 0, count: 65_536)
+            while true {
+                let n = read(fd, &part, part.count)
+                if n <= 0 { break }
+                text += part[..<n]
+            }
+            return String(decoding: text, as: UTF8.self)
+                .contains(String(decoding: segment, as: UTF8.self))
+        }
+        _ = Runtime.close(first.core.page)
+        #expect(isMapped(), "another handle has it")
+        let core = second.core
+        _ = Runtime.close(core.page)
+        #expect(!isMapped())
+        // Calls that are late find nothing, and do no harm.
+        _ = second.core.settledNow(0, core.cell(1))
+        _ = second.scan()
+        var d = Decision()
+        #expect(core.reserve(1 << 32 | 1, Request(), &d) == .closed)
+        _ = bursar__unlink(segment + [0])
     }
 }
 
