@@ -174,8 +174,10 @@ int32_t bursar__lock_byte(int32_t fd, uint64_t inode, int64_t byte, int32_t what
     return rc == 0 ? 0 : errno == EBADF ? -EBADF : BURSAR__TAKEN;
 }
 
-/* What fork finds whole: these descriptors, the registry of homes, the price books. */
+/* What fork finds whole: the registry of homes and the price books, and the descriptors
+   below, whose lock is taken last and under which no other is. */
 static pthread_mutex_t still = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t keeping = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
 static struct { int fd; ino_t inode; } kept[1024];
 static int kept_count;
@@ -198,22 +200,22 @@ static int keep(int fd) {
     return 0;
 }
 int32_t bursar__keep_from_child(int32_t fd) {
-    bursar__still_lock();
+    pthread_mutex_lock(&keeping);
     int rc = keep(fd);
-    bursar__still_unlock();
+    pthread_mutex_unlock(&keeping);
     return rc;
 }
 /* Opened and noted in one: no fork comes between. */
 int32_t bursar__open_lock(const uint8_t *path) {
-    bursar__still_lock();
+    pthread_mutex_lock(&keeping);
     int fd = open(TEXT(path), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     int rc = fd < 0 ? -errno : keep(fd);
     if (fd >= 0 && rc < 0) close(fd);
-    bursar__still_unlock();
+    pthread_mutex_unlock(&keeping);
     return rc < 0 ? rc : fd;
 }
 static bool forget(int fd, bool closes) {
-    bursar__still_lock();
+    pthread_mutex_lock(&keeping);
     int i = 0;
     while (i < kept_count && kept[i].fd != fd) i++;
     bool found = i < kept_count;
@@ -221,19 +223,27 @@ static bool forget(int fd, bool closes) {
         if (closes) let_go(i);
         kept[i] = kept[--kept_count];
     }
-    bursar__still_unlock();
+    pthread_mutex_unlock(&keeping);
     return found;
 }
 void bursar__close_kept(int32_t fd) {
     if (!forget(fd, true)) close(fd); /* there was no room to note it */
 }
 void bursar__forget_kept(int32_t fd) { forget(fd, false); }
-void bursar__fork_parent(void) { bursar__still_unlock(); }
+void bursar__fork_prepare(void) {
+    bursar__still_lock();
+    pthread_mutex_lock(&keeping);
+}
+void bursar__fork_parent(void) {
+    pthread_mutex_unlock(&keeping);
+    bursar__still_unlock();
+}
 /* Async-signal-safe but for the mutexes, which nobody else can be at. */
 void bursar__fork_child(void) {
     for (int i = 0; i < kept_count; i++) let_go(i);
     kept_count = 0;
     pthread_mutex_init(&still, NULL);
+    pthread_mutex_init(&keeping, NULL);
     pthread_mutex_init(&opening, NULL);
 }
 

@@ -115,7 +115,7 @@ static void forked(void) {
     bursar__fork_count = bursar__fork_count + 1;
     bursar__fork_child();
 }
-static void watch(void) { pthread_atfork(bursar__still_lock, bursar__fork_parent, forked); }
+static void watch(void) { pthread_atfork(bursar__fork_prepare, bursar__fork_parent, forked); }
 void bursar__fork_watch(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, watch);

@@ -89,6 +89,7 @@ void bursar__home_lock(void);
 void bursar__home_unlock(void);
 
 /* What fork() does about all this: see platform.c. */
+void bursar__fork_prepare(void);
 void bursar__fork_parent(void);
 void bursar__fork_child(void);
 
