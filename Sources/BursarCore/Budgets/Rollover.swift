@@ -411,7 +411,7 @@ extension Runtime {
     /// Nanoseconds until a windowed limit's next window (a rolling one's next
     /// bucket); 0 for a total.
     func untilNextWindow(_ limit: LimitSlot) -> Int64 {
-        guard config.lock(for: SharedLock.patience) else { return SharedLock.patience }
+        guard config.tryLock(for: SharedLock.patience) else { return SharedLock.patience }
         defer { config.unlock() }
         guard isWindowed(limit) else { return 0 }
         let steady = clock.steady

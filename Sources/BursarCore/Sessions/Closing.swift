@@ -86,7 +86,12 @@ extension Runtime {
     /// any: then all wait. Takes the config lock, or leaves it to the next fold.
     func reclaim() {
         guard config.tryLock(for: SharedLock.patience) else { return }
-        defer { config.unlock() }
+        reclaimLocked()
+        config.unlock()
+    }
+
+    /// The same, under the config lock.
+    func reclaimLocked() {
         reclaimWaits = false
         let first = core.header(Header.closingFirst)
         if first.value == 0 { return }

@@ -21,7 +21,7 @@ extension Runtime {
 
     /// The header's bursar_session_open().
     public func sessionOpen(_ options: SessionOptions) throws(Failure) -> Int64 {
-        makeRoom()
+        try makeRoom()
         return try configuring { () throws(Failure) in
             let parent: UInt32
             if options.parent != 0 {
@@ -39,17 +39,14 @@ extension Runtime {
 
     /// A full table may only wait for closed sessions to be freed, and they for
     /// a thread that was interrupted between two instructions.
-    private func makeRoom() {
+    private func makeRoom() throws(Failure) {
         for _ in 0..<100 {
-            guard config.lock(for: SharedLock.patience) else { return }
-            let isFull = segment.freeNodes.room == 0
-            config.unlock()
-            guard isFull, folding.lock(for: SharedLock.patience) else { return }
-            foldLocked()
-            folding.unlock()
-            guard config.lock(for: SharedLock.patience) else { return }
-            let isWaiting = reclaimWaits
-            config.unlock()
+            if try configuring({ segment.freeNodes.room > 0 }) { return }
+            try foldFirst()
+            let isWaiting = try configuring {
+                reclaimLocked()
+                return reclaimWaits
+            }
             if !isWaiting { return }
             bursar__thread_yield()
         }

@@ -13,7 +13,7 @@ extension Core {
 
 extension Runtime {
     func checkTimeLimits(_ i: Int) {
-        guard config.lock(for: SharedLock.patience) else { return }
+        guard config.tryLock(for: SharedLock.patience) else { return }
         defer { config.unlock() }
         evaluateTimeLimits(i)
     }
@@ -219,7 +219,7 @@ extension Runtime {
 
     /// Fills a refusal's figures from the time limit that ended a node.
     func describeTimeLimit(_ i: Int, _ d: inout Decision) {
-        guard config.lock(for: SharedLock.patience) else { return }
+        guard config.tryLock(for: SharedLock.patience) else { return }
         defer { config.unlock() }
         let now = clock.steady
         eachLimit(i) { _, limit in
