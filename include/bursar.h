@@ -46,8 +46,9 @@
  * an overrun is reported under a short lock. The others may take a short lock.
  * Those that say "configuration lock" wait for microseconds, in a home also for
  * another process that is at its configuration; where that one is stopped they
- * answer BURSAR_E_BUSY after 10 seconds, and nothing changed; explaining a decision,
- * health and verify wait until it goes on.
+ * answer BURSAR_E_BUSY after 10 seconds, and nothing changed. A step waits for it 50
+ * milliseconds at most, and so do explaining a decision and health, which then leave
+ * out what they could not look at. Closing waits a second.
  * Callbacks run on the loop's thread (or in the caller's own loop).
  *
  * MEMORY. What you pass is borrowed for the call. Nothing is returned that must
