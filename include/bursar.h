@@ -1095,7 +1095,7 @@ BURSAR_API bursar_status_t bursar_spend_read(bursar_runtime_t *BURSAR_NONNULL ru
 #define BURSAR_EVENT_UNATTENDED 10
 #define BURSAR_EVENT_OVERRUN 11   /* more was billed than reserved: `amount` */
 #define BURSAR_EVENT_ORPHAN 12    /* a step was settled at an estimate: it outlived its time to live, or was left */
-#define BURSAR_EVENT_WINDOW 13    /* a new window began */
+#define BURSAR_EVENT_WINDOW 13    /* a new window began; with a text: one that a clock ahead of its time had opened */
 #define BURSAR_EVENT_TOP_UP 14
 #define BURSAR_EVENT_DECLARED 15  /* declared with other limits: the stored ones stay */
 #define BURSAR_EVENT_LIMITS 16    /* limits were changed */
