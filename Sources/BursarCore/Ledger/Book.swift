@@ -86,7 +86,7 @@ private struct Run {
         input &+= record.usedInput.value
         output &+= record.usedOutput.value
         cached &+= record.cacheRead.value
-        askedCost &+= record.askedCost.value
+        askedCost &+= record.askedCost
         return true
     }
 }
@@ -159,7 +159,7 @@ extension Runtime {
         rows?.batch.rows[k].cacheRead &+= record.cacheRead.value
         rows?.batch.rows[k].output &+= used[MeterIndex.outputTokens]
         rows?.batch.rows[k].cost &+= used[MeterIndex.cost]
-        rows?.batch.rows[k].askedCost &+= record.askedCost.value
+        rows?.batch.rows[k].askedCost &+= record.askedCost
         guard isEstimated else { return }
         rows?.batch.rows[k].estimated &+= 1
         var estimate = EstimatedRow(record, path: path(from: Int(node)), used: used)
@@ -178,8 +178,10 @@ extension Runtime {
         correction.handle = record.original
         correction.used = (0..<MeterIndex.named).map { used[$0] }
         correction.usedUnits = record.usedUnits
-        correction.askedCost = record.askedCost.value
+        correction.askedCost = record.askedCost
         correction.cacheRead = record.cacheRead.value
+        correction.reasoning = record.reasoning.value
+        correction.rare = record.rare
         rows?.batch.corrections.append(correction)
         rows?.corrected.append((record.node.value, record.original, delta[MeterIndex.cost]))
     }

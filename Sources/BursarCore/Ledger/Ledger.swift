@@ -67,6 +67,9 @@ struct EstimatedRow {
     var settledAt: Int64 = 0
     var used: [Int64] = []
     var usedUnits: Int64 = 0
+    var reasoning: Int64 = 0
+    /// As a record's fourth line; empty: all 0.
+    var rare: [Int64] = []
     var isEstimated = true
 
     init() {}
@@ -82,11 +85,13 @@ struct EstimatedRow {
         meter = record.meters
         tool = record.tool.value
         reserved = record.heldCost.value
-        askedCost = record.askedCost.value
+        askedCost = record.askedCost
         cacheRead = record.cacheRead.value
         settledAt = record.settledAt.value
         self.used = (0..<MeterIndex.named).map { used[$0] }
         usedUnits = used.units
+        reasoning = record.reasoning.value
+        rare = record.rare
     }
 
     /// Writes into a correction's record what the step's own had said. What it
@@ -95,12 +100,13 @@ struct EstimatedRow {
         record.node.value = node
         record.asked.value = asked
         record.granted.value = granted
-        record.flags.value = flags & ~(RecordFlag.stream | RecordFlag.more)
+        record.flags.value = flags & ~(RecordFlag.stream | RecordFlag.more | RecordFlag.detail)
         record.price.value = price
         record.tool.value = tool
         record.heldCost.value = used[MeterIndex.cost]
         record.heldInput.value = used[MeterIndex.inputTokens]
         record.heldOutput.value = used[MeterIndex.outputTokens]
+        record.reservedAt.value = 0
         record.streamed.value = 0
         record.addMore()
         record.meterWord.value = meter
@@ -108,10 +114,11 @@ struct EstimatedRow {
     }
 
     /// Whether a bill is the one that the row was corrected to.
-    func says(_ bill: Bill) -> Bool {
+    func says(_ bill: Bill, _ report: UnsafePointer<Report>) -> Bool {
         bill.cost == used[MeterIndex.cost] && bill.input == used[MeterIndex.inputTokens]
             && bill.output == used[MeterIndex.outputTokens] && bill.cacheRead == cacheRead
-            && bill.units == usedUnits
+            && bill.units == usedUnits && bill.reasoning == reasoning
+            && bill.hasRare(rare, report)
     }
 
     /// What was estimated, as a correction's record counts it.
@@ -132,6 +139,8 @@ struct Correction {
     var usedUnits: Int64 = 0
     var askedCost: Int64 = 0
     var cacheRead: Int64 = 0
+    var reasoning: Int64 = 0
+    var rare: [Int64] = []
 }
 
 /// All that one batch brings, in one piece.
@@ -302,6 +311,8 @@ final class Ledger: @unchecked Sendable {  // Sendable because of `lock`.
         row.usedUnits = new.usedUnits
         row.askedCost = new.askedCost
         row.cacheRead = new.cacheRead
+        row.reasoning = new.reasoning
+        row.rare = new.rare
         row.isEstimated = false
         estimated[new.handle] = row
     }

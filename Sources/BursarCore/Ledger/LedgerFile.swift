@@ -223,17 +223,20 @@ private struct Fields {
             for value in [
                 handle, Int64(row.row), Int64(row.asked), Int64(row.granted), Int64(row.flags),
                 Int64(row.epoch), Int64(row.price), Int64(row.meter), Int64(row.tool), row.reserved,
-                row.askedCost, row.cacheRead, row.settledAt, row.usedUnits,
+                row.askedCost, row.cacheRead, row.settledAt, row.usedUnits, row.reasoning,
             ] { put(value) }
             put(row.used)
+            put(row.rare)
             put(row.path)
         }
         for correction in new.corrections {
             put(Kind.correction)
             for value in [
                 correction.handle, correction.usedUnits, correction.askedCost, correction.cacheRead,
+                correction.reasoning,
             ] { put(value) }
             put(correction.used)
+            put(correction.rare)
         }
     }
 
@@ -287,7 +290,9 @@ private struct Fields {
         row.cacheRead = take()
         row.settledAt = take()
         row.usedUnits = take()
+        row.reasoning = take()
         row.used = takeList()
+        row.rare = takeList()
         row.path = takeList()
         if row.used.count != MeterIndex.named { isShort = true }
         return (handle, row)
@@ -299,7 +304,9 @@ private struct Fields {
         correction.usedUnits = take()
         correction.askedCost = take()
         correction.cacheRead = take()
+        correction.reasoning = take()
         correction.used = takeList()
+        correction.rare = takeList()
         if correction.used.count != MeterIndex.named { isShort = true }
         return correction
     }

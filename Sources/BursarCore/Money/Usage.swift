@@ -30,6 +30,16 @@ public struct Usage: Equatable, Sendable {
 
     public init() {}
 
+    /// What most steps have none of: any of its bits is set when there is something.
+    @inline(__always)
+    var rare: Int64 {
+        cacheWriteInputTokens | audioInputTokens | audioOutputTokens | imageInputTokens
+            | imageOutputTokens | extraNanos
+    }
+
+    /// How many amounts that are.
+    static let rareCount = 8
+
     /// Whether nothing is negative and no sub-class is above its whole. Cached
     /// and written input exclude each other; so do the kinds of output, and
     /// audio and image input.

@@ -61,7 +61,7 @@
 // Tool (16 bytes):  0 price Word nano-dollars a call,  8 meter Half of calls(tool) or 0,
 //                  12 name Half interned                        CONFIG
 //
-// Record (320 bytes): see Journal.swift.
+// Record (256 bytes): see Journal.swift.
 
 public import Synchronization
 
