@@ -171,6 +171,7 @@ extension Runtime {
         if first != 0 { edit[core.node(Int(first)).previous] = i }
         edit[above.firstChild] = i
         edit[above.childCount] = above.childCount.value &+ 1
+        core.untell(Int(i))
         return i
     }
 
@@ -273,6 +274,7 @@ extension Runtime {
             }
             slab.free(node.meta.value, bytes: Meta.bytes)
         }
+        node.flags.update(clearing: NodeFlag.untold)
         slab.release(node.reasonText.value)
         slab.free(node.extras.value, bytes: Ladder.bytes)
         removeLimits(Int(i))

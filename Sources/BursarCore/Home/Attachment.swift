@@ -29,7 +29,8 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
     let keeper: SharedLock
     /// Held by the thread that looks for the dead: the kernel does not tell threads apart.
     let search = Lock()
-    /// Where the ledger lies; nil = in memory. Set before a runtime opens on it.
+    /// Where the outbox lies, up to the dot before a file's number; nil = in memory. Set
+    /// before a runtime opens on it.
     var ledgerPath: [UInt8]?
 
     /// The handles on it. Guarded by bursar__still_lock().
@@ -79,7 +80,7 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
             var path = place.folder.path + [UInt8]("/ledger.".utf8)
             let id = Word(segment.base + Header.segmentID).value
             Digits.append(UInt64(bitPattern: id), to: &path)
-            ledgerPath = path + [UInt8](".log".utf8)
+            ledgerPath = path
         }
         fold = SharedLock(locks, LockByte.fold)
         config = SharedLock(locks, LockByte.config, segment.edit)

@@ -34,7 +34,10 @@ extension Block {
         for text in [state.limitText, state.who, state.why] { put(text) }
         for limit in state.limits {
             put(limit.text)
-            put([limit.windowStart, limit.base, limit.since, limit.extra, limit.fired])
+            put([
+                limit.meter, limit.windowStart, limit.spent, limit.base, limit.since, limit.extra,
+                limit.fired,
+            ])
             put(limit.ring)
         }
         for top in state.topUps { put([top.limit, top.amount, top.ends]) }
@@ -186,9 +189,10 @@ extension BlockReader {
             var limit = BudgetStateEntry.Limit()
             limit.text = takeText()
             let figures = takeList()
-            guard figures.count == 5 else { break }
-            (limit.windowStart, limit.base, limit.since) = (figures[0], figures[1], figures[2])
-            (limit.extra, limit.fired) = (figures[3], figures[4])
+            guard figures.count == 7 else { break }
+            (limit.meter, limit.windowStart, limit.spent) = (figures[0], figures[1], figures[2])
+            (limit.base, limit.since, limit.extra) = (figures[3], figures[4], figures[5])
+            limit.fired = figures[6]
             limit.ring = takeList()
             state.limits.append(limit)
         }

@@ -156,7 +156,7 @@ final class Block {
 struct BlockReader {
     let head: BlockHead
     let bytes: [UInt8]
-    private(set) var at = 0
+    var at = 0
     private(set) var isShort = false
 
     /// nil when these are not the bytes of a block.

@@ -92,17 +92,26 @@ private struct Run {
 }
 
 extension Runtime {
-    /// Adds up a batch's records: by node, and into `rows` when there are some to fill.
+    /// Adds up a batch's records: by node, and into `rows` when there are some to fill;
+    /// then each goes into the block too.
     func account(_ records: [UInt32], _ rows: inout BatchRows?) {
+        let block = rows == nil ? nil : ledger.block
         var run = Run()
+        block?.open(.steps)
         for i in records {
             let record = core.record(Int(i))
+            if let block, !record.isCorrection {
+                let gen = RecordWord.gen(record.word.value)
+                block.put(record, handle: Handle.make(index: Int(i), gen: gen))
+            }
             if run.take(record) { continue }
             book(run, &rows)
+            if block != nil { names.note(record) }
             run = Run(record)
             if run.count == 0 { book(record, Int(i), &rows) }
         }
         book(run, &rows)
+        block?.close()
         foldSums.spread(core)
     }
 
@@ -183,6 +192,7 @@ extension Runtime {
         correction.reasoning = record.reasoning.value
         correction.rare = record.rare
         rows?.batch.corrections.append(correction)
+        ledger.block?.put(record, handle: record.original, session: first.path.first ?? 0)
         rows?.corrected.append((record.node.value, record.original, delta[MeterIndex.cost]))
     }
 

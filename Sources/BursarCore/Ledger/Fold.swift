@@ -13,7 +13,8 @@
 //   F6 the header's batch becomes h + 1: one store             (spent from here on)
 //   F7 corrections give back what they charged too much; the records are freed.
 // Who takes over needs the segment and the ledger only: F5 can be repeated, and a
-// correction's difference stands in its record, for the ledger's row has changed.
+// correction's difference stands in its record, for the ledger's row has changed. A
+// batch may have no records, when there is only something to tell (Telling.swift).
 
 internal import CPlatform
 
@@ -234,15 +235,27 @@ extension Runtime {
         scan = seen
         let open = core.statistic(Header.foldOpen)
         if records.isEmpty {
-            open.storeReleasing(0)
-            return false
+            guard hasUntold else {
+                open.storeReleasing(0)
+                return false
+            }
+            foldSums.begin(meters: MeterIndex.end)
+            open.storeSequential(next)
         }
         for i in records where core.record(Int(i)).isCorrection { judge(core.record(Int(i))) }
         var rows: BatchRows? = BatchRows(next)
+        ledger.block?.begin(
+            BlockHead(
+                batch: next, segment: core.statistic(Header.segmentID).value,
+                offset: clock.unix &- clock.steady))
         account(records, &rows)
+        var telling: (told: [UInt32], left: Bool) = ([], false)
+        if let block = ledger.block { telling = tell(block, epoch: epoch, from: h) }
         do throws(Failure) {
             if let rows { try ledger.commit(rows.batch) }
+            names.end(true)
         } catch {
+            names.end(false)
             for i in records {
                 let word = core.record(Int(i)).word
                 word.storeReleasing(
@@ -253,8 +266,9 @@ extension Runtime {
         }
         finish(records, epoch: epoch, from: h)
         open.storeReleasing(0)
+        confirm(telling.told)
         for (id, handle, amount) in rows?.corrected ?? [] { reportLate(id, handle, amount) }
-        return left
+        return left || telling.left
     }
 
     /// A correction may be folded when its original is, and one at a time.

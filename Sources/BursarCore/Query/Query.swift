@@ -266,7 +266,7 @@ extension Runtime {
             case .purpose:
                 return i == 0 || node.isSession ? [] : slab.text(meta(UInt32(i)).purpose.value)
             case .limits: return limits(of: i).limits.isEmpty ? [] : limits(of: i).print()
-            case .reason: return slab.text(node.reasonText.value)
+            case .reason: return words(of: i).why
             case .labels:
                 var text: [UInt8] = []
                 eachLabel(node.isSession ? node.labels.value : 0) { key, value in
@@ -288,7 +288,7 @@ extension Runtime {
         }
     }
 
-    private func inherited(_ i: Int, _ field: (Meta) -> UInt32) -> [UInt8] {
+    func inherited(_ i: Int, _ field: (Meta) -> UInt32) -> [UInt8] {
         var block: UInt32 = 0
         eachUp(i) { i in
             if block == 0, i != 0, !core.node(i).isSession { block = field(meta(UInt32(i))) }

@@ -24,18 +24,23 @@ extension Runtime {
 
     /// Closes a session and all below it, from the leaves up: whoever is killed on the
     /// way leaves sessions that are closed and sessions that are open.
-    private func closeAll(_ i: Int) {
+    private func closeAll(_ i: Int, why: StaticString = "") {
         eachBelow(i) { below in
-            close(below)
+            close(below, why: why)
             edit.commit()
         }
-        close(i)
+        close(i, why: why)
     }
 
     /// Closes a node, which waits from now on to be freed.
-    func close(_ i: Int) {
+    func close(_ i: Int, why: StaticString = "") {
         let node = core.node(i)
         if i == 0 || node.state.value & (StateBit.closed | StateBit.free) != 0 { return }
+        core.untell(i)
+        if why.utf8CodeUnitCount > 0, node.reasonText.value == 0, let text = slab.intern(bytes(why)) {
+            edit[node.reasonText] = text
+        }
+        node.lastStep.value = clock.steady
         change(i, set: StateBit.closed)
         edit[node.dueAt] = .max
         let last = core.header(Header.closingLast)
@@ -62,7 +67,7 @@ extension Runtime {
             if let heir {
                 edit[node.misc] = (node.misc.value & ~0x0FFF_0000) | (heir << 16)
             } else {
-                closeAll(i)
+                closeAll(i, why: "its process has ended")
             }
             edit.commit()
         }
@@ -79,7 +84,7 @@ extension Runtime {
         }
     }
 
-    /// Frees the closed nodes that no record names. A record in CLAIMED may name
+    /// Frees the closed nodes that no record names and that the ledger knows to be closed. A record in CLAIMED may name
     /// any: then all wait. Takes the config lock.
     func reclaim() {
         config.lock()
@@ -100,6 +105,7 @@ extension Runtime {
             let next = following(i)
             if named.contains(i) || node.childCount.value > 0
                 || node.state.value & StateBit.closed == 0
+                || (ledger.block != nil && node.flags.value & NodeFlag.untold != 0)
             {
                 before = i
             } else {

@@ -51,11 +51,13 @@ import Testing
     }
 
     /// Usage with something in every class, and each class changed by itself.
-    private static let classes: [WritableKeyPath<Usage, Int64>] = [
-        \.cacheWriteInputTokens, \.cacheWrite1hInputTokens, \.reasoningOutputTokens,
-        \.audioInputTokens, \.cacheReadAudioInputTokens, \.audioOutputTokens, \.imageInputTokens,
-        \.imageOutputTokens, \.extraNanos, \.cacheReadInputTokens,
-    ]
+    private static var classes: [WritableKeyPath<Usage, Int64>] {
+        [
+            \.cacheWriteInputTokens, \.cacheWrite1hInputTokens, \.reasoningOutputTokens,
+            \.audioInputTokens, \.cacheReadAudioInputTokens, \.audioOutputTokens,
+            \.imageInputTokens, \.imageOutputTokens, \.extraNanos, \.cacheReadInputTokens,
+        ]
+    }
 
     private static func everything(_ report: inout Report) {
         report.flags = Report.cost
