@@ -274,7 +274,6 @@ extension Runtime {
             }
             slab.free(node.meta.value, bytes: Meta.bytes)
         }
-        node.flags.update(clearing: NodeFlag.untold)
         slab.release(node.reasonText.value)
         slab.free(node.extras.value, bytes: Ladder.bytes)
         removeLimits(Int(i))

@@ -236,6 +236,13 @@ final class Ledger: @unchecked Sendable {  // Sendable because of `lock`.
         }
     }
 
+    /// Removes the outbox's files of which the database has every batch.
+    func remove(through batch: Int64) throws(Failure) {
+        try locked { () throws(Failure) in
+            if case .file(let file) = backend { try file.remove(through: batch) }
+        }
+    }
+
     private func read(_ file: Outbox) throws(Failure) {
         while var next = try file.next(after: batch) {
             guard let sums = next.sums() else {

@@ -23,6 +23,8 @@ final class Outbox {
     private var end: Int64 = 0
     private var reserved: Int64 = 0
     private var baseBytes: Int64 = 0
+    /// What comes next may be known already.
+    private var seeks = false
     /// Bytes that a file may grow to: a test's full disk.
     var room = Int64.max
     /// A file that is so long is the last but one. For tests to lower.
@@ -138,10 +140,11 @@ final class Outbox {
             end += Int64(BlockHead.bytes) + found.head.length
             if found.head.isBase { baseBytes = end }
             if found.head.isBase ? found.head.batch > batch : found.head.batch == batch + 1 {
+                seeks = false
                 return found
             }
-            // What is known already: of a file that was found from its beginning.
-            if found.head.batch <= batch { continue }
+            // What is known already, in a file that is read from its beginning.
+            if found.head.isBase || (seeks && found.head.batch <= batch) { continue }
             var failure = Failure(
                 .corrupt,
                 "the ledger has batch \(Int(found.head.batch)) where batch \(Int(batch &+ 1)) belongs")
@@ -159,6 +162,7 @@ final class Outbox {
     /// Goes where the block after a batch is, for who reads all of them. What comes
     /// first there has been before, if the base says so.
     func seek(after batch: Int64) throws(Failure) {
+        seeks = true
         let (first, last) = try range()
         var n = last
         while n >= max(first, 1) {
