@@ -81,7 +81,7 @@ extension Core {
             && bill?.output == record.usedOutput.value
             && bill?.cacheRead == record.cacheRead.value && bill?.units == record.usedUnits
             && bill?.reasoning == record.reasoning.value
-        if let bill, !bill.hasRare(record.rare, report) { same = false }
+        if let bill, bill.rareMixed(report) != record.rare { same = false }
         let key = record.key
         let again = mixed(report.pointee.key)
         if key != 0, again != 0, key != again { same = false }

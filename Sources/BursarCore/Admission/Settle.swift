@@ -46,15 +46,10 @@ struct Bill {
         self.units = units
     }
 
-    /// Whether what was recorded of the rarer classes is what `report` says.
+    /// What a record of it says as `rare`.
     @inline(never)
-    func hasRare(_ known: [Int64], _ report: UnsafePointer<Report>) -> Bool {
-        for k in 0..<Usage.rareCount {
-            if (k < known.count ? known[k] : 0) != (rare == 0 ? 0 : Report.rare(report, k)) {
-                return false
-            }
-        }
-        return true
+    func rareMixed(_ report: UnsafePointer<Report>) -> Int64 {
+        rare == 0 ? 0 : Usage.mixed { Report.rare(report, $0) }
     }
 }
 

@@ -148,7 +148,8 @@ public struct Record {
     // Behind RecordFlag.detail: tokens of rarer classes, and priced extras.
     var hasDetail: Bool { flags.value & RecordFlag.detail != 0 }
     @inline(__always) func detailWord(_ k: Int) -> Word { Word(p + 192 + k * 8) }
-    var rare: [Int64] { hasDetail ? (0..<Usage.rareCount).map { detailWord($0).value } : [] }
+    /// All of it in one number, to compare; 0: nothing.
+    var rare: Int64 { hasDetail ? Usage.mixed { detailWord($0).value } : 0 }
 
     var attempt: UInt32 { flags.value >> 16 & 0xFF }
     var variant: UInt32 { flags.value >> 24 & 3 }

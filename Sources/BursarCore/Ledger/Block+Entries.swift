@@ -1,49 +1,5 @@
 // What a block says, as entries (Entries.swift): for who writes them into the database.
-
-extension Block {
-    func put(_ name: NameEntry) {
-        open(.name)
-        put(name.kind.rawValue)
-        put(name.number)
-        put(name.name)
-        close()
-    }
-
-    func put(_ node: NodeEntry) {
-        open(.node)
-        for value in [
-            node.kind.rawValue, node.id, node.parent, Int64(node.complexity), node.opened, node.closed,
-            Int64(node.labels.count),
-        ] { put(value) }
-        for (key, value) in node.labels {
-            put(key)
-            put(value)
-        }
-        for text in [
-            node.path, node.owner, node.costCenter, node.purpose, node.agent, node.user, node.reason,
-        ] { put(text) }
-        close()
-    }
-
-    func put(_ state: BudgetStateEntry) {
-        open(.state)
-        for value in [
-            state.id, state.state, state.stateReason, state.when, state.flags, state.topRungs,
-            Int64(state.complexity), Int64(state.limits.count), Int64(state.topUps.count),
-        ] { put(value) }
-        for text in [state.limitText, state.who, state.why] { put(text) }
-        for limit in state.limits {
-            put(limit.text)
-            put([
-                limit.meter, limit.windowStart, limit.spent, limit.base, limit.since, limit.extra,
-                limit.fired,
-            ])
-            put(limit.ring)
-        }
-        for top in state.topUps { put([top.limit, top.amount, top.ends]) }
-        close()
-    }
-}
+// Telling.swift writes what is read here, in the same order.
 
 extension BlockReader {
     /// All that the block says; nil when that is not what a block has.
@@ -62,7 +18,7 @@ extension BlockReader {
                 name.name = reader.takeText()
                 block.names.append(name)
             case .node: block.nodes.append(reader.takeNode())
-            case .state: block.states.append(reader.takeState())
+            case .state: block.states.append(reader.takeState(until: end))
             case .spent:
                 while reader.at < end {
                     var spent = SpentEntry()
@@ -171,7 +127,7 @@ extension BlockReader {
         return node
     }
 
-    private mutating func takeState() -> BudgetStateEntry {
+    private mutating func takeState(until end: Int) -> BudgetStateEntry {
         var state = BudgetStateEntry()
         state.id = take()
         state.state = take()
@@ -180,29 +136,26 @@ extension BlockReader {
         state.flags = take()
         state.topRungs = take()
         state.complexity = UInt8(truncatingIfNeeded: take())
-        let limits = min(max(take(), 0), Int64(LimitList.limitsMax))
-        let topUps = max(take(), 0)
         state.limitText = takeText()
         state.who = takeText()
         state.why = takeText()
+        let limits = min(max(take(), 0), Int64(LimitList.limitsMax))
         for _ in 0..<limits {
             var limit = BudgetStateEntry.Limit()
             limit.text = takeText()
-            let figures = takeList()
-            guard figures.count == 7 else { break }
-            (limit.meter, limit.windowStart, limit.spent) = (figures[0], figures[1], figures[2])
-            (limit.base, limit.since, limit.extra) = (figures[3], figures[4], figures[5])
-            limit.fired = figures[6]
+            limit.meter = take()
+            limit.windowStart = take()
+            limit.spent = take()
+            limit.base = take()
+            limit.since = take()
+            limit.extra = take()
+            limit.fired = take()
             limit.ring = takeList()
             state.limits.append(limit)
         }
-        var left = topUps
-        while left > 0, !isShort {
-            left -= 1
-            let figures = takeList()
-            guard figures.count == 3 else { break }
-            state.topUps.append(
-                BudgetStateEntry.TopUp(limit: figures[0], amount: figures[1], ends: figures[2]))
+        // Top-ups up to the end of the section.
+        while at < end, !isShort {
+            state.topUps.append(BudgetStateEntry.TopUp(limit: take(), amount: take(), ends: take()))
         }
         return state
     }

@@ -18,10 +18,9 @@ extension Block {
                 handle, Int64(row.row), Int64(row.asked), Int64(row.granted), Int64(row.flags),
                 Int64(row.epoch), Int64(row.price), Int64(row.meter), Int64(row.tool), row.reserved,
                 row.askedCost, row.cacheRead, row.settledAt, row.usedUnits, row.reasoning,
-                row.isEstimated ? 1 : 0,
+                row.rare, row.isEstimated ? 1 : 0,
             ] { put(value) }
             put(row.used)
-            put(row.rare)
             put(row.path)
             close()
         }
@@ -29,10 +28,9 @@ extension Block {
             open(.correction)
             for value in [
                 correction.handle, correction.usedUnits, correction.askedCost, correction.cacheRead,
-                correction.reasoning,
+                correction.reasoning, correction.rare,
             ] { put(value) }
             put(correction.used)
-            put(correction.rare)
             close()
         }
     }
@@ -90,9 +88,9 @@ extension BlockReader {
         row.settledAt = take()
         row.usedUnits = take()
         row.reasoning = take()
+        row.rare = take()
         row.isEstimated = take() != 0
         row.used = takeUsed()
-        row.rare = takeList()
         row.path = takeList()
         return (handle, row)
     }
@@ -104,8 +102,8 @@ extension BlockReader {
         correction.askedCost = take()
         correction.cacheRead = take()
         correction.reasoning = take()
+        correction.rare = take()
         correction.used = takeUsed()
-        correction.rare = takeList()
         return correction
     }
 

@@ -234,8 +234,9 @@ extension Runtime {
         defer { batchRecords = records }
         scan = seen
         let open = core.statistic(Header.foldOpen)
+        let untold = findUntold()
         if records.isEmpty {
-            guard hasUntold else {
+            if untold.isEmpty {
                 open.storeReleasing(0)
                 return false
             }
@@ -249,8 +250,7 @@ extension Runtime {
                 batch: next, segment: core.statistic(Header.segmentID).value,
                 offset: clock.unix &- clock.steady))
         account(records, &rows)
-        var telling: (told: [UInt32], left: Bool) = ([], false)
-        if let block = ledger.block { telling = tell(block, epoch: epoch, from: h) }
+        let told = ledger.block.map { tell($0, untold, epoch: epoch, from: h) } ?? []
         do throws(Failure) {
             if let rows { try ledger.commit(rows.batch) }
             names.end(true)
@@ -266,9 +266,9 @@ extension Runtime {
         }
         finish(records, epoch: epoch, from: h)
         open.storeReleasing(0)
-        confirm(telling.told)
+        confirm(told)
         for (id, handle, amount) in rows?.corrected ?? [] { reportLate(id, handle, amount) }
-        return left || telling.left
+        return left || untold.count >= Runtime.toldMax
     }
 
     /// A correction may be folded when its original is, and one at a time.

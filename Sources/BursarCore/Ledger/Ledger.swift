@@ -68,8 +68,8 @@ struct EstimatedRow {
     var used: [Int64] = []
     var usedUnits: Int64 = 0
     var reasoning: Int64 = 0
-    /// As a record's fourth line; empty: all 0.
-    var rare: [Int64] = []
+    /// As a record's.
+    var rare: Int64 = 0
     var isEstimated = true
 
     init() {}
@@ -118,7 +118,7 @@ struct EstimatedRow {
         bill.cost == used[MeterIndex.cost] && bill.input == used[MeterIndex.inputTokens]
             && bill.output == used[MeterIndex.outputTokens] && bill.cacheRead == cacheRead
             && bill.units == usedUnits && bill.reasoning == reasoning
-            && bill.hasRare(rare, report)
+            && bill.rareMixed(report) == rare
     }
 
     /// What was estimated, as a correction's record counts it.
@@ -140,7 +140,7 @@ struct Correction {
     var askedCost: Int64 = 0
     var cacheRead: Int64 = 0
     var reasoning: Int64 = 0
-    var rare: [Int64] = []
+    var rare: Int64 = 0
 }
 
 /// All that one batch brings, in one piece.

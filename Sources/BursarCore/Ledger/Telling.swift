@@ -66,8 +66,8 @@ struct ToldNames {
 }
 
 extension Runtime {
-    /// A block with descriptions is not much longer than this.
-    private static var wordsMax: Int { 1 << 20 }
+    /// One block describes no more.
+    static var toldMax: Int { 4096 }
 
     private func untold(_ k: Int) -> Word {
         Word(core.engine.pointee.header + Header.untold + k * 8)
@@ -80,17 +80,45 @@ extension Runtime {
         return false
     }
 
-    /// What a batch adds to budgets, then nodes, their states, names. The nodes told, and
-    /// whether some are left for another block. Fold lock held.
-    func tell(_ block: Block, epoch: UInt32, from h: Int64) -> (told: [UInt32], left: Bool) {
+    /// The nodes that the ledger has to be told of; at most some thousands at once.
+    func findUntold() -> [UInt32] {
+        var found: [UInt32] = []
+        if !hasUntold { return found }
+        config.lock()
+        defer { config.unlock() }
+        let shift = core.attentionShift
+        for k in 0..<64 {
+            let word = untold(k)
+            var bits = word.value
+            while bits != 0, found.count < Runtime.toldMax {
+                let bit = bits & (0 &- bits)
+                let start = (k << 6 + bits.trailingZeroBitCount) << shift
+                bits ^= bit
+                let before = found.count
+                for i in start..<max(min(start + 1 << shift, Int(segment.nodesMax)), start)
+                where core.node(i).flags.value & NodeFlag.untold != 0 {
+                    found.append(UInt32(i))
+                }
+                if found.count == before { word.value &= ~bit }
+            }
+        }
+        return found
+    }
+
+    /// What a batch adds to budgets, then names, nodes and their states. The nodes told.
+    /// Fold lock held.
+    func tell(_ block: Block, _ untold: [UInt32], epoch: UInt32, from h: Int64) -> [UInt32] {
         block.open(.spent)
+        var told: [UInt32] = []
         for entry in 0..<foldSums.count {
-            let i = Int(foldSums.node(entry))
-            if core.node(i).isSession { continue }
+            let i = foldSums.node(entry)
+            // What this block's steps name.
+            if core.node(Int(i)).flags.value & NodeFlag.untold != 0 { told.append(i) }
+            if core.node(Int(i)).isSession { continue }
             for meter in 0..<MeterIndex.end where meter != MeterIndex.inFlight {
                 let change = foldSums.sum(entry: entry, meter)
                 if change == 0 { continue }
-                block.put(core.id(of: i))
+                block.put(core.id(of: Int(i)))
                 block.put(Int64(meter))
                 block.put(change)
             }
@@ -99,35 +127,17 @@ extension Runtime {
         for (kind, number) in names.new where kind == .model || kind == .price {
             put(block, kind, number, kind == .model ? modelName(Int32(bitPattern: number)) : priceName(number))
         }
-        if names.new.isEmpty, !hasUntold { return ([], false) }
+        if names.new.isEmpty, told.isEmpty, untold.isEmpty { return [] }
         config.lock()
         defer { config.unlock() }
         for (kind, number) in names.new {
             if kind == .tool { put(block, kind, number, slab.text(core.tool(Int(number)).name.value)) }
             if kind == .meter { put(block, kind, number, meterName(Int(number))) }
         }
-        var told: [UInt32] = []
+        for i in untold where foldSums.find(i) == nil { told.append(i) }
         let offset = clock.unix &- clock.steady
-        // First what this block's steps name.
-        for entry in 0..<foldSums.count {
-            let i = foldSums.node(entry)
-            if core.node(Int(i)).flags.value & NodeFlag.untold != 0 {
-                describe(Int(i), block, offset, epoch, h)
-                told.append(i)
-            }
-        }
-        var left = false
-        eachUntoldGroup { group, _ in
-            if left { return }
-            for i in group where core.node(i).flags.value & NodeFlag.untold != 0 {
-                if foldSums.find(UInt32(i)) != nil { continue }
-                left = block.count > Runtime.wordsMax
-                if left { return }
-                describe(i, block, offset, epoch, h)
-                told.append(UInt32(i))
-            }
-        }
-        return (told, left)
+        for i in told { describe(Int(i), block, offset, epoch, h) }
+        return told
     }
 
     /// The block is committed: what was not changed meanwhile is told.
@@ -141,30 +151,15 @@ extension Runtime {
                 flags.update(clearing: NodeFlag.untold | NodeFlag.telling)
             }
         }
-        eachUntoldGroup { group, clear in
-            for i in group where core.node(i).flags.value & NodeFlag.untold != 0 { return }
-            clear()
-        }
-    }
-
-    /// Each group of neighbours in which a node was marked. Config lock held.
-    private func eachUntoldGroup(_ body: (Range<Int>, () -> Void) -> Void) {
-        let shift = core.attentionShift
-        for k in 0..<64 {
-            var bits = untold(k).value
-            while bits != 0 {
-                let bit = bits & (0 &- bits)
-                let group = k << 6 + bits.trailingZeroBitCount
-                bits ^= bit
-                let end = min((group + 1) << shift, Int(segment.nodesMax))
-                body(min(group << shift, end)..<end) { untold(k).value &= ~bit }
-            }
-        }
     }
 
     private func put(_ block: Block, _ kind: NameEntry.Kind, _ number: UInt32, _ name: [UInt8]?) {
         guard let name, !name.isEmpty else { return }
-        block.put(NameEntry(kind: kind, number: Int64(number), name: name))
+        block.open(.name)
+        block.put(kind.rawValue)
+        block.put(Int64(number))
+        block.put(name)
+        block.close()
     }
 
     /// Where a step's rates came from. Built-in sets have one number in every process.
@@ -190,28 +185,31 @@ extension Runtime {
         // Made by a call that was undone, or gone.
         if state & StateBit.free != 0 || (i != 0 && state >> 32 == 0) { return }
         let isClosed = state & StateBit.closed != 0
-        var entry = NodeEntry()
-        entry.id = core.id(of: i)
-        entry.parent = i == 0 ? 0 : core.id(of: Int(node.parent.value))
-        entry.path = path(of: i)
-        entry.owner = inherited(i) { $0.owner.value }
-        entry.costCenter = inherited(i) { $0.costCenter.value }
-        entry.complexity = UInt8(truncatingIfNeeded: node.complexity)
-        entry.opened = node.opened.value == 0 ? 0 : node.opened.value &+ offset
-        if isClosed { entry.closed = node.lastStep.value &+ offset }
-        if node.isSession {
-            entry.kind = .session
-            eachLabel(node.labels.value) { key, value in
-                entry.labels.append((slab.text(key), slab.text(value)))
-            }
-            entry.agent = slab.text(node.agent.value)
-            entry.user = attachment.slots[node.owner].name
-            if isClosed { entry.reason = whyEnded(i) }
-        } else if i != 0 {
-            entry.purpose = slab.text(meta(UInt32(i)).purpose.value)
+        let isSession = node.isSession
+        block.open(.node)
+        block.put((isSession ? NodeEntry.Kind.session : .budget).rawValue)
+        block.put(core.id(of: i))
+        block.put(i == 0 ? 0 : core.id(of: Int(node.parent.value)))
+        block.put(Int64(node.complexity))
+        block.put(node.opened.value == 0 ? 0 : node.opened.value &+ offset)
+        block.put(isClosed ? node.lastStep.value &+ offset : 0)
+        let labels = isSession ? node.labels.value : 0
+        var count: Int64 = 0
+        eachLabel(labels) { _, _ in count += 1 }
+        block.put(count)
+        eachLabel(labels) { key, value in
+            block.put(slab.text(key))
+            block.put(slab.text(value))
         }
-        block.put(entry)
-        if !node.isSession, !isClosed { block.put(budgetState(i, offset, epoch, h)) }
+        block.put(path(of: i))
+        block.put(inherited(i) { $0.owner.value })
+        block.put(inherited(i) { $0.costCenter.value })
+        block.put(isSession || i == 0 ? [] : slab.text(meta(UInt32(i)).purpose.value))
+        block.put(isSession ? slab.text(node.agent.value) : [])
+        block.put(isSession ? attachment.slots[node.owner].name : [])
+        block.put(isSession && isClosed ? whyEnded(i) : [])
+        block.close()
+        if !isSession, !isClosed { describeState(i, block, offset, epoch, h) }
     }
 
     private func whyEnded(_ i: Int) -> [UInt8] {
@@ -225,59 +223,61 @@ extension Runtime {
         }
     }
 
-    private func budgetState(_ i: Int, _ offset: Int64, _ epoch: UInt32, _ h: Int64) -> BudgetStateEntry {
+    private func describeState(
+        _ i: Int, _ block: Block, _ offset: Int64, _ epoch: UInt32, _ h: Int64
+    ) {
         let node = core.node(i)
-        var state = BudgetStateEntry()
-        state.id = core.id(of: i)
-        let list = limits(of: i)
-        state.limitText = list.limits.isEmpty ? [] : list.print()
-        state.state = node.state.value & (StateBit.stops & ~StateBit.closed)
-        state.stateReason = Int64(node.stateReason.rawValue)
         let words = words(of: i)
-        (state.who, state.why, state.when) = (words.who, words.why, words.when)
-        let isObserved =
+        let observed =
             i == 0 ? core.headerFlags.value & HeaderFlag.observed != 0
             : node.flags.value & NodeFlag.observed != 0
-        state.flags = Int64(
-            node.flags.value & NodeFlag.declared | (isObserved ? NodeFlag.observed : 0))
-        if i != 0 { state.topRungs = Int64(node.rungs.value) }
-        state.complexity = UInt8(truncatingIfNeeded: node.complexity)
+        let list = limits(of: i)
+        block.open(.state)
+        block.put(core.id(of: i))
+        block.put(node.state.value & (StateBit.stops & ~StateBit.closed))
+        block.put(Int64(node.stateReason.rawValue))
+        block.put(words.when)
+        block.put(Int64(node.flags.value & NodeFlag.declared | (observed ? NodeFlag.observed : 0)))
+        block.put(i == 0 ? 0 : Int64(node.rungs.value))
+        block.put(Int64(node.complexity))
+        block.put(list.limits.isEmpty ? [] : list.print())
+        block.put(words.who)
+        block.put(words.why)
+        block.put(Int64(list.limits.count))
+        let entry = foldSums.find(UInt32(i))
         var slots: [UInt32] = []
-        eachLimit(i) { l, slot in
+        eachLimit(i) { l, limit in
             slots.append(l)
-            var limit = BudgetStateEntry.Limit()
-            limit.text = self.limit(of: slot).print()
-            limit.meter = Int64(slot.meter)
-            limit.fired = Int64(slot.fired.value & ~LimitFlag.genMask & 31)
-            if slot.isTime {
-                limit.windowStart = slot.window.value &+ offset
-                limit.base = slot.base(0).value
-            } else if !slot.isRate {
-                let window = slot.window.value
-                let base = Int(window & 1)
-                limit.windowStart = window >> 1
-                if slot.windowKind == WindowCode.calendar {
-                    limit.windowStart = (window >> 1) &* 1_000_000_000
-                    if slot.fired.value & LimitFlag.midway != 0 { limit.since = slot.base(base ^ 1).value }
-                }
-                if slot.windowKind == WindowCode.rolling { limit.ring = ring(of: slot) }
-                limit.base = slot.base(base).value
-                if let cell = core.cell(of: slot.meter, at: i) {
-                    limit.spent = cell.spent(cell.slot(at: h)).value
-                    if let entry = foldSums.find(UInt32(i)), cell.kind.value >> 5 <= epoch {
-                        limit.spent &+= foldSums.sum(entry: entry, slot.meter)
-                    }
+            block.put(self.limit(of: limit).print())
+            block.put(Int64(limit.meter))
+            let window = limit.window.value
+            let base = Int(window & 1)
+            let isCalendar = limit.windowKind == WindowCode.calendar
+            var spent: Int64 = 0
+            if let cell = core.cell(of: limit.meter, at: i) {
+                spent = cell.spent(cell.slot(at: h)).value
+                if let entry, cell.kind.value >> 5 <= epoch {
+                    spent &+= foldSums.sum(entry: entry, limit.meter)
                 }
             }
-            limit.extra = slot.isRate ? 0 : slot.extra.value
-            state.limits.append(limit)
+            block.put(
+                limit.isTime ? window &+ offset : limit.isRate ? 0
+                    : isCalendar ? (window >> 1) &* 1_000_000_000 : window >> 1)
+            block.put(limit.countsAmounts ? spent : 0)
+            block.put(limit.isRate ? 0 : limit.base(limit.isTime ? 0 : base).value)
+            block.put(
+                isCalendar && limit.fired.value & LimitFlag.midway != 0 ? limit.base(base ^ 1).value : 0)
+            block.put(limit.isRate ? 0 : limit.extra.value)
+            block.put(Int64(limit.fired.value & 31))
+            block.put(limit.windowKind == WindowCode.rolling ? ring(of: limit) : [])
         }
-        eachTopUp(of: state.id) { l, amount, due in
+        eachTopUp(of: core.id(of: i)) { l, amount, due in
             guard let k = slots.firstIndex(of: l) else { return }
-            state.topUps.append(
-                BudgetStateEntry.TopUp(limit: Int64(k), amount: amount, ends: saturatingAdd(due, offset)))
+            block.put(Int64(k))
+            block.put(amount)
+            block.put(saturatingAdd(due, offset))
         }
-        return state
+        block.close()
     }
 
     // MARK: - Who stopped a node, when and why: one text, its parts parted by a control byte

@@ -24,7 +24,7 @@ extension Runtime {
 
     /// Closes a session and all below it, from the leaves up: whoever is killed on the
     /// way leaves sessions that are closed and sessions that are open.
-    private func closeAll(_ i: Int, why: StaticString = "") {
+    private func closeAll(_ i: Int, why: UInt32 = 0) {
         eachBelow(i) { below in
             close(below, why: why)
             edit.commit()
@@ -32,13 +32,15 @@ extension Runtime {
         close(i, why: why)
     }
 
-    /// Closes a node, which waits from now on to be freed.
-    func close(_ i: Int, why: StaticString = "") {
+    /// Closes a node, which waits from now on to be freed. `why` is an interned text, if
+    /// there is more to say than that it was closed.
+    func close(_ i: Int, why: UInt32 = 0) {
         let node = core.node(i)
         if i == 0 || node.state.value & (StateBit.closed | StateBit.free) != 0 { return }
         core.untell(i)
-        if why.utf8CodeUnitCount > 0, node.reasonText.value == 0, let text = slab.intern(bytes(why)) {
-            edit[node.reasonText] = text
+        if node.reasonText.value == 0 {
+            slab.retain(why)
+            edit[node.reasonText] = why
         }
         node.lastStep.value = clock.steady
         change(i, set: StateBit.closed)
@@ -59,6 +61,7 @@ extension Runtime {
         config.lock()
         defer { config.unlock() }
         let heir = attachment.livingChild(of: slot)
+        let why = slab.intern(bytes("its process has ended")) ?? 0
         for i in 1..<max(Int(segment.freeNodes.highWater), 1) {
             let node = core.node(i)
             guard node.isSession, node.owner == slot, !node.isHanded,
@@ -67,10 +70,11 @@ extension Runtime {
             if let heir {
                 edit[node.misc] = (node.misc.value & ~0x0FFF_0000) | (heir << 16)
             } else {
-                closeAll(i, why: "its process has ended")
+                closeAll(i, why: why)
             }
             edit.commit()
         }
+        slab.release(why)
     }
 
     /// Hands a session to others: it outlives the process that opened it.
@@ -84,8 +88,8 @@ extension Runtime {
         }
     }
 
-    /// Frees the closed nodes that no record names and that the ledger knows to be closed. A record in CLAIMED may name
-    /// any: then all wait. Takes the config lock.
+    /// Frees the closed nodes that no record names and that the ledger knows to be
+    /// closed. A record in CLAIMED may name any: then all wait. Takes the config lock.
     func reclaim() {
         config.lock()
         defer { config.unlock() }
