@@ -202,8 +202,8 @@ extension Runtime {
             block.put(slab.text(value))
         }
         block.put(path(of: i))
-        block.put(inherited(i) { $0.owner.value })
-        block.put(inherited(i) { $0.costCenter.value })
+        block.put(inherited(i, Meta.owner))
+        block.put(inherited(i, Meta.costCenter))
         block.put(isSession || i == 0 ? [] : slab.text(meta(UInt32(i)).purpose.value))
         block.put(isSession ? slab.text(node.agent.value) : [])
         block.put(isSession ? attachment.slots[node.owner].name : [])
