@@ -44,6 +44,10 @@
  * descriptor (a write) when it sleeps and has to look, and the first of all starts
  * its thread. When they refuse they may fold the journal and read the exact clock;
  * an overrun is reported under a short lock. The others may take a short lock.
+ * Those that say "configuration lock" wait for microseconds, in a home also for
+ * another process that is at its configuration; where that one is stopped they
+ * answer BURSAR_E_BUSY after 10 seconds, and nothing changed; explaining a decision,
+ * health and verify wait until it goes on.
  * Callbacks run on the loop's thread (or in the caller's own loop).
  *
  * MEMORY. What you pass is borrowed for the call. Nothing is returned that must
@@ -54,30 +58,40 @@
  * needed is always reported, and a buffer that is too small gets
  * BURSAR_E_BUFFER.
  *
- * HOME. A runtime opened with a home shares everything with every process that
- * has that home open: budgets, sessions, what is spent and held. The home is a
+ * HOME. A runtime opened with a home shares its budgets with every process that has
+ * that home open: the tree, limits, sessions, what is spent and held, the prices of
+ * tools. Not shared are price books that are loaded and prices of models that are set:
+ * each runtime has its own, so that every process loads the same. The home is a
  * directory on this machine; its live state is one file on a memory file system
  * (the segment), as large as its options said when it was first made, and it stays
  * when all have left. A home never splits: who cannot reach that one segment is
- * refused with BURSAR_E_HOME and a sentence that says why. That is so when the
- * segment is gone or replaced while others use it (another container, another
- * /dev/shm), when the home was copied, lies on a network file system, belongs to
- * another user, may be written by others, is a symbolic link, or is in use by
- * another version of the library. `on_unavailable` says otherwise. When nobody is
- * attached, a segment that is gone, of an earlier boot, or of another version, is
- * replaced by a new one, with a BURSAR_EVENT_HOME: what was spent before is not in it.
- * When the home's files are taken away under a running process, that event says so;
- * steps in flight still settle, and everything new answers BURSAR_E_HOME.
+ * refused with BURSAR_E_HOME and a sentence that says why; docs/security.md has the
+ * list. `on_unavailable` says otherwise. When nobody is attached, a segment that was
+ * removed, is of an earlier boot, or of another version, is replaced by a new one, with
+ * a BURSAR_EVENT_HOME: what was spent before is not in it. A new home is made in a new
+ * or empty directory only.
+ * When the home's files are taken away under a running process, that event says so,
+ * to callbacks and to bursar_events_poll(); steps in flight still settle, a charge with
+ * BURSAR_CHARGE_FORCE is recorded, and everything new answers BURSAR_E_HOME, also to a
+ * handle that the process opens there before it has closed those it has.
  *
  * A process that dies holds nothing for long: what it had in flight is settled at
- * an estimate by the others, or by the next that opens the home.
+ * an estimate by the others, within a second unless the process that looks after the
+ * home is stopped, or by the next that opens the home.
+ *
+ * To remove a home, close it in all processes, remove the file that its `home` names
+ * under `segment`, then the directory. Removing the file alone begins anew: the old
+ * `ledger.<id>.log` stays in the directory, until somebody removes it.
  *
  * FORK. The handle of a home goes on working in a child of fork(): at its first call
  * there the child attaches as a process of its own, with a loop and thread of its
  * own. Set callbacks and take descriptors of events anew there. What was in flight
  * belongs to the parent; do not fork from a callback, but to exec. A private runtime
  * belongs to the process that opened it: in a child every call on it answers
- * BURSAR_E_FORKED; open a new one there.
+ * BURSAR_E_FORKED; open a new one there. This is the library as it ships, which has
+ * no Swift runtime in it. `make full` and a Swift program that builds Bursar into
+ * itself have one, whose locks do not outlive fork(): a home may hang there in a
+ * child. Fork before it is opened, or to exec.
  *
  * SIGNALS. The library installs no handler, and its thread blocks all signals.
  * No function is async-signal-safe.
@@ -150,7 +164,8 @@ typedef int32_t bursar_status_t;
 #define BURSAR_E_CONFLICT (-11)   /* settled or charged before, with other amounts */
 #define BURSAR_E_RELEASED (-12)   /* settle after release */
 #define BURSAR_E_EXPIRED (-13)    /* begin: the hold ran out; do not send */
-#define BURSAR_E_BUSY (-14)       /* another thread is at the same reservation; try again */
+#define BURSAR_E_BUSY (-14)       /* another thread is at the same reservation, or a process that is stopped has
+                                     the home's configuration lock, after 10 seconds; try again */
 #define BURSAR_E_EXISTS (-15)     /* the name is taken */
 #define BURSAR_E_IN_USE (-16)     /* it still has children or live sessions */
 #define BURSAR_E_LIMIT_TEXT (-20) /* malformed limit text; the error has column and sentence */
@@ -245,7 +260,7 @@ typedef int32_t bursar_meter_t;
 #define BURSAR_REASON_UNATTENDED 8
 #define BURSAR_REASON_UNDECLARED 9    /* no budget with a limit above the session */
 #define BURSAR_REASON_PRICE_UNKNOWN 10
-#define BURSAR_REASON_JOURNAL_FULL 11 /* more steps in flight than the journal has records */
+#define BURSAR_REASON_JOURNAL_FULL 11 /* more steps in flight than the journal has records, or the ledger takes none */
 #define BURSAR_REASON_DOWNGRADE 12    /* a downgrade share, a rung cap or a too small remainder moved it down */
 #define BURSAR_REASON_HOLDBACK 13     /* only what is held back for the final answer is left */
 
@@ -266,11 +281,12 @@ typedef int32_t bursar_meter_t;
 #define BURSAR_UNKNOWN_MODEL_DEAREST 2 /* priced at the dearest of every class in the book */
 #define BURSAR_UNKNOWN_MODEL_FREE 3    /* costs nothing, and every step of it is flagged */
 #define BURSAR_UNDECLARED_ALLOW 1      /* default in a private runtime: allowed and flagged */
-#define BURSAR_UNDECLARED_REFUSE 2
+#define BURSAR_UNDECLARED_REFUSE 2     /* default in a home */
 
 #define BURSAR_OPEN_OBSERVE 1u      /* count, decide and report, but stop nobody */
 #define BURSAR_OPEN_PLAIN_CHARGE 2u /* for comparison only: add, check and undo even near a ceiling */
 #define BURSAR_OPEN_GROUP 4u        /* a new home is shared with its directory's group: 2770, files 0660 */
+#define BURSAR_OPEN_EXISTING 8u     /* the home must be there: none is made */
 
 /* What to do when the home cannot be used. */
 #define BURSAR_UNAVAILABLE_REFUSE 1  /* default: an error */
@@ -279,17 +295,19 @@ typedef int32_t bursar_meter_t;
 
 /* Who the program is. A guard against accidents, not against attackers. */
 #define BURSAR_ROLE_OPERATOR 1 /* default: may do everything */
-#define BURSAR_ROLE_AGENT 2    /* may not replace or remove budgets, set limits, top up, revive, resume or
-                                  switch observing: BURSAR_E_ROLE */
+#define BURSAR_ROLE_AGENT 2    /* may not replace or remove budgets, set limits, top up, revive, resume,
+                                  observe, or change the price of a tool that has one: BURSAR_E_ROLE */
 
 typedef struct bursar_open_options {
     uint32_t size;
     uint32_t flags;               /* BURSAR_OPEN_* */
     bursar_text_t home;           /* a directory, made where its parent is there; `~` is not expanded; none = private */
     void *BURSAR_NULLABLE loop;   /* a uv_loop_t* of the caller's; NULL = a loop and thread of the runtime's own */
-    uint32_t sessions_max;        /* live budgets and sessions; default 65,536 (a home: 12,288), at most 16,777,216 */
-    uint32_t reservations_max;    /* steps in flight; default 16,384 (a home: 8,192), at most 524,288 */
-    uint32_t text_bytes_max;      /* names and labels in use; default 64 MiB (a home: 4 MiB) */
+    uint32_t sessions_max;        /* live budgets and sessions, and one of the library's; default 65,536 (a home:
+                                     10,240), at most 16,777,216 */
+    uint32_t reservations_max;    /* steps in flight; default 16,384, at most 524,288 */
+    uint32_t text_bytes_max;      /* names and labels in use; default 64 MiB (a home: 205 for each of sessions_max,
+                                     no less than 2 MiB) */
     uint32_t events_max;          /* events waiting for a poll; default 1,024 */
     int32_t unknown_model;        /* BURSAR_UNKNOWN_MODEL_* */
     int32_t undeclared;           /* BURSAR_UNDECLARED_* */
@@ -305,8 +323,10 @@ typedef struct bursar_open_options {
 /**
  * Opens a runtime. Of a home that is there already, the three sizes, `shm_dir`,
  * BURSAR_OPEN_OBSERVE and BURSAR_OPEN_GROUP are as it was made with; who asks for
- * a larger size gets a BURSAR_EVENT_HOME that says so. Opening a home twice in one
- * process is fine: each handle has its own loop and events, and both are one process
+ * a larger size, to observe or for a group gets a BURSAR_EVENT_HOME that says so; so
+ * does who makes a home whose `shm_dir` is on no memory file system (tmpfs, ramfs,
+ * hugetlbfs), where steps may wait for the disk. Opening a home twice in one process
+ * is fine: each handle has its own loop, events and role, and both are one process
  * to others. At most 255 processes can be attached to a home.
  *
  * Thread:  any; with `loop`, the thread that runs that loop.
@@ -354,7 +374,16 @@ typedef struct bursar_home_info {
 } bursar_home_info_t;
 BURSAR_STATIC_ASSERT(sizeof(bursar_home_info_t) == 592, "bursar_home_info_t");
 
-/** What home a runtime has. Thread: any. Since 0.1. */
+/**
+ * What home a runtime has. A private one has slot 1, processes 0, no texts, and the
+ * size of its own memory as segment_bytes.
+ *
+ * Thread:  any. Never blocks.
+ * Returns: BURSAR_OK, also when the home's files were taken away; BURSAR_E_SIZE;
+ *          BURSAR_E_CLOSED; BURSAR_E_FORKED; BURSAR_E_HOME in a child of fork() that
+ *          could not attach.
+ * Since 0.1.
+ */
 BURSAR_API bursar_status_t bursar_home_info(bursar_runtime_t *BURSAR_NONNULL runtime,
                                             bursar_home_info_t *BURSAR_NONNULL out_info);
 
@@ -370,7 +399,15 @@ typedef struct bursar_process {
 } bursar_process_t;
 BURSAR_STATIC_ASSERT(sizeof(bursar_process_t) == 64, "bursar_process_t");
 
-/** An attached process, by position from 0; BURSAR_E_NOT_FOUND past the last. Thread: any. Since 0.1. */
+/**
+ * An attached process, by position from 0. Its role and name are those of the first
+ * handle that it opened. Of processes that died a moment ago some may be among them.
+ *
+ * Thread:  any. Never blocks.
+ * Returns: BURSAR_OK; BURSAR_E_NOT_FOUND past the last, and always in a private
+ *          runtime; BURSAR_E_SIZE; BURSAR_E_CLOSED; BURSAR_E_FORKED.
+ * Since 0.1.
+ */
 BURSAR_API bursar_status_t bursar_home_process(bursar_runtime_t *BURSAR_NONNULL runtime, uint32_t position,
                                                bursar_process_t *BURSAR_NONNULL out_process);
 
@@ -414,7 +451,8 @@ typedef struct bursar_budget_options {
  * worker that restarts never undoes an operator's cut. Ancestors that do not
  * exist are created without limits.
  *
- * Thread:  any; takes the configuration lock.
+ * Thread:  any.
+ * Blocks:  for the configuration lock: BURSAR_E_BUSY.
  * Returns: BURSAR_E_PATH, BURSAR_E_LIMIT_TEXT, BURSAR_E_CAPACITY.
  * Since 0.1.
  */
@@ -424,12 +462,13 @@ BURSAR_API bursar_status_t bursar_budget_declare(bursar_runtime_t *BURSAR_NONNUL
                                                  bursar_id_t *BURSAR_NULLABLE out_budget,
                                                  bursar_error_t *BURSAR_NULLABLE out_error);
 
-/** The budget at `path`, or BURSAR_E_NOT_FOUND. Thread: any; short lock. Since 0.1. */
+/** The budget at `path`, or BURSAR_E_NOT_FOUND. Thread: any; configuration lock. Since 0.1. */
 BURSAR_API bursar_status_t bursar_budget_find(bursar_runtime_t *BURSAR_NONNULL runtime,
                                               const char *BURSAR_NONNULL path, size_t path_len,
                                               bursar_id_t *BURSAR_NONNULL out_budget);
 
-/** Removes a budget without children. BURSAR_E_IN_USE while it has any. What was spent stays in its ancestors. Since 0.1. */
+/** Removes a budget without children. BURSAR_E_IN_USE while it has any. What was spent stays in its ancestors.
+    Thread: any; configuration lock. Since 0.1. */
 BURSAR_API bursar_status_t bursar_budget_remove(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_id_t budget,
                                                 bursar_error_t *BURSAR_NULLABLE out_error);
 
@@ -442,7 +481,8 @@ BURSAR_API bursar_status_t bursar_budget_remove(bursar_runtime_t *BURSAR_NONNULL
  * named meters start at 0) and what is reserved from then on: steps in flight do
  * not count in it. A rate whose figures change refunds nothing to steps in flight.
  *
- * Thread:  any; takes the configuration lock.
+ * Thread:  any.
+ * Blocks:  for the configuration lock: BURSAR_E_BUSY.
  * Returns: BURSAR_E_NOT_FOUND, BURSAR_E_LIMIT_TEXT, BURSAR_E_CAPACITY.
  * Since 0.1.
  */
@@ -455,7 +495,8 @@ BURSAR_API bursar_status_t bursar_limits_set(bursar_runtime_t *BURSAR_NONNULL ru
  * On a calendar window it lasts until that ends, on a rolling window for its
  * span, on a total until it expires; never longer than `for_ns`. `for_ns` 0 = does not expire by itself. Wakes what `then pause` paused.
  *
- * Thread:  any; takes the configuration lock.
+ * Thread:  any.
+ * Blocks:  for the configuration lock: BURSAR_E_BUSY.
  * Returns: BURSAR_E_NOT_FOUND when it has no such limit; BURSAR_E_LIMIT_TEXT.
  * Since 0.1.
  */
@@ -464,10 +505,12 @@ BURSAR_API bursar_status_t bursar_top_up(bursar_runtime_t *BURSAR_NONNULL runtim
                                          const char *BURSAR_NULLABLE reason, size_t reason_len,
                                          bursar_error_t *BURSAR_NULLABLE out_error);
 
-/** Counts, decides and reports at `id` (0 = everywhere) but stops nobody; `on` 0 undoes it. Since 0.1. */
+/** Counts, decides and reports at `id` (0 = everywhere) but stops nobody; `on` 0 undoes it. Thread: any;
+    configuration lock. Since 0.1. */
 BURSAR_API bursar_status_t bursar_observe(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_id_t id, int32_t on);
 
-/** Names a meter (`credits`, `gpu_seconds`), or finds it. At most 24 with those of `calls(tool)`. Since 0.1. */
+/** Names a meter (`credits`, `gpu_seconds`), or finds it. At most 24 with those of `calls(tool)`. Thread: any;
+    configuration lock. Since 0.1. */
 BURSAR_API bursar_status_t bursar_meter_define(bursar_runtime_t *BURSAR_NONNULL runtime, const char *BURSAR_NONNULL name,
                                                size_t name_len, bursar_meter_t *BURSAR_NONNULL out_meter,
                                                bursar_error_t *BURSAR_NULLABLE out_error);
@@ -503,7 +546,8 @@ typedef struct bursar_session_options {
  * Opens a session under a budget (created without limits when absent) or as a
  * child of a session. What it spends counts in every ancestor at once.
  *
- * Thread:  any; takes the configuration lock.
+ * Thread:  any.
+ * Blocks:  for the configuration lock: BURSAR_E_BUSY.
  * Returns: BURSAR_E_PATH, BURSAR_E_LIMIT_TEXT, BURSAR_E_NOT_FOUND (parent),
  *          BURSAR_E_CLOSED (parent), BURSAR_E_CAPACITY.
  * Since 0.1.
@@ -517,7 +561,8 @@ BURSAR_API bursar_status_t bursar_session_open(bursar_runtime_t *BURSAR_NONNULL 
  * Closes a session and its children: nothing more is admitted. Steps in flight
  * can still be settled. Closing twice is BURSAR_E_NOT_FOUND or BURSAR_OK.
  *
- * Thread:  any; takes the configuration lock.
+ * Thread:  any.
+ * Blocks:  for the configuration lock: BURSAR_E_BUSY.
  * Since 0.1.
  */
 BURSAR_API bursar_status_t bursar_session_close(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_id_t session);
@@ -528,11 +573,13 @@ BURSAR_API bursar_status_t bursar_session_close(bursar_runtime_t *BURSAR_NONNULL
  *     BURSAR_HOME=/home/ada/.bursar
  *     BURSAR_SESSION=0000000300000007
  *
- * for its environment, each ended by a newline. From then on the session belongs
- * to the home: it stays open when the process that opened it dies, until somebody
- * closes it. (A session that was not handed over is closed with its process.)
+ * for its environment, each ended by a newline; a home's path has no control bytes.
+ * From then on the session belongs to the home: it stays open when the process that
+ * opened it dies, until somebody closes it. (A session that was not handed over is
+ * closed with its process.)
  *
- * Thread:  any; takes the configuration lock.
+ * Thread:  any.
+ * Blocks:  for the configuration lock: BURSAR_E_BUSY.
  * Returns: BURSAR_E_BUFFER with the length needed; BURSAR_E_NOT_FOUND;
  *          BURSAR_E_CLOSED; BURSAR_E_UNSUPPORTED in a private runtime.
  * Since 0.1.
@@ -543,10 +590,13 @@ BURSAR_API bursar_status_t bursar_session_environ(bursar_runtime_t *BURSAR_NONNU
 
 /**
  * The session that BURSAR_SESSION names, in a runtime that was opened on
- * BURSAR_HOME: checks that it is an open session there. It is the same session,
- * with the same limits, and its id is good in every process of the home.
+ * BURSAR_HOME, with BURSAR_OPEN_EXISTING so that no home is made, and as an agent
+ * where it need not raise anything: checks that it is an open session there. It is
+ * the same session, with the same limits, and its id is good in every process of the
+ * home.
  *
- * Thread:  any; takes the configuration lock.
+ * Thread:  any.
+ * Blocks:  for the configuration lock: BURSAR_E_BUSY.
  * Memory:  `text` is the variable's value: 16 hexadecimal digits.
  * Returns: BURSAR_E_INVALID (no such digits, or a budget); BURSAR_E_NOT_FOUND;
  *          BURSAR_E_CLOSED.
@@ -557,7 +607,8 @@ BURSAR_API bursar_status_t bursar_session_attach(bursar_runtime_t *BURSAR_NONNUL
                                                  bursar_id_t *BURSAR_NONNULL out_session,
                                                  bursar_error_t *BURSAR_NULLABLE out_error);
 
-/** Somebody looked: `unattended` starts again, and what it paused goes on. Since 0.1. */
+/** Somebody looked: `unattended` starts again, and what it paused goes on. Thread: any; configuration lock.
+    Since 0.1. */
 BURSAR_API bursar_status_t bursar_attend(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_id_t id,
                                          const char *BURSAR_NULLABLE who, size_t who_len);
 
@@ -749,13 +800,15 @@ typedef struct bursar_charge {
     bursar_tool_t tool;      /* counts tool_calls and calls(tool), or 0 */
     bursar_meter_t meter;    /* a named meter, with `units` > 0 */
     int64_t units;
-    uint64_t key[2];         /* idempotency key, or 0 */
+    uint64_t key[2];         /* idempotency key, or 0: see bursar_charge() */
 } bursar_charge_t;
 BURSAR_STATIC_ASSERT(sizeof(bursar_charge_t) == 48, "bursar_charge_t");
 #define BURSAR_CHARGE_INIT {(uint32_t)sizeof(bursar_charge_t), 0, 0, 0, 0, 0, {0, 0}}
 
 /**
- * Charges a priced thing that has no model: reserve and settle in one.
+ * Charges a priced thing that has no model: reserve and settle in one. With a key it
+ * is charged once by this runtime, which alone remembers its keys: a retry in another
+ * process, or through another handle, charges again.
  *
  * Thread:  any, concurrently. Hot, but with a key it takes a short lock.
  * Returns: BURSAR_OK; BURSAR_E_REFUSED with the decision filled;
@@ -802,8 +855,9 @@ BURSAR_API bursar_status_t bursar_decision_explain(bursar_runtime_t *BURSAR_NONN
  * A refusal tells the gravest stop on the path (killed, closed, halted, paused)
  * before any limit.
  *
- * Thread:  any; takes the configuration lock. `reason` is recorded: one line of up
- *          to 256 bytes; what is longer is cut, control bytes are blanks.
+ * Thread:  any. `reason` is recorded: one line of up to 256 bytes; what is longer is
+ *          cut, control bytes are blanks.
+ * Blocks:  for the configuration lock: BURSAR_E_BUSY.
  * Since 0.1.
  */
 BURSAR_API bursar_status_t bursar_kill(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_id_t id,
@@ -817,7 +871,8 @@ BURSAR_API bursar_status_t bursar_resume(bursar_runtime_t *BURSAR_NONNULL runtim
 
 /* ------------------------------------------------------------------- Prices */
 
-/** Resolves a model's name once. A name that no price is known for gets an id too. Thread: any; short lock. Since 0.1. */
+/** Resolves a model's name once. A name that no price is known for gets an id too. Thread: any; short lock, in a
+    home the configuration lock for a new name. Since 0.1. */
 BURSAR_API bursar_status_t bursar_model_find(bursar_runtime_t *BURSAR_NONNULL runtime, const char *BURSAR_NONNULL name,
                                              size_t name_len, bursar_model_t *BURSAR_NONNULL out_model);
 
@@ -841,7 +896,8 @@ typedef struct bursar_rates {
 BURSAR_STATIC_ASSERT(sizeof(bursar_rates_t) == 64, "bursar_rates_t");
 #define BURSAR_RATES_INIT {(uint32_t)sizeof(bursar_rates_t), 0, 0, 0, -1, -1, -1, -1, 0}
 
-/** Overrides one model's prices, from now on. Thread: any; short lock. Since 0.1. */
+/** Overrides one model's prices in this runtime, from now on. Thread: any; short lock, in a home the
+    configuration lock. Since 0.1. */
 BURSAR_API bursar_status_t bursar_price_set(bursar_runtime_t *BURSAR_NONNULL runtime, const char *BURSAR_NONNULL name,
                                             size_t name_len, const bursar_rates_t *BURSAR_NONNULL rates,
                                             bursar_error_t *BURSAR_NULLABLE out_error);
@@ -856,11 +912,12 @@ BURSAR_API bursar_status_t bursar_price_quote(bursar_runtime_t *BURSAR_NONNULL r
                                               int64_t *BURSAR_NONNULL out_nanos);
 
 /**
- * Loads a price book: LiteLLM's model_prices_and_context_window.json, or
- * Bursar's own format (docs/prices.md). All or nothing. What the file has and a
+ * Loads a price book into this runtime: LiteLLM's
+ * model_prices_and_context_window.json, or Bursar's own format (docs/prices.md). All or nothing. What the file has and a
  * step's price cannot express is listed in out_report, a line each.
  *
- * Thread:  any; may block for the time of parsing.
+ * Thread:  any.
+ * Blocks:  for the time of parsing; in a home for the configuration lock: BURSAR_E_BUSY.
  * Returns: BURSAR_E_PRICE with line and column. BURSAR_E_BUFFER: loaded, report cut.
  * Since 0.1.
  */
@@ -869,12 +926,12 @@ BURSAR_API bursar_status_t bursar_prices_load(bursar_runtime_t *BURSAR_NONNULL r
                                               size_t *BURSAR_NULLABLE out_len, int32_t *BURSAR_NULLABLE out_models,
                                               bursar_error_t *BURSAR_NULLABLE out_error);
 
-/** Resolves a tool's name once. Thread: any; short lock. Since 0.1. */
+/** Resolves a tool's name once. Thread: any; configuration lock. Since 0.1. */
 BURSAR_API bursar_status_t bursar_tool_find(bursar_runtime_t *BURSAR_NONNULL runtime, const char *BURSAR_NONNULL name,
                                             size_t name_len, bursar_tool_t *BURSAR_NONNULL out_tool,
                                             bursar_error_t *BURSAR_NULLABLE out_error);
 
-/** What one call of a tool costs; 0 is the default. Thread: any. Since 0.1. */
+/** What one call of a tool costs, in the whole home; 0 is the default. Thread: any; configuration lock. Since 0.1. */
 BURSAR_API bursar_status_t bursar_tool_price_set(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_tool_t tool,
                                                  int64_t nanos);
 
@@ -933,14 +990,17 @@ BURSAR_STATIC_ASSERT(sizeof(bursar_view_t) == 120, "bursar_view_t");
  * Reads a budget or session. Spent and reserved are exact when nothing is in
  * the middle of a call; otherwise each is a value that was true a moment ago.
  *
- * Thread:  any; folds what is settled, so it may wait for another folder.
+ * Thread:  any.
+ * Blocks:  folds what is settled, so it may wait for another folder; for the
+ *          configuration lock: BURSAR_E_BUSY.
  * Returns: BURSAR_E_NOT_FOUND.
  * Since 0.1.
  */
 BURSAR_API bursar_status_t bursar_read(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_id_t id,
                                        bursar_view_t *BURSAR_NONNULL out_view);
 
-/** spent, reserved and remaining of one meter. BURSAR_E_NOT_FOUND: `id` does not count that meter. Since 0.1. */
+/** spent, reserved and remaining of one meter. BURSAR_E_NOT_FOUND: `id` does not count that meter. Thread: any;
+    configuration lock. Since 0.1. */
 typedef struct bursar_meter_view {
     uint32_t size;
     bursar_meter_t meter;
@@ -954,7 +1014,7 @@ BURSAR_STATIC_ASSERT(sizeof(bursar_meter_view_t) == 40, "bursar_meter_view_t");
 BURSAR_API bursar_status_t bursar_meter_read(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_id_t id,
                                              bursar_meter_t meter, bursar_meter_view_t *BURSAR_NONNULL out_view);
 
-/** One limit of a budget or session, by position from 0. Since 0.1. */
+/** One limit of a budget or session, by position from 0. Thread: any; configuration lock. Since 0.1. */
 typedef struct bursar_limit_view {
     uint32_t size;
     bursar_meter_t meter;
@@ -986,12 +1046,13 @@ BURSAR_API bursar_status_t bursar_limit_read(bursar_runtime_t *BURSAR_NONNULL ru
 #define BURSAR_TEXT_METER 10       /* of a bursar_meter_t given as id: its name in limit text */
 #define BURSAR_TEXT_TOOL 11        /* of a bursar_tool_t given as id: its name */
 
-/** A text of a budget or session. Thread: any; short lock. BURSAR_E_NOT_FOUND, BURSAR_E_BUFFER. Since 0.1. */
+/** A text of a budget or session. Thread: any; configuration lock. BURSAR_E_NOT_FOUND, BURSAR_E_BUFFER. Since 0.1. */
 BURSAR_API bursar_status_t bursar_text_read(bursar_runtime_t *BURSAR_NONNULL runtime, int64_t id, int32_t which,
                                             char *BURSAR_NULLABLE out_text, size_t capacity,
                                             size_t *BURSAR_NONNULL out_len);
 
-/** The ids directly below `id` (0 = the top). *out_count is how many there are, also above capacity. Since 0.1. */
+/** The ids directly below `id` (0 = the top). *out_count is how many there are, also above capacity. Thread: any;
+    configuration lock. Since 0.1. */
 BURSAR_API bursar_status_t bursar_children(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_id_t id,
                                            bursar_id_t *BURSAR_NULLABLE out_ids, size_t capacity,
                                            size_t *BURSAR_NONNULL out_count);
@@ -1045,7 +1106,8 @@ BURSAR_API bursar_status_t bursar_spend_read(bursar_runtime_t *BURSAR_NONNULL ru
 #define BURSAR_EVENT_THROTTLE 22  /* a rate refuses: once until it admits again */
 #define BURSAR_EVENT_HOME 23      /* the home is not what was asked for, or is gone: the text says how */
 #define BURSAR_EVENT_CORRUPT 24   /* something in the shared memory is what it cannot be; told once */
-#define BURSAR_EVENT_LEDGER 25    /* the ledger cannot be read or written: records wait; `amount` is the code */
+#define BURSAR_EVENT_LEDGER 25    /* the ledger cannot be read or written: records wait, and in time the journal is
+                                     full; the text says why, `amount` is the code */
 
 typedef struct bursar_event {
     uint32_t size;
@@ -1087,7 +1149,7 @@ BURSAR_API bursar_status_t bursar_events_callback(bursar_runtime_t *BURSAR_NONNU
 /**
  * A descriptor that is readable while events wait: for epoll, asyncio, select.
  * It belongs to the runtime: do not read, write or close it. From the first call
- * on, events are kept for bursar_events_poll().
+ * on, events are kept for bursar_events_poll(). Both go on when the home is gone.
  *
  * Thread:  any. BURSAR_E_LOOP when the system has no more descriptors.
  * Since 0.1.

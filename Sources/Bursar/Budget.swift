@@ -57,6 +57,9 @@ extension Runtime {
         options.complexity = complexity.rawValue
         return try call { (runtime) throws(BursarCore.Failure) in
             if replaces, let refusal = runtime.refusesAgent("replace a budget") { throw refusal }
+            if isObserved, let refusal = runtime.refusesAgent("declare an observed budget") {
+                throw refusal
+            }
             return Budget(runtime: self, id: try runtime.budgetDeclare(path.bytes, options))
         }
     }

@@ -55,7 +55,8 @@ public struct Failure: Sendable, Hashable, CustomStringConvertible {
         case released = -12
         /// The hold ran out: do not send the step.
         case expired = -13
-        /// Another thread is at the same step; try again.
+        /// Another thread is at the same step, or a process that is stopped has held the
+        /// home's configuration for 10 seconds; try again.
         case busy = -14
         case exists = -15
         /// It still has children or live sessions.
@@ -93,7 +94,11 @@ extension Failure.Code {
 
 extension BursarError {
     /// What a hot call answers, in words.
-    init(_ status: Status) {
+    init(_ status: Status, of core: Core) {
+        if status == .home {  // the core knows what became of it
+            self = .failed(Failure(core.failure(status)))
+            return
+        }
         let message =
             switch status {
             case .invalid: "an amount is negative, too large, or a part is above its whole"
@@ -103,7 +108,7 @@ extension BursarError {
             case .conflict: "it was settled or charged before, with other amounts"
             case .released: "the step was released"
             case .expired: "the hold ran out, or the step has ended; do not send it"
-            case .busy: "another thread is at the same step; try again"
+            case .busy: "another thread or process is at what this needs; try again"
             default: "status \(status.rawValue)"
             }
         self = .failed(Failure(Failure.Code(status), message))

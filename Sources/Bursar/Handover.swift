@@ -13,12 +13,13 @@ extension Session {
         get throws(BursarError) {
             let id = self.id
             let text = try runtime.call { (runtime) throws(BursarCore.Failure) in
-                String(bytes: try runtime.sessionEnviron(id))
+                try runtime.sessionEnviron(id)
             }
             var environment: [String: String] = [:]
-            for line in text.split(separator: "\n") {
-                let parts = line.split(separator: "=", maxSplits: 1)
-                environment[String(parts[0])] = String(parts[1])
+            for line in text.split(separator: UInt8(ascii: "\n")) {
+                guard let equals = line.firstIndex(of: UInt8(ascii: "=")) else { continue }
+                environment[String(bytes: Array(line[..<equals]))] =
+                    String(bytes: Array(line[(equals + 1)...]))
             }
             return environment
         }
@@ -32,11 +33,15 @@ extension Runtime {
     ///
     /// It is the session of ``Session/environment``, with its limits and what it has
     /// spent. Its home is opened once, however often this is called, and closed when
-    /// nobody has anything of it any more. Only ``Session/close()`` closes the session.
+    /// nobody has anything of it any more; it is never made. Only ``Session/close()``
+    /// closes the session.
     ///
+    /// - Parameter role: As an agent it cannot raise limits, revive or remove.
     /// - Throws: ``Failure/Code/notFound``: the variables are not there, or the session
     ///   is not (any more).
-    public static func attach(environment: [String: String]) throws(BursarError) -> Session {
+    public static func attach(
+        environment: [String: String], role: Role = .agent
+    ) throws(BursarError) -> Session {
         guard let home = environment["BURSAR_HOME"], let session = environment["BURSAR_SESSION"]
         else {
             throw .failed(
@@ -44,7 +49,7 @@ extension Runtime {
                     .notFound,
                     "BURSAR_HOME or BURSAR_SESSION is not set: start this process with those of session.environment"))
         }
-        return try Homes.shared.runtime(of: home).attach(session)
+        return try Homes.shared.runtime(of: home, role).attach(session)
     }
 
     /// The session that another process of the home handed over: its BURSAR_SESSION.
@@ -60,14 +65,23 @@ extension Runtime {
 private final class Homes: Sendable {
     static let shared = Homes()
 
+    private struct Key: Hashable {
+        let home: String
+        let role: Runtime.Role
+    }
     private struct Weak: Sendable { weak var runtime: Runtime? }
-    private let byPath = Mutex<[String: Weak]>([:])
+    private let known = Mutex<[Key: Weak]>([:])
 
-    func runtime(of home: String) throws(BursarError) -> Runtime {
-        try byPath.withLock { (known) throws(BursarError) in
-            if let runtime = known[home]?.runtime, runtime.isOpen { return runtime }
-            let runtime = try Runtime(home: home)
-            known[home] = Weak(runtime: runtime)
+    func runtime(of home: String, _ role: Runtime.Role) throws(BursarError) -> Runtime {
+        try known.withLock { (known) throws(BursarError) in
+            let key = Key(home: home, role: role)
+            if let runtime = known[key]?.runtime, runtime.isOpen { return runtime }
+            var options = Runtime.Options()
+            options.home = home
+            options.role = role
+            options.mustExist = true
+            let runtime = try Runtime(options)
+            known[key] = Weak(runtime: runtime)
             return runtime
         }
     }

@@ -16,6 +16,10 @@ internal import BursarCore
 /// Every method may be called from any thread. The runtime lives as long as anything
 /// of it does, a session, a step, a decision; then it closes itself. Reserving and
 /// settling never block; the others may take a short lock.
+///
+/// In a child of `fork()` a runtime on a home may hang: the locks of the Swift runtime
+/// remember the thread of the parent. Fork before one is opened, or to exec. (The shared
+/// library for other languages has no Swift runtime in it, and goes on in a child.)
 public final class Runtime: @unchecked Sendable {  // Sendable because the core is.
     /// For the hot calls. Valid as long as `slow` is held, closed or not.
     let core: Core
@@ -39,11 +43,16 @@ public final class Runtime: @unchecked Sendable {  // Sendable because the core 
         given.onUnavailable = OpenOptions.Unavailable(options.ifUnavailable)
         given.policy.role = options.role == .agent ? .agent : .operator
         given.isGroup = options.isGroup
+        given.mustExist = options.mustExist
         given.shmDirectory = options.sharedMemoryDirectory.bytes
         given.name = options.name.bytes
         given.isObserved = options.isObserved
         given.policy.unknownModel = Policy.UnknownModel(options.unknownModel)
-        if options.refusesUndeclared { given.policy.undeclared = .refuse }
+        switch options.undeclared {
+        case nil: break
+        case .allowed: given.policy.undeclared = .allow
+        case .refused: given.policy.undeclared = .refuse
+        }
         given.sessionsMax = UInt32(clamping: options.sessionsMax)
         given.reservationsMax = UInt32(clamping: options.reservationsMax)
         given.textBytesMax = UInt32(clamping: options.textBytesMax)
@@ -59,9 +68,10 @@ public final class Runtime: @unchecked Sendable {  // Sendable because the core 
     deinit { close() }
 
     /// Closes the runtime: events that wait are delivered, every stream of events
-    /// ends, and every later call throws ``Failure/Code/closed``. What is
-    /// in flight is forgotten. Waits for the runtime's thread. Closing again does
-    /// nothing.
+    /// ends, and every later call throws ``Failure/Code/closed``. What is in flight is
+    /// forgotten in a private runtime; in a home it is settled at an estimate when it
+    /// expires, or when the next process looks. Waits for the runtime's thread. Closing
+    /// again does nothing.
     public func close() {
         if BursarCore.Runtime.close(core.page) == .ok { hub.finish() }
     }
@@ -93,6 +103,8 @@ extension Runtime {
         public var ifUnavailable = Unavailable.refused
         /// Who the program is: a guard against accidents, not against attackers.
         public var role = Role.operator
+        /// Where there is no home yet, ``Failure/Code/home`` instead of a new one.
+        public var mustExist = false
         /// A new home is shared with its directory's group.
         public var isGroup = false
         /// Where the live state of a new home lies; empty = /dev/shm.
@@ -103,14 +115,16 @@ extension Runtime {
         public var isObserved = false
         /// What becomes of a model without a known price under a money limit.
         public var unknownModel = UnknownModel.refused
-        /// Whether a session without any limit above it is refused, or only flagged;
-        /// in a home it is refused in any case.
-        public var refusesUndeclared = false
-        /// Live budgets and sessions; default 65,536.
+        /// What becomes of a session without any limit above it; nil: it is allowed in a
+        /// private runtime, and refused in a home.
+        public var undeclared: Undeclared?
+        /// Live budgets and sessions; default 65,536, of a home 10,240. One of them is the
+        /// library's. Of a home that is there this and the next two are as it was made with.
         public var sessionsMax = 0
         /// Steps in flight; default 16,384.
         public var reservationsMax = 0
-        /// Bytes of names and labels in use; default 64 MiB.
+        /// Bytes of names and labels in use; default 64 MiB, of a home about 2 MiB: 205 for
+        /// each of `sessionsMax`, and no less than 2 MiB.
         public var textBytesMax = 0
         /// Events that wait for their consumer; default 1,024.
         public var eventsMax = 0
@@ -134,8 +148,16 @@ extension Runtime {
     public enum Role: Sendable {
         /// May do everything.
         case `operator`
-        /// May not raise limits, revive, resume or remove.
+        /// May not raise limits, revive, resume, remove, observe, or change the price of a
+        /// tool that has one.
         case agent
+    }
+
+    /// A session without any limit above it.
+    public enum Undeclared: Sendable {
+        /// Allowed, and flagged.
+        case allowed
+        case refused
     }
 
     /// A model without a known price, under a money limit.

@@ -79,7 +79,9 @@ public final class Session: Node {
     ///   - tool: Counts as a call of this tool.
     ///   - meter: A named meter, with `units` of it.
     ///   - isForced: It has happened already: record it even past a limit.
-    ///   - key: With one it is charged once, however often this is called.
+    ///   - key: With one it is charged once by this runtime, however often this is called.
+    ///     Only this runtime remembers keys: a retry in another process, or through another
+    ///     runtime, charges again.
     @discardableResult
     public func charge(
         _ amount: Money? = nil, tool: Tool? = nil, meter: Meter? = nil, units: Int = 0,
@@ -104,7 +106,7 @@ public final class Session: Node {
         switch status {
         case .refused: .refused(Decision(decision, of: runtime))
         case .notFound: .failed(Failure(.closed, "the session was closed"))
-        default: BursarError(status)
+        default: BursarError(status, of: runtime.core)
         }
     }
 }

@@ -47,7 +47,7 @@ public final class Step: Sendable {
     ///
     /// - Throws: ``Failure/Code/expired``: do not send it.
     public func begin() throws(BursarError) {
-        try answer(session.runtime.core.begin(reservation))
+        try answer(session.runtime.core.begin(reservation), of: session.runtime.core)
         if stage.load(ordering: .relaxed) == .held { stage.store(.sent, ordering: .relaxed) }
     }
 
@@ -61,7 +61,7 @@ public final class Step: Sendable {
         let status = session.runtime.core.stream(reservation, Int64(output), &reason)
         if stage.load(ordering: .relaxed) == .sent { stage.store(.streamed, ordering: .relaxed) }
         if status == .refused { return Reason(reason) }
-        try answer(status)
+        try answer(status, of: session.runtime.core)
         return nil
     }
 
@@ -82,7 +82,7 @@ public final class Step: Sendable {
 
     /// Gives back what the step held: it did not happen and is not billed.
     public func release() throws(BursarError) {
-        try answer(session.runtime.core.release(reservation))
+        try answer(session.runtime.core.release(reservation), of: session.runtime.core)
         stage.store(.ended, ordering: .relaxed)
     }
 }
@@ -94,11 +94,11 @@ extension Runtime {
     public func settle(_ reservation: Int64, _ usage: Usage) throws(BursarError) -> Receipt {
         var receipt = BursarCore.Receipt()
         defer { withExtendedLifetime(self) {} }
-        try answer(core.settle(reservation, usage.forCore, &receipt))
+        try answer(core.settle(reservation, usage.forCore, &receipt), of: core)
         return Receipt(receipt)
     }
 }
 
-private func answer(_ status: Status) throws(BursarError) {
-    if status != .ok { throw BursarError(status) }
+private func answer(_ status: Status, of core: Core) throws(BursarError) {
+    if status != .ok { throw BursarError(status, of: core) }
 }

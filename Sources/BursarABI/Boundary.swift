@@ -4,7 +4,7 @@
 // ends; a newer, larger one is taken if what we do not know of it is zero.
 
 internal import BursarCore
-public import CBursar
+internal import CBursar
 
 /// Copies a struct in; nil when its size is wrong.
 @inline(__always)

@@ -41,6 +41,9 @@ public func bursar_budget_declare(
             o.replaces = given.flags & BURSAR_BUDGET_REPLACE != 0
             if o.replaces, let refusal = runtime.refusesAgent("replace a budget") { throw refusal }
             o.isObserved = given.flags & BURSAR_BUDGET_OBSERVE != 0
+            if o.isObserved, let refusal = runtime.refusesAgent("declare an observed budget") {
+                throw refusal
+            }
             o.limits = try bytes(given.limits)
             o.owner = try bytes(given.owner)
             o.costCenter = try bytes(given.cost_center)

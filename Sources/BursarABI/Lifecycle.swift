@@ -18,7 +18,7 @@ public func bursar_status_string(_ status: bursar_status_t) -> UnsafePointer<CCh
         case BURSAR_E_SIZE: "a struct's size field is wrong; use its INIT macro"
         case BURSAR_E_NOT_FOUND: "an id or a path that names nothing (any more)"
         case BURSAR_E_CLOSED: "the runtime or the session was closed"
-        case BURSAR_E_HOME: "the home cannot be used, or is gone; the error says why"
+        case BURSAR_E_HOME: "the home cannot be used, or is gone"
         case BURSAR_E_ROLE: "not for a runtime opened as an agent"
         case BURSAR_E_FORKED: "the handle belongs to the parent process; open a new one"
         case BURSAR_E_BUFFER: "the buffer is too small; the length needed was reported"
@@ -29,7 +29,7 @@ public func bursar_status_string(_ status: bursar_status_t) -> UnsafePointer<CCh
         case BURSAR_E_CONFLICT: "settled or charged before, with other amounts"
         case BURSAR_E_RELEASED: "the reservation was released"
         case BURSAR_E_EXPIRED: "the hold ran out; do not send"
-        case BURSAR_E_BUSY: "another thread is at the same reservation; try again"
+        case BURSAR_E_BUSY: "another thread or process is at what this needs; try again"
         case BURSAR_E_EXISTS: "the name is taken"
         case BURSAR_E_IN_USE: "it still has children or live sessions"
         case BURSAR_E_LIMIT_TEXT: "malformed limit text"
@@ -57,10 +57,12 @@ public func bursar_open(
         if let options {
             guard let given = take(options, options.pointee.size) else { throw sizeFailure }
             let known = BURSAR_OPEN_OBSERVE | BURSAR_OPEN_PLAIN_CHARGE | BURSAR_OPEN_GROUP
+                | BURSAR_OPEN_EXISTING
             if given.flags & ~known != 0 { throw Failure(.invalid, "unknown open flags") }
             o.isObserved = given.flags & BURSAR_OPEN_OBSERVE != 0
             o.policy.plainCharge = given.flags & BURSAR_OPEN_PLAIN_CHARGE != 0
             o.isGroup = given.flags & BURSAR_OPEN_GROUP != 0
+            o.mustExist = given.flags & BURSAR_OPEN_EXISTING != 0
             o.home = try bytes(given.home)
             o.shmDirectory = try bytes(given.shm_dir)
             o.name = try bytes(given.name)

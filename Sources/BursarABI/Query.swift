@@ -182,7 +182,7 @@ public func bursar_events_fd(
     _ runtime: OpaquePointer, _ out_fd: UnsafeMutablePointer<Int32>
 ) -> bursar_status_t {
     if isNull(runtime) || isNull(out_fd) { return nullArgument() }
-    return answer { () throws(Failure) in out_fd.pointee = try open(runtime).eventsDescriptor() }
+    return answer { () throws(Failure) in out_fd.pointee = try read(runtime).eventsDescriptor() }
 }
 
 @c @implementation
@@ -193,7 +193,7 @@ public func bursar_events_poll(
     if isNull(runtime) || isNull(out_count) { return nullArgument() }
     out_count.pointee = 0
     return answer { () throws(Failure) in
-        let runtime = try open(runtime)
+        let runtime = try read(runtime)
         guard let out_events, capacity > 0 else { return }
         // The first struct's size says how far apart the caller's are.
         let stride = Int(sizeField(out_events))

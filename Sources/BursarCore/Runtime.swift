@@ -19,6 +19,8 @@ public struct OpenOptions {
     public var shmDirectory: [UInt8] = []
     /// A new home is shared with its group.
     public var isGroup = false
+    /// The home is not made when it is not there.
+    public var mustExist = false
     /// What this process calls itself.
     public var name: [UInt8] = []
     public enum Unavailable: Int32 { case refuse = 1, `private`, allow }
@@ -56,6 +58,9 @@ public final class Runtime: @unchecked Sendable {
     var edit: UndoLog { segment.edit }
     var windows: WindowTable
     var windowed = WindowedLimits()
+    /// A windowed limit's zone could not be read when windows were opened last.
+    var cannotRoll = false
+    var toldOfZone = false
     /// Of nodes with time limits, steady.
     var timers = TimerHeap()
     /// Closed nodes waited for a record in CLAIMED when they were looked at last.
@@ -73,9 +78,15 @@ public final class Runtime: @unchecked Sendable {
     /// The ledger could not be read or written; it was told.
     var ledgerFails = false
 
+    /// A new keeper has looked at what the one before left. Loop thread only.
+    var hasTakenOver = false
     /// When the dead were looked for last. Loop thread only.
     var lastWatch: Int64 = 0
     var lastLook: Int64 = 0
+    /// By how much the unix clock was ahead of the steady one. Loop thread only.
+    var clockLead = Int64.min
+    /// Until then others may keep, who can do what this process cannot. Loop thread only.
+    var keepsNotBefore: Int64 = 0
     /// The last event of the segment's ring that was taken. Guarded by `taking`.
     let taking = Lock()
     var eventsTaken: Int64 = 0
@@ -159,8 +170,12 @@ public final class Runtime: @unchecked Sendable {
     ) throws(Failure) {
         let places = attachment.segment.places
         let base = attachment.segment.base
-        // In a fork's child the parent's stays until there is another.
+        // In a fork's child the parent's stays until there is another; what the parent was
+        // and did, the child is and did not.
         let former = core.engine.pointee
+        core.keeps.value = 0
+        Half(core.page + Core.corruptOffset).value = 0
+        core.searchedAt.value = 0
         core.engine.initialize(
             to: Engine(
                 header: base, nodes: base + places.nodesAt, cells: base + places.cellsAt,
@@ -191,7 +206,13 @@ public final class Runtime: @unchecked Sendable {
             if attachment.inherits, attachment.place != nil {
                 attachment.slots[attachment.slot].flags.update(setting: Slot.ending)
                 runtime.recover(slot: attachment.slot)
-                runtime.endSessions(ofSlot: attachment.slot)
+                if !runtime.endSessions(ofSlot: attachment.slot, within: SharedLock.most) {
+                    // The runtime is not released: the page is the caller's to give back.
+                    attachment.isUnfinished = true
+                    runtime.loop.stop()
+                    core.engine.initialize(to: former)
+                    throw runtime.stuck("configuration")
+                }
             }
             attachment.enter(options, parent: parent)
             if attachment.place != nil { runtime.recoverDead() }
@@ -219,7 +240,7 @@ public final class Runtime: @unchecked Sendable {
         events = Events(capacity: Int(options.eventsMax == 0 ? 1024 : min(options.eventsMax, 1 << 24)))
         loop = try Loop(
             core: core, external: options.loop, descriptor: attachment.bells.ownDescriptor)
-        eventsTaken = attachment.eventRing?.sent.loadAcquiring() ?? 0
+        eventsTaken = max(attachment.eventRing?.sent.loadAcquiring() ?? 0, 0)
         let opened = core.node(0).opened
         if opened.value == 0 { opened.value = core.engine.pointee.clock.steady }
     }
@@ -242,13 +263,19 @@ public final class Runtime: @unchecked Sendable {
         else { return .closed }
         let runtime = core.runtime
         runtime.loop.stop()
-        if runtime.attachment.isShared {
-            if runtime.attachment.isLast(page) {
-                let attachment = runtime.attachment
+        let attachment = runtime.attachment
+        if attachment.isShared {
+            // So that no handle joins in between.
+            bursar__home_lock()
+            if attachment.isLast(page) {
                 attachment.slots[attachment.slot].flags.update(setting: Slot.ending)
-                attachment.searching { runtime.endSessions(ofSlot: attachment.slot) }
+                attachment.searching {
+                    attachment.isUnfinished =
+                        !runtime.endSessions(ofSlot: attachment.slot, within: 1_000_000_000)
+                }
             }
-            runtime.attachment.leave(page)
+            attachment.leave(page)
+            bursar__home_unlock()
         } else {
             // Whoever holds a lock finishes first; whoever comes after finds `life`.
             runtime.folding.lock()
@@ -268,15 +295,28 @@ public final class Runtime: @unchecked Sendable {
 
     /// Runs `body` under the configuration lock.
     func configuring<T>(_ body: () throws(Failure) -> T) throws(Failure) -> T {
-        guard config.lock(for: 10_000_000_000) else {
-            throw Failure(
-                .busy,
-                "another process has held the home's configuration for 10 seconds: is it stopped?")
-        }
+        try lockConfiguration()
         defer { config.unlock() }
-        if core.life.value != Life.open { throw core.failure(core.obstacleToNew() ?? .closed) }
-        book.learn()
         return try body()
+    }
+
+    /// Waits for the configuration lock; it is held unless this throws.
+    @inline(never)
+    private func lockConfiguration() throws(Failure) {
+        guard config.lock(for: SharedLock.most) else { throw stuck("configuration") }
+        if core.life.value != Life.open {
+            defer { config.unlock() }
+            throw core.failure(core.obstacleToNew() ?? .closed)
+        }
+        book.learn()
+    }
+
+    /// What a call answers that could not have a lock of the home.
+    func stuck(_ what: StaticString) -> Failure {
+        if core.life.value != Life.open { return core.failure(core.obstacleToNew() ?? .closed) }
+        return Failure(
+            .busy,
+            "another process has held the home's \(plain: what) for 10 seconds: is it stopped?")
     }
 }
 

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "CPlatform.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -81,23 +82,42 @@ uint64_t bursar__file_system(int32_t fd) {
     struct statfs s;
     return fstatfs(fd, &s) < 0 ? 0 : (uint64_t)s.f_type;
 }
+bool bursar__is_memory(uint64_t type) {
+    return (uint32_t)type == 0x01021994 || (uint32_t)type == 0x858458F6 || (uint32_t)type == 0x958458F6;
+}
+int64_t bursar__foreign_name(const uint8_t *directory, uint8_t *out, size_t capacity) {
+    static const char *const ours[] = {".", "..", "lock", "bells", "home.new"};
+    DIR *stream = opendir(TEXT(directory));
+    if (!stream) return -errno;
+    int64_t n = 0;
+    for (struct dirent *entry; n == 0 && (entry = readdir(stream));) {
+        bool known = strncmp(entry->d_name, "ledger.", 7) == 0;
+        for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) known |= strcmp(entry->d_name, ours[i]) == 0;
+        if (known) continue;
+        n = (int64_t)strnlen(entry->d_name, capacity);
+        memcpy(out, entry->d_name, (size_t)n);
+    }
+    closedir(stream);
+    return n;
+}
 
 int32_t bursar__record_parse(const char *text, struct bursar__record *out) {
-    static const char lines[] = {0, 1, 2, 2, 3, 4, 5, 6, 7}; /* by fields read */
+    static const char lines[] = {0, 1, 2, 2, 3, 4, 5, 6, 7, 8}; /* by fields read */
     int end = 0;
     int fields = sscanf(text,
                         "bursar-home %" SCNd32 "\nid %32[0-9a-f]\nlock %" SCNu64 " %" SCNu64 "\nboot %36[0-9a-f-]\n"
-                        "segment %1199[^\n]\nsegment_id %" SCNd64 "\nlayout %" SCNx64 "%n",
+                        "segment %1199[^\n]\nshm %" SCNu64 "\nsegment_id %" SCNd64 "\nlayout %" SCNx64 "%n",
                         &out->format, out->id, &out->lock_device, &out->lock_inode, out->boot, out->segment,
-                        &out->segment_id, &out->layout, &end);
-    if (fields == 8 && end && strlen(out->id) == 32 && out->segment[0] == '/') return 0;
+                        &out->shm_device, &out->segment_id, &out->layout, &end);
+    if (fields == 9 && end && strlen(out->id) == 32 && out->segment[0] == '/') return 0;
     return lines[fields < 0 ? 0 : fields] + 1;
 }
 int32_t bursar__record_print(const struct bursar__record *r, char *out, size_t capacity) {
     return snprintf(out, capacity,
                     "bursar-home %" PRId32 "\nid %s\nlock %" PRIu64 " %" PRIu64 "\nboot %s\nsegment %s\n"
-                    "segment_id %" PRId64 "\nlayout %016" PRIx64 "\n",
-                    r->format, r->id, r->lock_device, r->lock_inode, r->boot, r->segment, r->segment_id, r->layout);
+                    "shm %" PRIu64 "\nsegment_id %" PRId64 "\nlayout %016" PRIx64 "\n",
+                    r->format, r->id, r->lock_device, r->lock_inode, r->boot, r->segment, r->shm_device,
+                    r->segment_id, r->layout);
 }
 
 int64_t bursar__read(int32_t fd, void *out, size_t bytes) {
@@ -147,14 +167,17 @@ int32_t bursar__lock_byte(int32_t fd, uint64_t inode, int64_t byte, int32_t what
     /* A host that closes every descriptor it sees closes ours too, and the next file gets its number. */
     if (fstat(fd, &s) < 0 || s.st_ino != inode) return -EBADF;
     struct flock lock = {.l_type = kinds[what], .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
-    if (fcntl(fd, F_OFD_SETLK, &lock) == 0) return 0;
-    return errno == EAGAIN || errno == EACCES ? BURSAR__TAKEN : -errno;
+    int rc;
+    do rc = fcntl(fd, F_OFD_SETLK, &lock);
+    while (rc < 0 && what == BURSAR__UNLOCK && (errno == EINTR || errno == ENOLCK));
+    /* A kernel that has no room for a lock now takes none away that is ours. */
+    return rc == 0 ? 0 : errno == EBADF ? -EBADF : BURSAR__TAKEN;
 }
 
 /* What fork finds whole: these descriptors, the registry of homes, the price books. */
 static pthread_mutex_t still = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
-static struct { int fd; ino_t inode; } kept[256];
+static struct { int fd; ino_t inode; } kept[1024];
 static int kept_count;
 
 void bursar__still_lock(void) { pthread_mutex_lock(&still); }
@@ -189,16 +212,22 @@ int32_t bursar__open_lock(const uint8_t *path) {
     bursar__still_unlock();
     return rc < 0 ? rc : fd;
 }
-void bursar__close_kept(int32_t fd) {
+static bool forget(int fd, bool closes) {
     bursar__still_lock();
-    for (int i = 0; i < kept_count; i++) {
-        if (kept[i].fd != fd) continue;
-        let_go(i);
+    int i = 0;
+    while (i < kept_count && kept[i].fd != fd) i++;
+    bool found = i < kept_count;
+    if (found) {
+        if (closes) let_go(i);
         kept[i] = kept[--kept_count];
-        break;
     }
     bursar__still_unlock();
+    return found;
 }
+void bursar__close_kept(int32_t fd) {
+    if (!forget(fd, true)) close(fd); /* there was no room to note it */
+}
+void bursar__forget_kept(int32_t fd) { forget(fd, false); }
 void bursar__fork_parent(void) { bursar__still_unlock(); }
 /* Async-signal-safe but for the mutexes, which nobody else can be at. */
 void bursar__fork_child(void) {

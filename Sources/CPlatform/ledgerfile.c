@@ -1,18 +1,50 @@
 #define _GNU_SOURCE
-#include "ledgerfile.h"
+#include "CPlatform.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-int32_t bursar__ledger_open(const char *path, int32_t make) {
-    int fd = open(path, O_RDWR | O_APPEND | (make ? O_CREAT : 0) | O_CLOEXEC | O_NOFOLLOW, 0600);
+/* A new file belongs to whom its directory does; a group's (2770) to all of the group. */
+static int32_t give(int fd, const char *path) {
+    char folder[PATH_MAX];
+    size_t n = (size_t)(strrchr(path, '/') - path);
+    if (n >= sizeof folder) return -ENAMETOOLONG;
+    memcpy(folder, path, n);
+    folder[n] = 0;
+    struct stat s;
+    if (stat(folder, &s) < 0) return -errno;
+    return bursar__give(fd, s.st_uid, s.st_gid, (s.st_mode & 02020) == 02020 ? 0660 : 0600);
+}
+
+static int32_t open_ledger(const char *path, int32_t make) {
+    static const int flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
+    int fd = open(path, flags);
+    if (fd >= 0 || errno != ENOENT || !make) return fd < 0 ? -errno : fd;
+    /* Whole before anybody can see it: a death in between must not leave a file that others may not open. */
+    char new[PATH_MAX];
+    if ((size_t)snprintf(new, sizeof new, "%s.%d", path, (int)getpid()) >= sizeof new) return -ENAMETOOLONG;
+    unlink(new);
+    fd = open(new, flags | O_CREAT | O_EXCL, 0600);
+    int32_t code = fd < 0 ? -errno : give(fd, path);
+    if (code == 0 && link(new, path) < 0 && errno != EEXIST) code = -errno;
+    if (fd >= 0) close(fd);
+    unlink(new);
+    if (code < 0) return code;
+    fd = open(path, flags);
     return fd < 0 ? -errno : fd;
 }
+int32_t bursar__ledger_open(const char *path, int32_t make) {
+    int32_t fd = open_ledger(path, make);
+    if (fd >= 0) bursar__keep_from_child(fd);
+    return fd;
+}
+void bursar__ledger_close(int32_t fd) { bursar__close_kept(fd); }
 
 int32_t bursar__ledger_range(const char *prefix, int64_t *out_first, int64_t *out_last) {
     char folder[4096];
@@ -43,7 +75,6 @@ int32_t bursar__ledger_reserve(int32_t fd, int64_t offset, int64_t bytes) {
     while (rc < 0 && errno == EINTR);
     return rc == 0 || errno == EOPNOTSUPP || errno == ENOSYS ? 0 : -errno;
 }
-void bursar__ledger_close(int32_t fd) { close(fd); }
 
 int64_t bursar__ledger_size(int32_t fd) {
     struct stat s;

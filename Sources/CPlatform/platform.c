@@ -33,7 +33,9 @@ void *bursar__map_file(int32_t fd, size_t bytes) {
 #endif
     return p == MAP_FAILED ? NULL : p;
 }
-void bursar__map_clear(void *address, size_t bytes) { madvise(address, bytes, MADV_DONTNEED); }
+void bursar__map_clear(void *address, size_t bytes) {
+    mmap(address, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
 void bursar__unmap(void *address, size_t bytes) {
 #ifdef HOLDS_POINTERS
     if (HOLDS_POINTERS(bytes)) __lsan_unregister_root_region(address, bytes);

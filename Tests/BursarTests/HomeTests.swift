@@ -54,6 +54,9 @@ private final class Place {
         let runtime = try Runtime(options)
         let budget = try runtime.declare("acme", "$1")
         #expect(code { () throws(BursarError) in try budget.setLimits("$9") } == .role)
+        #expect(code { () throws(BursarError) in
+            try runtime.declare("acme/observed", isObserved: true)
+        } == .role)
         try budget.kill()
         #expect(code { () throws(BursarError) in try budget.revive() } == .role)
     }
@@ -85,6 +88,41 @@ private final class Place {
         let text = try #require(try session.environment["BURSAR_SESSION"])
         try runtime.attach(text).close()
         #expect([.closed, .notFound].contains(code { () throws(BursarError) in try runtime.attach(text) }))
+    }
+
+    @Test func whoAttachesIsAnAgentUnlessItSaysOtherwise() throws {
+        let place = try Place()
+        let runtime = try Runtime(place.options)
+        try runtime.declare("acme", "$10")
+        let session = try runtime.openSession("acme/support", limits: "$0.40")
+        let agent = try Runtime.attach(environment: try session.environment)
+        #expect(code { () throws(BursarError) in try agent.setLimits("$9") } == .role)
+        let other = try Runtime.attach(environment: try session.environment, role: .operator)
+        #expect(other.runtime !== agent.runtime)
+        try other.setLimits("$9")
+    }
+
+    @Test func attachingMakesNoHome() throws {
+        let place = try Place()
+        let text = ["BURSAR_HOME": place.home, "BURSAR_SESSION": "0000000300000007"]
+        #expect(code { () throws(BursarError) in try Runtime.attach(environment: text) } == .home)
+        #expect(access(place.home, F_OK) != 0)
+    }
+
+    @Test func sessionsWithoutALimitAreAsTheOptionsSay() throws {
+        let place = try Place()
+        var options = place.options
+        #expect(refusal { () throws(BursarError) in
+            try Runtime(options).openSession("acme").charge(.cents(1))
+        }?.reason == .undeclared)
+        options.undeclared = .allowed
+        try Runtime(options).openSession("acme").charge(.cents(1))
+        options = Runtime.Options()
+        try Runtime(options).openSession("acme").charge(.cents(1))
+        options.undeclared = .refused
+        #expect(refusal { () throws(BursarError) in
+            try Runtime(options).openSession("acme").charge(.cents(1))
+        }?.reason == .undeclared)
     }
 
     @Test func whatIsNoSessionIsTold() throws {

@@ -26,7 +26,7 @@ const (
 	ErrConflict    Status = -11 // settled or charged before, with other amounts
 	ErrReleased    Status = -12 // settled after release
 	ErrExpired     Status = -13 // the hold ran out: do not send
-	ErrBusy        Status = -14 // another thread is at the same reservation
+	ErrBusy        Status = -14 // another thread is at the same reservation, or a stopped process holds the home up
 	ErrExists      Status = -15 // the name is taken
 	ErrInUse       Status = -16 // it still has children or live sessions
 	ErrLimitText   Status = -20 // malformed limit text

@@ -160,8 +160,12 @@ func (w *watch) stop(engine *engine) {
 func (w *watch) drain(engine *engine) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	for {
+	for !w.stopped {
 		events, status := abiEventsPoll(engine, w.batch[:0])
+		if status != OK && status != ErrClosed {
+			// The descriptor says nothing of when this is over.
+			time.AfterFunc(time.Second, func() { w.drain(engine) })
+		}
 		if status != OK || len(events) == 0 {
 			return
 		}

@@ -7,6 +7,7 @@ package bursar
 import (
 	"context"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -17,18 +18,36 @@ func directory(home string) (string, error) {
 	if home == "" {
 		return "", nil
 	}
-	if home == "~" || strings.HasPrefix(home, "~/") {
-		user, err := os.UserHomeDir()
-		if err != nil {
-			return "", &Error{Status: ErrInvalid, Message: "the home " + home + ": " + err.Error()}
-		}
-		home = user + home[1:]
+	path, err := expanded(home)
+	if err == nil {
+		path, err = filepath.Abs(path)
 	}
-	path, err := filepath.Abs(home)
 	if err != nil {
 		return "", &Error{Status: ErrInvalid, Message: "the home " + home + ": " + err.Error()}
 	}
 	return path, nil
+}
+
+// expanded has the directory of the user that a leading ~ or ~name stands for: $HOME, or what
+// the system knows.
+func expanded(path string) (string, error) {
+	if path[0] != '~' {
+		return path, nil
+	}
+	name, _, _ := strings.Cut(path[1:], "/")
+	own := os.Getenv("HOME")
+	if name != "" || own == "" {
+		find := user.Current
+		if name != "" {
+			find = func() (*user.User, error) { return user.Lookup(name) }
+		}
+		who, err := find()
+		if err != nil {
+			return "", err
+		}
+		own = who.HomeDir
+	}
+	return own + path[1+len(name):], nil
 }
 
 // HomeInfo returns what home the runtime has; Flags are 0 when it is private.
@@ -71,19 +90,28 @@ func (s *Session) Environ() ([]string, error) {
 	return strings.Split(strings.TrimSuffix(text, "\n"), "\n"), nil
 }
 
+// attachment is what Attach opens a home by.
+type attachment struct {
+	home string
+	role Role
+}
+
 var attached = struct {
 	sync.Mutex
-	runtimes map[string]*Runtime // by home
-}{runtimes: map[string]*Runtime{}}
+	runtimes map[attachment]*Runtime
+}{runtimes: map[attachment]*Runtime{}}
 
 // Attach returns the session that this process was handed in its environment:
 //
 //	ctx, s, err := bursar.Attach(ctx, os.Environ())
 //
 // It is the session of Session.Environ, with its limits and what it has spent. Its home is
-// opened when Attach has not done that before; Session.Runtime is the runtime. The context is as
-// Runtime.Session's. ErrNotFound: the variables are not there, or the session is not.
-func Attach(ctx context.Context, environ []string) (context.Context, *Session, error) {
+// opened when Attach has not done that in this role before, and never made; Session.Runtime is
+// the runtime. The role is RoleAgent, which cannot raise limits, revive or remove, unless
+// RoleOperator is among the options. The context is as Runtime.Session's. ErrNotFound: the
+// variables are not there, or the session is not.
+func Attach(ctx context.Context, environ []string, options ...OpenOption) (
+	context.Context, *Session, error) {
 	home, session := variable(environ, "BURSAR_HOME"), variable(environ, "BURSAR_SESSION")
 	if home == "" || session == "" {
 		return ctx, nil, &Error{Status: ErrNotFound,
@@ -93,14 +121,17 @@ func Attach(ctx context.Context, environ []string) (context.Context, *Session, e
 	if err != nil {
 		return ctx, nil, err
 	}
+	options = append([]OpenOption{RoleAgent}, options...)
+	options = append(options, Home(path), Existing())
+	key := attachment{path, collected(options).role}
 	attached.Lock()
 	defer attached.Unlock()
-	rt := attached.runtimes[path]
+	rt := attached.runtimes[key]
 	if rt == nil || rt.engine() == nil {
-		if rt, err = Open(Home(path)); err != nil {
+		if rt, err = Open(options...); err != nil {
 			return ctx, nil, err
 		}
-		attached.runtimes[path] = rt
+		attached.runtimes[key] = rt
 	}
 	return rt.Attach(ctx, session)
 }

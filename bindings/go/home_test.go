@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -130,6 +131,76 @@ func TestWhatIsNoSessionIsTold(t *testing.T) {
 	wants(t, "a private session", err, ErrUnsupported)
 }
 
+func TestWhoAttachesIsAnAgentUnlessItSaysOtherwise(t *testing.T) {
+	rt := openHome(t)
+	_, s := session(t, rt, "acme/support", Limits("$0.40"))
+	lines, err := s.Environ()
+	must(t, err)
+	_, agent, err := Attach(context.Background(), lines)
+	must(t, err)
+	t.Cleanup(func() { agent.Runtime().Close() })
+	wants(t, "limits", agent.Runtime().SetLimits(s.ID(), "$9"), ErrRole)
+	_, other, err := Attach(context.Background(), lines, RoleOperator)
+	must(t, err)
+	t.Cleanup(func() { other.Runtime().Close() })
+	must(t, other.Runtime().SetLimits(s.ID(), "$9"))
+}
+
+func TestAttachingMakesNoHome(t *testing.T) {
+	home := filepath.Join(t.TempDir(), "home")
+	_, _, err := Attach(context.Background(), []string{"BURSAR_HOME=" + home, "BURSAR_SESSION=0000000300000007"})
+	wants(t, "no home", err, ErrHome)
+	if _, err = os.Stat(home); err == nil {
+		t.Error("a home was made")
+	}
+}
+
+func TestATildeIsTheUsersDirectory(t *testing.T) {
+	t.Setenv("HOME", "/home/of mine")
+	for given, wanted := range map[string]string{
+		"": "", "/a/~": "/a/~", "~": "/home/of mine", "~/b/../c": "/home/of mine/c", "~root": "/root", "~root/x": "/root/x",
+	} {
+		found, err := directory(given)
+		must(t, err)
+		equal(t, given, found, wanted)
+	}
+	t.Setenv("HOME", "")
+	me, err := user.Current()
+	must(t, err)
+	found, err := directory("~/x")
+	must(t, err)
+	equal(t, "without HOME", found, filepath.Join(me.HomeDir, "x"))
+	_, err = directory("~nobody of that name/x")
+	wants(t, "no such user", err, ErrInvalid)
+}
+
+func TestAHomeThatGoesAwayIsToldByTheEventAndByEveryCall(t *testing.T) {
+	rt := openHome(t)
+	ctx, s := session(t, rt, "acme/support", Limits("$1"))
+	events := rt.Events(ctx)
+	info, err := rt.HomeInfo()
+	must(t, err)
+	must(t, os.Rename(info.SegmentPath, info.SegmentPath+".away"))
+	after := time.After(patience)
+	for told := false; !told; {
+		select {
+		case event := <-events:
+			told = event.Type == EventHome && strings.Contains(event.Text, "is gone")
+		case <-after:
+			t.Fatal("no event")
+		}
+	}
+	_, err = s.Charge(Charge{Nanos: 1})
+	_, environ := s.Environ()
+	for _, err := range []error{err, environ, rt.Kill(s.ID(), "")} {
+		wants(t, "afterwards", err, ErrHome)
+		if !strings.Contains(err.Error(), info.SegmentPath) {
+			t.Errorf("the sentence does not name it: %v", err)
+		}
+	}
+	must(t, rt.Close())
+}
+
 func TestAHomeSaysWhoIsThere(t *testing.T) {
 	rt := openHome(t, Name("tester"), RoleOperator)
 	info, err := rt.HomeInfo()
@@ -164,6 +235,8 @@ func TestAnAgentCannotRaise(t *testing.T) {
 	must(t, err)
 	wants(t, "limits", rt.SetLimits(id, "$9"), ErrRole)
 	wants(t, "top up", rt.TopUp(id, "$9", 0, ""), ErrRole)
+	_, err = rt.Budget("acme/observed", Observed())
+	wants(t, "observed", err, ErrRole)
 	must(t, rt.Kill(id, "enough"))
 	wants(t, "revive", rt.Revive(id, ""), ErrRole)
 }

@@ -99,6 +99,7 @@ var (
 	_ = one[openObserve-C.BURSAR_OPEN_OBSERVE]
 	_ = one[openPlainCharge-C.BURSAR_OPEN_PLAIN_CHARGE]
 	_ = one[openGroup-C.BURSAR_OPEN_GROUP]
+	_ = one[openExisting-C.BURSAR_OPEN_EXISTING]
 	_ = one[UnavailableRefuse-C.BURSAR_UNAVAILABLE_REFUSE]
 	_ = one[UnavailablePrivate-C.BURSAR_UNAVAILABLE_PRIVATE]
 	_ = one[UnavailableAllow-C.BURSAR_UNAVAILABLE_ALLOW]

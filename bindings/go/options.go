@@ -68,6 +68,9 @@ func Home(directory string) OpenOption {
 	return openOption(func(o *openOptions) { o.home = directory })
 }
 
+// Existing has Open answer ErrHome where there is no home yet, instead of making one.
+func Existing() OpenOption { return openOption(func(o *openOptions) { o.flags |= openExisting }) }
+
 // Group shares a new home with its directory's group.
 func Group() OpenOption { return openOption(func(o *openOptions) { o.flags |= openGroup }) }
 
@@ -79,7 +82,9 @@ func ShmDir(directory string) OpenOption {
 // Name is what this process calls itself in a home, for people.
 func Name(name string) OpenOption { return openOption(func(o *openOptions) { o.name = name }) }
 
-// SessionsMax is how many live budgets and sessions there may be; default 65,536.
+// SessionsMax is how many live budgets and sessions there may be; default 65,536, of a home
+// 10,240. One of them is the library's. Of a home that is there this and the next two are as it
+// was made with.
 func SessionsMax(n uint32) OpenOption {
 	return openOption(func(o *openOptions) { o.sessionsMax = n })
 }
@@ -89,7 +94,8 @@ func ReservationsMax(n uint32) OpenOption {
 	return openOption(func(o *openOptions) { o.reservationsMax = n })
 }
 
-// TextBytesMax bounds names and labels in use; default 64 MiB.
+// TextBytesMax bounds names and labels in use; default 64 MiB, of a home about 2 MiB: 205 bytes
+// for each of SessionsMax, and no less than 2 MiB.
 func TextBytesMax(n uint32) OpenOption {
 	return openOption(func(o *openOptions) { o.textBytesMax = n })
 }

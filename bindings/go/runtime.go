@@ -46,16 +46,21 @@ const VersionNumber = 1000
 // LibraryVersion is the VersionNumber of the library that was loaded.
 func LibraryVersion() int { return int(abiVersionNumber()) }
 
+// collected is what options say together.
+func collected(options []OpenOption) (o openOptions) {
+	for _, option := range options {
+		option.open(&o)
+	}
+	return o
+}
+
 // Open opens a runtime.
 func Open(options ...OpenOption) (*Runtime, error) {
 	if found := abiVersion(); found != abiExpected {
 		return nil, &Error{Status: ErrUnsupported, Values: [2]int64{int64(found), abiExpected},
 			Message: fmt.Sprintf("libbursar has ABI version %d, this package needs %d", found, abiExpected)}
 	}
-	var o openOptions
-	for _, option := range options {
-		option.open(&o)
-	}
+	o := collected(options)
 	var err error
 	if o.home, err = directory(o.home); err != nil {
 		return nil, err
@@ -75,7 +80,8 @@ func Open(options ...OpenOption) (*Runtime, error) {
 
 // Close ends the runtime and its thread: contexts of sessions are cancelled with ErrClosed,
 // channels of Events are closed after what was waiting, and every later call answers
-// ErrClosed. What is in flight is forgotten. Closing again does nothing.
+// ErrClosed. What is in flight is forgotten in a private runtime; in a home it is settled at an
+// estimate when it expires, or when the next process looks. Closing again does nothing.
 func (rt *Runtime) Close() error {
 	if rt == nil {
 		return nil
@@ -93,8 +99,14 @@ func (rt *Runtime) engine() *engine { return rt.handle.Load() }
 
 // check is the error of a status: ErrClosed for anything that went wrong after Close.
 func (rt *Runtime) check(status Status) error {
-	if status != OK && rt.engine() == nil {
+	engine := rt.engine()
+	if status != OK && engine == nil {
 		return ErrClosed
+	}
+	if status == ErrHome { // what became of it says a call that changes nothing and has details
+		if _, err := abiLimitsParse(engine, 0, "$1", nil); statusOf(err) == ErrHome {
+			return err
+		}
 	}
 	return status.err()
 }

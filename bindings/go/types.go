@@ -166,7 +166,8 @@ type HomeInfo struct {
 	SegmentPath  string
 }
 
-// Process is a process that is attached to a home.
+// Process is a process that is attached to a home. Role and Name are those of its first Runtime
+// there.
 type Process struct {
 	Slot       uint32
 	PID        uint32 // as it sees itself: another in another container
@@ -181,6 +182,7 @@ const (
 	openObserve     = 1
 	openPlainCharge = 2
 	openGroup       = 4
+	openExisting    = 8
 	limitsSession   = 1
 	budgetReplace   = 1
 	budgetObserve   = 2
@@ -340,7 +342,9 @@ type Charge struct {
 	Tool  Tool
 	Meter Meter // a named meter, with Units
 	Units int64
-	Key   [2]uint64 // idempotency key, or zero
+	// Key is an idempotency key, or zero: with one it is charged once by this Runtime. Only this
+	// Runtime remembers keys: a retry in another process, or through another Runtime, charges again.
+	Key [2]uint64
 }
 
 // Kind tells budgets from sessions.

@@ -9,7 +9,9 @@ extension Core {
     public func charge(
         _ session: Int64, _ c: DirectCharge, _ d: inout Decision, _ receipt: inout Receipt
     ) -> Status {
-        if let status = obstacle() { return status }
+        // What has happened is recorded, as long as there is a place for it.
+        let isForced = c.flags & DirectCharge.force != 0
+        if let status = isForced ? obstacle() : obstacleToNew() { return status }
         guard let leaf = index(of: session) else { return .notFound }
         guard node(leaf).flags.value & NodeFlag.session != 0, c.tool >= 0,
             UInt64(bitPattern: c.nanos | c.units) < UInt64(Bound.amount),

@@ -189,7 +189,7 @@ extension Core {
         guard let leaf = leaf(of: record) else { return nil }
         var path: [Int64] = []
         eachAbove(leaf) { if $0 != 0 { path.append(id(of: $0)) } }
-        let row = EstimatedRow(record, path: path, used: used)
+        let row = EstimatedRow(record, path: path, used: used, engine.pointee.clock)
         acquireFence()
         // Another step's by now? Then this one is in the ledger.
         return RecordWord.gen(record.word.loadAcquiring()) == Handle.gen(handle) ? row : nil

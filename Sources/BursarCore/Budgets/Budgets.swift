@@ -17,7 +17,7 @@ extension Runtime {
     /// The header's bursar_budget_declare().
     public func budgetDeclare(_ path: [UInt8], _ options: BudgetOptions) throws(Failure) -> Int64 {
         let names = try Path.parse(path)
-        fold()  // so that new windows and meters start from exact figures
+        try foldFirst()
         return try configuring { () throws(Failure) in
             let list = options.limits.isEmpty
                 ? LimitList([]) : try parse(options.limits, onSession: false)
@@ -87,7 +87,7 @@ extension Runtime {
 
     /// The header's bursar_budget_remove().
     public func budgetRemove(_ id: Int64) throws(Failure) {
-        fold()  // frees closed sessions first
+        try foldFirst()  // frees closed sessions
         try configuring { () throws(Failure) in
             let i = try resolve(id)
             let node = core.node(i)
@@ -111,7 +111,7 @@ extension Runtime {
 
     /// The header's bursar_limits_set().
     public func limitsSet(_ id: Int64, _ text: [UInt8]) throws(Failure) {
-        fold()  // so that new windows start from exact figures
+        try foldFirst()
         try configuring { () throws(Failure) in
             let i = try resolve(id)
             guard i != 0 else {
@@ -158,7 +158,7 @@ extension Runtime {
     public func topUp(_ id: Int64, _ amount: [UInt8], for time: Int64, reason: [UInt8]) throws(Failure)
     {
         guard time >= 0 else { throw Failure(.invalid, "for_ns is negative; 0 does not expire") }
-        fold()
+        try foldFirst()
         try configuring { () throws(Failure) in
             let i = try resolve(id)
             let top: TopUp

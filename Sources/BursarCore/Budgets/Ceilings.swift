@@ -125,6 +125,6 @@ extension LimitSlot {
     func threshold(_ percent: Int64) -> Int64 {
         let whole = saturatingAdd(amount.value, extra.value)
         let part = (UInt128(UInt64(max(whole, 0))) * UInt128(UInt64(percent)) + 99) / 100
-        return saturatingAdd(floor, Int64(part))
+        return saturatingAdd(floor, Int64(clamping: part))
     }
 }

@@ -66,7 +66,8 @@ extension Runtime {
 
     // MARK: - Events
 
-    /// An event about a step's node, from outside the config lock.
+    /// An event about a step's node, from outside the config lock. Without its path
+    /// where that lock is not to be had: a settle has to go on.
     func report(
         _ type: EventType, node i: Int, session: Int64, amount: Int64, reason: Reason,
         reservation: Int64 = 0
@@ -77,11 +78,11 @@ extension Runtime {
         event.reservation = reservation
         event.amount = amount
         event.reason = reason
-        if config.lock(for: SharedLock.patience) {
+        if config.tryLock(for: SharedLock.moment) {
             event.path = path(of: i)
             config.unlock()
         }
-        send(event)
+        send(event, for: SharedLock.moment)
     }
 
     /// A limit refuses, or would: told once until it admits again.
@@ -99,7 +100,7 @@ extension Runtime {
             ? limit.amount.value : saturatingAdd(limit.amount.value, limit.extra.value)
         event.committed = committed
         event.reason = limit.isRate ? .rate : .limit
-        if config.lock(for: SharedLock.patience) {
+        if config.tryLock(for: SharedLock.patience) {
             event.path = path(of: i)
             config.unlock()
         }

@@ -4,14 +4,21 @@
 extension Runtime {
     /// Reads limit text as it stands on a budget or a session.
     func parse(_ text: [UInt8], onSession: Bool) throws(Failure) -> LimitList {
+        try Runtime.parse(text, onSession: onSession, of: self)
+    }
+
+    /// Without a runtime, no meters have names.
+    static func parse(
+        _ text: [UInt8], onSession: Bool, of runtime: Runtime?
+    ) throws(Failure) -> LimitList {
         do throws(LimitError) {
             return try text.withUnsafeBufferPointer { (bytes) throws(LimitError) in
                 try LimitParser.parse(
-                    bytes, onSession: onSession, meterKnown: { self.meter(named: $0) != nil },
-                    zone: Runtime.zoneAnswer)
+                    bytes, onSession: onSession,
+                    meterKnown: { runtime?.meter(named: $0) != nil }, zone: zoneAnswer)
             }
         } catch {
-            throw Runtime.failure(error)
+            throw failure(error)
         }
     }
 
@@ -36,7 +43,8 @@ extension Runtime {
     }
 
     /// Replaces the limits of a node. What stays the same (meter and window)
-    /// keeps its window, its top-ups and the alerts that were sent.
+    /// keeps its window, its top-ups and the alerts that were sent; but for a window that
+    /// a wrong clock opened, which begins now.
     func setLimits(_ i: Int, _ list: LimitList) throws(Failure) {
         let node = core.node(i)
         var parsed: [(limit: Limit, meter: UInt32, window: UInt32)] = []
@@ -61,7 +69,7 @@ extension Runtime {
         for (limit, meter, window) in parsed {
             if limit.window.kind != .rate, meter < 32 { touched |= 1 << UInt64(meter) }
             if let k = former.firstIndex(where: {
-                UInt32($0.1.meter) == meter && windowNumber($0.1) == window
+                UInt32($0.1.meter) == meter && windowNumber($0.1) == window && !isAhead($0.1)
             }) {
                 let (l, slot) = former.remove(at: k)
                 write(limit, meter: meter, into: slot)
@@ -174,7 +182,7 @@ extension Runtime {
         switch limit.window.kind {
         case .calendar:
             let unix = clock.unix
-            let (start, _) = windows.bounds(window, unix: unix / 1_000_000_000)
+            let start = windows.bounds(window, unix: unix / 1_000_000_000)?.start ?? 0
             edit[slot.window] = start << 1
             let opened = unix &- (steady &- node.opened.value)
             edit[slot.base(0)] =

@@ -84,7 +84,13 @@ extension Runtime {
             guard nanos >= 0, nanos < Bound.amount else {
                 throw Failure(.invalid, "a tool's price is 0 to 9,007,199 dollars")
             }
-            edit[core.tool(Int(tool)).price] = nanos
+            let price = core.tool(Int(tool)).price
+            if price.value != 0, price.value != nanos,
+                let refusal = refusesAgent("change the price of a tool")
+            {
+                throw refusal
+            }
+            edit[price] = nanos
         }
     }
 }

@@ -45,6 +45,7 @@ extension Runtime {
             if let window = dueWindow(l, unix: unix, steady: steady) { due.append(window) }
         }
         if !roll(due, steady: steady) { return }
+        cannotRoll = false
         var rollAt = Int64.max
         var rollingAt = Int64.max
         for l in windowed.limits {
@@ -55,7 +56,8 @@ extension Runtime {
                 rollingAt = min(rollingAt, nextWindow(limit, steady: steady))
             }
         }
-        edit[core.rollAt] = rollAt
+        // What cannot be opened here stays due, for a process that can.
+        if !cannotRoll { edit[core.rollAt] = rollAt }
         edit[core.rollingAt] = rollingAt
     }
 
@@ -78,7 +80,8 @@ extension Runtime {
     private func dueWindow(_ l: UInt32, unix: Int64, steady: Int64) -> DueWindow? {
         let limit = core.limit(Int(l))
         if limit.windowKind == WindowCode.calendar {
-            let start = windows.bounds(limit.spec.value, unix: unix / 1_000_000_000).start
+            guard let (start, _) = windows.bounds(limit.spec.value, unix: unix / 1_000_000_000)
+            else { return nil }
             if start <= limit.window.value >> 1 {
                 #if BURSAR_SEAM
                 if !Plant.rollsAgain.isOn { return nil }
@@ -99,13 +102,28 @@ extension Runtime {
     }
 
     /// When the next window of a limit opens: unix ns of a calendar window, steady ns of
-    /// a rolling one's bucket.
+    /// a rolling one's bucket. One whose zone cannot be read here is due: see `cannotRoll`.
     private func nextWindow(_ limit: LimitSlot, steady: Int64) -> Int64 {
         if limit.windowKind == WindowCode.rolling {
             return buckets(limit).nextBoundaryNanos(after: steady)
         }
-        let (_, end) = windows.bounds(limit.spec.value, unix: limit.window.value >> 1)
-        return end > Int64.max / 1_000_000_000 ? .max : end * 1_000_000_000
+        guard let (_, end) = windows.bounds(limit.spec.value, unix: limit.window.value >> 1) else {
+            lacksZone(of: limit)
+            return 0
+        }
+        let (nanos, overflows) = end.multipliedReportingOverflow(by: 1_000_000_000)
+        return overflows ? (end < 0 ? 0 : .max) : nanos
+    }
+
+    /// A zone cannot be read here, as in an image without tzdata: told once. Whoever keeps
+    /// and finds this lets others keep.
+    private func lacksZone(of limit: LimitSlot) {
+        cannotRoll = true
+        if toldOfZone { return }
+        toldOfZone = true
+        let zone = windows.window(limit.spec.value).zone
+        tellHome(
+            "the time zone \(zone) of a limit cannot be read here (is tzdata missing?): this process opens no windows of that limit, another has to")
     }
 
     /// The list again, when another process or somebody's death changed it.
@@ -151,6 +169,37 @@ extension Runtime {
     private func countWindowed() {
         let version = core.header(Header.windowedVersion)
         edit[version] = version.value &+ 1
+    }
+
+    // MARK: - A clock that was ahead
+
+    /// Whether a limit's window begins later than the one after now's: a clock that was set
+    /// right since then had opened it. As starts only grow, nothing renews it until then.
+    func isAhead(_ limit: LimitSlot) -> Bool {
+        guard limit.windowKind == WindowCode.calendar,
+            let (_, end) = windows.bounds(limit.spec.value, unix: clock.unix / 1_000_000_000)
+        else { return false }
+        return limit.window.value >> 1 > end
+    }
+
+    /// Tells of such windows, once of each. Config lock held.
+    func lookForWindowsAhead() {
+        refreshWindowed()
+        for l in windowed.limits {
+            let limit = core.limit(Int(l))
+            guard isAhead(limit),
+                limit.fired.update(setting: LimitFlag.ahead) & LimitFlag.ahead == 0
+            else { continue }
+            var event = Event(type: .window)
+            event.id = core.id(of: Int(limit.node.value))
+            event.meter = Int32(limit.meter)
+            event.limit = limit.amount.value
+            event.path = path(of: Int(limit.node.value))
+            event.text = Sentence(
+                "its window begins in a time that has not come: the clock was ahead; set the limit anew, or nothing is renewed until then"
+            ).bytes
+            send(event)
+        }
     }
 
     // MARK: - What was settled by a window's start
@@ -371,6 +420,8 @@ extension Runtime {
         guard isWindowed(limit) else { return 0 }
         let steady = clock.steady
         let now = limit.windowKind == WindowCode.calendar ? clock.unix : steady
-        return max(saturatingAdd(nextWindow(limit, steady: steady), -now), 1)
+        let next = nextWindow(limit, steady: steady)
+        // A zone that cannot be read: when another process opens the window, nobody knows.
+        return next == 0 ? 60_000_000_000 : max(saturatingAdd(next, -now), 1)
     }
 }

@@ -189,7 +189,7 @@ extension Runtime {
         cell.spent(1).value = 0
         cell.stamp(0).value = 0
         cell.stamp(1).value = 0
-        cell.next.value = 0
+        edit[cell.next] = 0  // it links free cells, and is so again after a roll-back
         cell.kind.value = UInt32(meter) | born << 5
     }
 

@@ -5,6 +5,8 @@
 // An entry (16 bytes): 0 kind | unit << 8 | from << 16, 4 zone (interned), 8 span.
 // Entry 0 is the window of a total.
 
+internal import CPlatform
+
 struct WindowTable {
     static let entrySize = 16
     static let most: UInt32 = 4096
@@ -16,6 +18,8 @@ struct WindowTable {
     private let edit: UndoLog
     /// By number; what is nil was not met yet, or its zone cannot be read here.
     private var calendars: [CalendarWindow?] = []
+    /// Windows whose zone could not be read, and the steady time when that is tried again.
+    private var unreadable: [UInt32: Int64] = [:]
 
     init(_ segment: Segment, _ slab: Slab) {
         table = segment.base + segment.places.windowsAt
@@ -92,15 +96,21 @@ struct WindowTable {
             spanNanos: max(Word(p + 8).value, 0))
     }
 
-    /// Start and end, in unix seconds, of the calendar window that holds an instant.
-    mutating func bounds(_ number: UInt32, unix: Int64) -> (start: Int64, end: Int64) {
+    /// Start and end, in unix seconds, of the calendar window that holds an instant; nil
+    /// when its zone cannot be read here. A window that there is not never ends.
+    mutating func bounds(_ number: UInt32, unix: Int64) -> (start: Int64, end: Int64)? {
         if Int(number) < calendars.count, let calendar = calendars[Int(number)] {
             return calendar.containing(unix)
         }
         let window = window(number)
-        guard number < count, window.kind == .calendar,
-            let zone = try? WindowTable.zones.find(name: window.zone)
-        else { return (0, .max) }
+        guard number < count, window.kind == .calendar else { return (0, .max) }
+        // Looking for a zone in vain reads directories.
+        let now = bursar__clock(BURSAR__CLOCK_STEADY)
+        if let again = unreadable[number], now < again { return nil }
+        guard let zone = try? WindowTable.zones.find(name: window.zone) else {
+            unreadable[number] = saturatingAdd(now, 60_000_000_000)
+            return nil
+        }
         let calendar = CalendarWindow(window.unit, zone: zone, from: window.from)
         keep(calendar, number)
         return calendar.containing(unix)

@@ -33,6 +33,10 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
     /// before a runtime opens on it.
     var ledgerPath: [UInt8]?
 
+    /// Sessions of the slot are open still: they are left to whoever recovers it. Guarded by
+    /// bursar__home_lock().
+    var isUnfinished = false
+
     /// The handles on it. Guarded by bursar__still_lock().
     var pages: [UnsafeMutableRawPointer] = []
     let forks = bursar__forks()
@@ -77,7 +81,8 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
             ? EventRing(header: segment.base, entries: segment.base + segment.places.eventsAt) : nil
         if let place {
             // By the number of the segment that it belongs to.
-            var path = place.folder.path + [UInt8]("/ledger.".utf8)
+            var path = place.folder.path
+            path.append("/ledger.")
             let id = Word(segment.base + Header.segmentID).value
             Digits.append(UInt64(bitPattern: id), to: &path)
             ledgerPath = path
@@ -94,9 +99,10 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
 
     // MARK: - Others
 
-    /// Takes each slot whose process has died, has `recover` put its records in order,
-    /// and frees it. How many there were. One thread at a time; others find nothing.
-    func takeDead(_ recover: (UInt32) -> Void) -> Int {
+    /// Takes each slot whose process has died, has `recover` put in order what it left,
+    /// and frees it; false leaves it to whoever looks next. How many were freed. One
+    /// thread at a time; others find nothing.
+    func takeDead(_ recover: (UInt32) -> Bool) -> Int {
         guard isShared, search.tryLock() else { return 0 }
         defer { search.unlock() }
         var dead = 0
@@ -105,9 +111,10 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
             sequentialFence()
             if slots[slot].isUsed {
                 slots[slot].flags.update(setting: Slot.ending)
-                recover(slot)
-                slots[slot].flags.storeReleasing(0)
-                dead += 1
+                if recover(slot) {
+                    slots[slot].flags.storeReleasing(0)
+                    dead += 1
+                }
             }
             locks.unlock(LockByte.slot(slot))
         }
@@ -217,8 +224,9 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
         bells.close()
         // A thread that never finishes keeps the slot until the process ends.
         if left.moving > 0 { return }
-        if left.all == 0 { slots[me.slot].flags.storeReleasing(0) }
+        if left.all == 0, !isUnfinished { slots[me.slot].flags.storeReleasing(0) }
         locks.close()
+        segment.clear()
     }
 }
 

@@ -24,15 +24,15 @@ final class Bells: @unchecked Sendable {  // Sendable: immutable.
         var fd = bursar__open(path, BURSAR__BELL)
         if fd == -ENOENT {
             let code = bursar__make_fifo(path)
-            if code < 0, code != -EEXIST { throw Folder.failed("make", path.dropLast() + [], code) }
+            if code < 0, code != -EEXIST { throw Folder.failed("make", Array(path.dropLast()), code) }
             fd = bursar__open(path, BURSAR__BELL)
         }
-        if fd < 0 { throw Folder.failed("open", path.dropLast() + [], fd) }
+        if fd < 0 { throw Folder.failed("open", Array(path.dropLast()), fd) }
         var file = bursar__file()
         _ = bursar__fstat(fd, &file)
         guard file.kind == 0o010000, bursar__keep_from_child(fd) == 0 else {
             bursar__fd_close(fd)
-            throw Folder.refused(path.dropLast() + [], "is not a FIFO, or too many homes are open")
+            throw Folder.refused(Array(path.dropLast()), "is not a FIFO, or too many homes are open")
         }
         // Of another user of the group: its mode is right already.
         _ = bursar__give(fd, folder.owner, folder.group, folder.fileMode)

@@ -25,17 +25,16 @@ final class Folder: @unchecked Sendable {  // Sendable: changed while it is made
     private static let folderKind: UInt32 = 0o040000
     private static let fileKind: UInt32 = 0o100000
 
-    /// Finds the directory, or makes it; its parent must be there.
-    init(_ given: [UInt8]) throws(Failure) {
-        guard given.count <= 1024, !given.contains(0) else {
-            throw Failure(.invalid, "the home's path has a NUL, or more than 1,024 bytes")
-        }
+    /// Finds the directory, or makes it, if it may; its parent must be there.
+    init(_ given: [UInt8], mustExist: Bool = false) throws(Failure) {
+        // A path goes into lines of text: the record's, and a child's environment.
+        try Folder.expectLine(given)
         guard given[0] != UInt8(ascii: "~") else {
             throw Failure(
                 .invalid, "the home \(path: given) begins with `~`: give the directory it stands for")
         }
         var file = bursar__file()
-        if bursar__stat(given + [0], &file) == -ENOENT {
+        if !mustExist, bursar__stat(given + [0], &file) == -ENOENT {
             let code = bursar__make_directory(given + [0], 0o700)
             if code < 0, code != -EEXIST { throw Folder.failed("make the home", given, code) }
         }
@@ -45,8 +44,6 @@ final class Folder: @unchecked Sendable {  // Sendable: changed while it is made
             throw Folder.refused(given, "is a symbolic link; name the directory itself")
         }
         if file.kind != Folder.folderKind { throw Folder.refused(given, "is not a directory") }
-        try Folder.expectLocal(given, bursar__open(given + [0], BURSAR__DIRECTORY))
-
         owner = file.owner
         group = file.group
         isGroup = file.mode & 0o2020 == 0o2020
@@ -59,22 +56,42 @@ final class Folder: @unchecked Sendable {  // Sendable: changed while it is made
             throw Folder.refused(
                 given, "has mode \(octal: file.mode), so that others may write to it; 0700 is right, or 2770 for a group")
         }
+        _ = try Folder.expectLocal(given, bursar__open(given + [0], BURSAR__DIRECTORY))
         path = try Folder.real(given)
+    }
+
+    private static func expectLine(_ path: [UInt8]) throws(Failure) {
+        if path.count <= 1024, !path.contains(where: { $0 < 0x20 || $0 == 0x7F }) { return }
+        throw Failure(.invalid, "the path \(path: path) has a control byte, or more than 1,024 bytes")
     }
 
     static func real(_ given: [UInt8]) throws(Failure) -> [UInt8] {
         var real = [UInt8](repeating: 0, count: 4096)
         let count = bursar__real_path(given + [0], &real, real.count)
         if count < 0 { throw Folder.failed("find", given, Int32(count)) }
-        return Array(real.prefix(Int(count)))
+        let path = Array(real.prefix(Int(count)))
+        try expectLine(path)
+        return path
     }
 
-    /// Refuses file systems that other machines write to, or that keep no locks. Closes `fd`.
-    static func expectLocal(_ path: [UInt8], _ fd: Int32) throws(Failure) {
+    /// Refuses file systems that other machines write to, or that keep no locks. Closes
+    /// `fd`; whether what is written there stays in memory.
+    static func expectLocal(_ path: [UInt8], _ fd: Int32) throws(Failure) -> Bool {
         if fd < 0 { throw Folder.failed("open", path, fd) }
         let type = bursar__file_system(fd)
         bursar__fd_close(fd)
         try expectSuitable(path, type)
+        return bursar__is_memory(type)
+    }
+
+    /// A directory that becomes a home is empty, or was one. Under MAKING.
+    func expectEmpty() throws(Failure) {
+        var name = [UInt8](repeating: 0, count: 256)
+        let count = bursar__foreign_name(path + [0], &name, name.count)
+        if count == 0 { return }
+        if count < 0 { throw Folder.failed("read", path, Int32(count)) }
+        throw Folder.refused(
+            path, "has files that are not a home's (\(path: Array(name.prefix(Int(count))))): name an empty or a new directory")
     }
 
     static func expectSuitable(_ path: [UInt8], _ type: UInt64) throws(Failure) {

@@ -17,7 +17,9 @@ enum Homes {
     }
 
     /// The process's attachment to the home with that lock file, now with one more handle.
-    private static func join(_ lock: bursar__file, _ page: UnsafeMutableRawPointer) -> Attachment? {
+    private static func join(
+        _ lock: bursar__file, _ page: UnsafeMutableRawPointer
+    ) throws(Failure) -> Attachment? {
         bursar__still_lock()
         defer { bursar__still_unlock() }
         let forks = bursar__forks()
@@ -27,6 +29,7 @@ enum Homes {
             guard let file = found.place?.lockFile, file.inode == lock.inode,
                 file.device == lock.device, !found.locks.isLost
             else { continue }
+            if let failure = found.whatIsMissing() { throw failure }
             found.pages.append(page)
             return found
         }
@@ -39,12 +42,17 @@ enum Homes {
         _ page: UnsafeMutableRawPointer, _ options: OpenOptions, _ capacity: Capacity,
         _ notices: inout [Sentence]
     ) throws(Failure) -> Attachment {
-        let folder = try Folder(options.home)
+        let folder = try Folder(options.home, mustExist: options.mustExist)
         var lock = bursar__file()
-        if bursar__stat(folder.lock + [0], &lock) == 0, let found = join(lock, page) {
-            compare(options, found.segment, &notices)
+        if options.mustExist, bursar__stat(folder.record + [0], &lock) < 0 {
+            throw Folder.refused(folder.path, "is no home: it has no file `home`")
+        }
+        if bursar__stat(folder.lock + [0], &lock) == 0, let found = try join(lock, page) {
+            compare(options, found, &notices)
             return found
         }
+        // Before anything is left there.
+        if bursar__stat(folder.lock + [0], &lock) == -ENOENT { try folder.expectEmpty() }
         let fd = bursar__open_lock(folder.lock + [0])
         if fd < 0 { throw Folder.failed("open", folder.lock, fd) }
         _ = bursar__fstat(fd, &lock)
@@ -60,7 +68,9 @@ enum Homes {
         defer { locks.unlock(LockByte.making) }
 
         let isAlone = locks.tryLock(LockByte.attached)
-        let files = SegmentFile(folder: folder, boot: try HomeRecord.bootID())
+        let named = try Folder.real(
+            options.shmDirectory.isEmpty ? bytes("/dev/shm") : options.shmDirectory)
+        let files = SegmentFile(folder: folder, boot: try HomeRecord.bootID(), named: named)
         let mapped: (segment: Segment, file: bursar__file)
         let record: HomeRecord
         if let known = try HomeRecord(of: folder) {
@@ -72,14 +82,17 @@ enum Homes {
                 throw Folder.refused(
                     folder.record, "is gone while other processes are attached to the home; close them first")
             }
+            try folder.expectEmpty()
+            let isMemory = try Folder.expectLocal(
+                named, bursar__open(named + [0], BURSAR__DIRECTORY))
+            if !isMemory {
+                notices.append(
+                    "the segment of \(path: folder.path) lies in \(path: named), which is no memory file system: steps may wait for the disk")
+            }
             try folder.settle(isGroup: options.isGroup || folder.isGroup, lockFile: fd)
-            record = try HomeRecord(
-                shmDirectory: try Folder.real(
-                    options.shmDirectory.isEmpty ? bytes("/dev/shm") : options.shmDirectory),
-                lock: lock)
+            record = try HomeRecord(shmDirectory: named, lock: lock)
             mapped = try files.make(record, capacity, isObserved: options.isObserved)
         }
-        compare(options, mapped.segment, &notices)
         let (me, inherits) = try takeSlot(mapped.segment, locks)
         let bells = try Bells(folder, me.slot)
         guard locks.tryShare(LockByte.attached) else {
@@ -92,6 +105,7 @@ enum Homes {
                 folder: folder, id: record.id, segment: record.segment, lockFile: lock,
                 segmentFile: mapped.file),
             bells, inherits: inherits, isShared: true)
+        compare(options, attachment, &notices)
         bursar__still_lock()
         attachment.pages.append(page)
         attachments.append(Unmanaged.passUnretained(attachment))
@@ -130,6 +144,16 @@ enum Homes {
             throw Folder.refused(
                 folder.record, "was written for another lock file (inode \(Int(clamping: known.lockInode))) than the one beside it (inode \(Int(clamping: lock.inode))): the home was copied, or the lock file replaced; if nobody uses this one, remove its file `home`, and it becomes a home of its own")
         }
+        // Before anything is made there: others would have a segment each.
+        if isSameBoot {
+            var directory = bursar__file()
+            let code = bursar__stat(known.shmDirectory + [0], &directory)
+            if code < 0 { throw Folder.failed("find", known.shmDirectory, code) }
+            if directory.device != known.shmDevice {
+                throw Folder.refused(
+                    folder.path, "has its segment in another \(path: known.shmDirectory) than this process sees (a container?): mount that one there")
+            }
+        }
         let why: Sentence
         let busy: Sentence
         if !isSameBoot {
@@ -153,10 +177,19 @@ enum Homes {
         return made
     }
 
-    /// A segment has the size that it was made with: says so to whoever asks for more.
+    /// A home is as it was made: says so to whoever asks for more.
     private static func compare(
-        _ options: OpenOptions, _ segment: Segment, _ notices: inout [Sentence]
+        _ options: OpenOptions, _ attachment: Attachment, _ notices: inout [Sentence]
     ) {
+        let segment = attachment.segment
+        if options.isObserved,
+            Half(segment.base + Header.flags).value & HeaderFlag.observed == 0
+        {
+            notices.append("observing was asked for, and the home enforces, which stays")
+        }
+        if options.isGroup, attachment.place?.folder.isGroup == false {
+            notices.append("a group's home was asked for, and the home is its owner's, which stays")
+        }
         func larger(_ name: StaticString, _ asked: UInt32, _ has: UInt32) {
             if asked > has {
                 notices.append(

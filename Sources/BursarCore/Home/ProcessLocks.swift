@@ -30,8 +30,8 @@ final class ProcessLocks: @unchecked Sendable {  // Sendable: immutable, but for
     private let inode: UInt64
     private let forks: UInt32
     #endif
-    /// The host closed the descriptor, or the kernel refused: no lock is ours any
-    /// more, and nobody can tell whether we are alive.
+    /// The host closed the descriptor: no lock is ours any more, and nobody can tell
+    /// whether we are alive.
     private let lost = Atomic<Bool>(false)
 
     #if BURSAR_SEAM

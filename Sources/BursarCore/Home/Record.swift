@@ -6,6 +6,7 @@
 //     lock 64769 131083             device and inode of the lock file
 //     boot 1c7a...                  of the machine, when the segment was made
 //     segment /dev/shm/bursar-...   its file
+//     shm 26                        device of the directory that it lies in
 //     segment_id 17...              when it was made, unix ns
 //     layout 5d21...                see Layout.identity
 
@@ -17,6 +18,7 @@ final class HomeRecord {
     var lockInode: UInt64 = 0
     var boot: [UInt8] = []
     var segment: [UInt8] = []
+    var shmDevice: UInt64 = 0
     var segmentID: Int64 = 0
     var layout: Int64 = 0
 
@@ -60,6 +62,7 @@ final class HomeRecord {
         lockInode = record.lock_inode
         boot = HomeRecord.text(&record.boot)
         segment = HomeRecord.text(&record.segment)
+        shmDevice = record.shm_device
         segmentID = record.segment_id
         layout = Int64(bitPattern: record.layout)
     }
@@ -73,6 +76,7 @@ final class HomeRecord {
         record.lock_inode = lockInode
         HomeRecord.set(&record.boot, boot)
         HomeRecord.set(&record.segment, segment)
+        record.shm_device = shmDevice
         record.segment_id = segmentID
         record.layout = UInt64(bitPattern: layout)
         var text = [CChar](repeating: 0, count: 2048)

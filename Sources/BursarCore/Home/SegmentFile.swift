@@ -49,6 +49,8 @@ extension Segment {
 struct SegmentFile {
     let folder: Folder
     let boot: [UInt8]
+    /// Where this process's options would have it.
+    let named: [UInt8]
 
     /// A new segment; says in `record` which. Nobody is attached: what has its name
     /// already was left by a process that died here.
@@ -56,16 +58,33 @@ struct SegmentFile {
         _ record: HomeRecord, _ capacity: Capacity, isObserved: Bool
     ) throws(Failure) -> (Segment, bursar__file) {
         let directory = record.shmDirectory
-        try Folder.expectLocal(directory, bursar__open(directory + [0], BURSAR__DIRECTORY))
+        // The record is the owner's to write, and must not lead root anywhere.
+        if bursar__user() == 0, folder.owner != 0, directory != named {
+            throw Folder.refused(
+                folder.record, "says that the segment goes to \(path: directory): root makes one there only if shm_dir names it")
+        }
+        _ = try Folder.expectLocal(directory, bursar__open(directory + [0], BURSAR__DIRECTORY))
+        var place = bursar__file()
+        _ = bursar__stat(directory + [0], &place)
+        record.shmDevice = place.device
         record.boot = boot
         record.layout = Layout.identity
         let former = record.segment
-        // One name for a home and layout, so that nothing is left behind for ever.
-        record.segment = directory + bytes("/bursar-") + record.id + [UInt8(ascii: "-")]
-            + Digits.hex(UInt64(bitPattern: record.layout)).prefix(8)
-        let path = record.segment
+        // One name for a home and layout, so that nothing is left behind for ever. Where
+        // another user took it already, one that nobody knows before.
+        let prefix = directory + bytes("/bursar-") + record.id + [UInt8(ascii: "-")]
+        var path = prefix + Digits.hex(UInt64(bitPattern: record.layout)).prefix(8)
+        func isFree(_ path: [UInt8]) -> Bool {
+            let code = bursar__unlink(path + [0])
+            return code == 0 || code == -ENOENT
+        }
+        if !isFree(path) || !isFree(path + bytes(".new")) {
+            var random: UInt64 = 0
+            _ = bursar__random(&random, 8)
+            path += [UInt8(ascii: "-")] + Digits.hex(random)
+        }
+        record.segment = path
         let new = path + bytes(".new") + [0]
-        _ = bursar__unlink(new)
         let fd = bursar__open(new, BURSAR__NEW)
         if fd < 0 { throw Folder.failed("make the segment", path, fd) }
         defer {
@@ -93,17 +112,22 @@ struct SegmentFile {
         file.links = 1
         // First the record: whoever finds no segment where it says makes one there.
         if code == 0 {
+            _ = bursar__unlink(path + [0])
             try record.write(to: folder)
             code = bursar__link(new, path + [0])
         }
-        if code == -EEXIST {
-            _ = bursar__unlink(path + [0])
-            code = bursar__link(new, path + [0])
-        }
         if code < 0 { throw Folder.failed("make the segment", path, code) }
-        // A directory is no file to unlink: the first segment has no former one.
-        if former != path { _ = bursar__unlink(former + [0]) }
+        // Only what is a segment of this home's by its name, and its owner's.
+        if former != path, former.starts(with: prefix), bursar__stat(former + [0], &place) == 0,
+            place.kind == file.kind, place.owner == file.owner
+        {
+            _ = bursar__unlink(former + [0])
+        }
         return (segment, file)
+    }
+
+    private static var remedy: Sentence {
+        "; when no process uses the home, remove that file, and a new one begins without what was spent"
     }
 
     /// The record's segment, or nil when there is no such file.
@@ -131,7 +155,7 @@ struct SegmentFile {
         func expect(_ field: StaticString, _ found: Int64, _ wanted: Int64) throws(Failure) {
             if found == wanted { return }
             var failure = Folder.refused(
-                path, "has \(plain: field) \(hex: found); \(hex: wanted) is right: it is not this home's segment, or it was damaged")
+                path, "has \(plain: field) \(hex: found); \(hex: wanted) is right: it is not this home's segment, or it was damaged" + Self.remedy)
             failure.values = (found, wanted)
             throw failure
         }
@@ -139,7 +163,7 @@ struct SegmentFile {
             let found = Array(header[at..<at + wanted.count])
             if found != wanted {
                 throw Folder.refused(
-                    path, "has \(plain: field) \(found); \(wanted) is right: it is not this home's segment, or it was damaged")
+                    path, "has \(plain: field) \(found); \(wanted) is right: it is not this home's segment, or it was damaged" + Self.remedy)
             }
         }
         try expect("magic", word(Header.magic), Header.magicValue)

@@ -55,7 +55,7 @@
 //   of that cached, audio output, image input, image output; nano-dollars of extras
 
 internal import CPlatform
-public import Synchronization
+internal import Synchronization
 
 public enum RecordState {
     static let free: Int64 = 0

@@ -57,7 +57,7 @@ extension Runtime {
         let seen = core.statistic(Header.dirtSeen)
         let dirt = core.statistic(Header.dirt)
         if dirt.loadAcquiring() == seen.value { return 0 }
-        guard config.lock(for: SharedLock.patience) else { return 1 }
+        guard config.tryLock(for: SharedLock.patience) else { return 1 }
         defer { config.unlock() }
         if core.life.value != 0 { return 0 }
         let marks = dirt.loadSequential()

@@ -97,12 +97,16 @@ extension Runtime {
             reservation: orphan.handle)
     }
 
-    /// Recovers every slot whose process is dead. How many slots that were.
+    /// Recovers every slot whose process is dead. How many slots and records that were.
     @discardableResult
     func recoverDead() -> Int {
-        attachment.takeDead { slot in
-            recover(slot: slot)
-            endSessions(ofSlot: slot)
+        var records = 0
+        var isStuck = false  // once is enough for all
+        let slots = attachment.takeDead { slot in
+            records += recover(slot: slot)
+            if !isStuck { isStuck = !endSessions(ofSlot: slot) }
+            return !isStuck
         }
+        return slots + records
     }
 }

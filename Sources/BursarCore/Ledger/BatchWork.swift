@@ -15,7 +15,8 @@ struct BatchWork {
     /// Starts over.
     mutating func begin(meters: Int) {
         if slots.isEmpty { slots = [Int32](repeating: -1, count: 4096) }
-        for entry in 0..<nodes.count { slots[place(nodes[entry])] = -1 }
+        // Newest first: what was put past an earlier one is found past it.
+        for entry in (0..<nodes.count).reversed() { slots[place(nodes[entry])] = -1 }
         nodes.removeAll(keepingCapacity: true)
         sums.removeAll(keepingCapacity: true)
         for depth in 0..<byDepth.count { byDepth[depth].removeAll(keepingCapacity: true) }

@@ -140,12 +140,14 @@ extension Runtime {
         _ node: UInt32, _ asked: UInt32, _ granted: UInt32, _ rows: inout BatchRows?
     ) -> Int {
         var budget = Int(node)
-        while core.node(budget).isSession { budget = Int(core.node(budget).parent.value) }
+        var steps = Steps()
+        while budget != 0, core.node(budget).isSession, steps.goOn() {
+            budget = Int(core.node(budget).parent.value)
+        }
         let agent = core.node(Int(node)).agent.value
         return rows?.row(core.id(of: budget), agent, asked, granted) {
-            config.lock()
-            defer { config.unlock() }
-            return (path(of: budget), slab.text(agent))
+            // Without the config lock: what a record names stays, and keeps its names.
+            (path(of: budget), slab.text(agent))
         } ?? 0
     }
 
@@ -171,7 +173,7 @@ extension Runtime {
         rows?.batch.rows[k].askedCost &+= record.askedCost
         guard isEstimated else { return }
         rows?.batch.rows[k].estimated &+= 1
-        var estimate = EstimatedRow(record, path: path(from: Int(node)), used: used)
+        var estimate = EstimatedRow(record, path: path(from: Int(node)), used: used, clock)
         estimate.row = k
         let handle = Handle.make(index: i, gen: RecordWord.gen(record.word.value))
         rows?.batch.estimates.append((handle, estimate))

@@ -19,11 +19,19 @@
 internal import CPlatform
 
 extension Runtime {
-    /// Folds everything that is settled. Waits for another folder.
-    func fold() {
-        folding.lock()
+    /// Folds everything that is settled. Waits for another folder; false when that one
+    /// did not come to an end.
+    @discardableResult
+    func fold() -> Bool {
+        guard folding.lock(for: SharedLock.most) else { return false }
         defer { folding.unlock() }
         foldLocked()
+        return true
+    }
+
+    /// The same, so that what is changed next starts from exact figures.
+    func foldFirst() throws(Failure) {
+        if !fold() { throw stuck("ledger") }
     }
 
     /// The same, unless somebody else is at it. Never waits.
@@ -61,17 +69,22 @@ extension Runtime {
         // after a window began must not be folded before the window was opened.
         let began = clock.steady
         if core.isAnythingDue() {
-            config.lock()
+            guard config.lock(for: SharedLock.patience) else { return self.scan() }  // not now
             rollDue()
             config.unlock()
         }
         var scan = Scan()
         do throws(Failure) {
-            try finishLeftovers()
-            while try foldBatch(settledBy: began, &scan) {}
+            if try finishLeftovers() {
+                while try foldBatch(settledBy: began, &scan) {}
+            } else {
+                scan = self.scan()
+            }
             ledgerFails = false
+            core.statistic(Header.ledgerFails).value = 0
         } catch {
             // Records wait, enforcement goes on, the next fold tries again.
+            core.statistic(Header.ledgerFails).value = 1
             if !ledgerFails {
                 ledgerFails = true
                 var event = Event(type: .ledger)
@@ -126,7 +139,8 @@ extension Runtime {
 
     // MARK: - F0, F1: what others left
 
-    private func finishLeftovers() throws(Failure) {
+    /// False when that has to wait for the config lock.
+    private func finishLeftovers() throws(Failure) -> Bool {
         let h = core.batch.value
         #if BURSAR_SEAM
         let known = try ledger.last(from: h)
@@ -135,7 +149,7 @@ extension Runtime {
         let last = try ledger.last(from: h)
         #endif
         let open = core.statistic(Header.foldOpen)
-        if last == h, open.loadAcquiring() == 0 { return }
+        if last == h, open.loadAcquiring() == 0 { return true }
         var records = batchRecords
         defer { batchRecords = records }
         records.removeAll(keepingCapacity: true)
@@ -163,9 +177,10 @@ extension Runtime {
             }
             var rows: BatchRows?
             account(records, &rows)
-            finish(records, epoch: epoch, from: h)
+            if !finish(records, epoch: epoch, from: h) { return false }
         }
         open.storeReleasing(0)
+        return true
     }
 
     // MARK: - F2: the batch
@@ -183,9 +198,10 @@ extension Runtime {
         var seen = Scan()
         var node: Int64 = 0
         var originals: Set<Int64> = []
+        var mayLower: Bool?
         core.statistic(Header.oldestSettled).value = 0
         // Claim. A correction waits for its original to be folded, and goes alone
-        // with others of other originals.
+        // with others of other originals; and for the config lock, which it needs.
         core.eachRecord { i, record in
             let word = record.word.loadSequential()
             guard RecordWord.state(word) == RecordState.settled,
@@ -209,7 +225,11 @@ extension Runtime {
                 return true
             }
             if record.isCorrection {
-                if !mayFold(record) || originals.contains(record.original) {
+                if mayLower == nil {
+                    mayLower = config.lock(for: SharedLock.patience)
+                    if mayLower == true { config.unlock() }
+                }
+                if mayLower == false || !mayFold(record) || originals.contains(record.original) {
                     left = true
                     return true
                 }
@@ -250,10 +270,10 @@ extension Runtime {
                 batch: next, segment: core.statistic(Header.segmentID).value,
                 offset: clock.unix &- clock.steady))
         account(records, &rows)
-        let told = ledger.block.map { tell($0, untold, epoch: epoch, from: h) } ?? []
+        let told = ledger.block.map { tell($0, untold, epoch: epoch, from: h) } ?? ([], true)
         do throws(Failure) {
             if let rows { try ledger.commit(rows.batch) }
-            names.end(true)
+            names.end(told.isSure)
         } catch {
             names.end(false)
             for i in records {
@@ -264,11 +284,12 @@ extension Runtime {
             open.storeReleasing(0)
             throw error
         }
-        finish(records, epoch: epoch, from: h)
-        open.storeReleasing(0)
-        confirm(told)
+        // Else the next fold finishes it, as after a death.
+        let isFinished = finish(records, epoch: epoch, from: h)
+        if isFinished { open.storeReleasing(0) }
+        confirm(told.nodes)
         for (id, handle, amount) in rows?.corrected ?? [] { reportLate(id, handle, amount) }
-        return left || untold.count >= Runtime.toldMax
+        return (left || untold.count >= Runtime.toldMax) && isFinished
     }
 
     /// A correction may be folded when its original is, and one at a time.
@@ -297,23 +318,27 @@ extension Runtime {
         event.id = id
         event.reservation = handle
         event.amount = amount
-        config.lock()
-        event.path = path(of: Int(id & 0xFFFF_FFFF))
-        config.unlock()
+        if config.tryLock(for: SharedLock.patience) {
+            event.path = path(of: Int(id & 0xFFFF_FFFF))
+            config.unlock()
+        }
         send(event)
     }
 
     // MARK: - F5 to F7
 
-    /// The ledger has the batch: everything that follows may be done twice.
-    private func finish(_ records: [UInt32], epoch: UInt32, from h: Int64) {
+    /// The ledger has the batch: everything that follows may be done twice. False when
+    /// nothing was done, for want of the config lock.
+    private func finish(_ records: [UInt32], epoch: UInt32, from h: Int64) -> Bool {
         let next = h &+ 1
         #if BURSAR_SEAM
         if Plant.redoesDelta.isOn {
             for i in records where core.record(Int(i)).isCorrection { judge(core.record(Int(i))) }
         }
         #endif
-        for i in records where core.record(Int(i)).isCorrection { lowerBases(core.record(Int(i))) }
+        for i in records where core.record(Int(i)).isCorrection {
+            if !lowerBases(core.record(Int(i))) { return false }
+        }
         let log = foldLog
         log.write(foldSums, records: records.count, core, batch: next)
         log.apply(core)
@@ -325,6 +350,7 @@ extension Runtime {
         for i in records {
             core.free(Int(i), gen: RecordWord.gen(core.record(Int(i)).word.value))
         }
+        return true
     }
 
     private func writeCells(_ entry: Int, epoch: UInt32, from h: Int64, to next: Int64) {
@@ -345,24 +371,23 @@ extension Runtime {
 
     /// A step that settled before a window started and turns out cheaper: what it
     /// gives back belongs to the former window, so the base falls with it,
-    /// before `spent` does.
-    private func lowerBases(_ record: Record) {
+    /// before `spent` does. False when the config lock was not to be had.
+    private func lowerBases(_ record: Record) -> Bool {
         let delta = record.delta
         guard delta.signs.down, record.flags.value & RecordFlag.lowered == 0,
             let row = ledger.estimate(record.original), core.leaf(of: record) != nil
-        else { return }
-        config.lock()
-        let steady = clock.steady
-        let settledUnix = clock.unix - (steady - row.settledAt)
+        else { return true }
+        guard config.lock(for: SharedLock.patience) else { return false }
         eachUp(Int(record.node.value & 0xFFFF_FFFF)) { i in
             eachLimit(i) { _, limit in
                 guard limit.countsAmounts, delta[limit.meter] < 0 else { return }
-                lowerBase(limit, by: delta[limit.meter], settledUnix: settledUnix)
+                lowerBase(limit, by: delta[limit.meter], settledUnix: row.settledAt)
             }
         }
         config.unlock()
         // After the unlocking: a death between lowers them twice, which under-admits.
         record.flags.value |= RecordFlag.lowered
+        return true
     }
 
     /// What a correction charged and is not spent: used - difference.

@@ -64,6 +64,7 @@ struct EstimatedRow {
     var reserved: Int64 = 0
     var askedCost: Int64 = 0
     var cacheRead: Int64 = 0
+    /// Unix ns, as the clock went when it was folded: steady time stands while the machine sleeps.
     var settledAt: Int64 = 0
     var used: [Int64] = []
     var usedUnits: Int64 = 0
@@ -75,7 +76,7 @@ struct EstimatedRow {
     init() {}
 
     /// What a record says that is settled, or about to be, at an estimate.
-    init(_ record: Record, path: [Int64], used: Amounts) {
+    init(_ record: Record, path: [Int64], used: Amounts, _ clock: Clock) {
         self.path = path
         asked = record.asked.value
         granted = record.granted.value
@@ -87,7 +88,7 @@ struct EstimatedRow {
         reserved = record.heldCost.value
         askedCost = record.askedCost
         cacheRead = record.cacheRead.value
-        settledAt = record.settledAt.value
+        settledAt = clock.unix &- (clock.steady &- record.settledAt.value)
         self.used = (0..<MeterIndex.named).map { used[$0] }
         usedUnits = used.units
         reasoning = record.reasoning.value

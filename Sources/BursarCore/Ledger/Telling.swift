@@ -83,8 +83,7 @@ extension Runtime {
     /// The nodes that the ledger has to be told of; at most some thousands at once.
     func findUntold() -> [UInt32] {
         var found: [UInt32] = []
-        if !hasUntold { return found }
-        config.lock()
+        guard hasUntold, config.tryLock(for: SharedLock.patience) else { return found }
         defer { config.unlock() }
         let shift = core.attentionShift
         for k in 0..<64 {
@@ -105,9 +104,11 @@ extension Runtime {
         return found
     }
 
-    /// What a batch adds to budgets, then names, nodes and their states. The nodes told.
-    /// Fold lock held.
-    func tell(_ block: Block, _ untold: [UInt32], epoch: UInt32, from h: Int64) -> [UInt32] {
+    /// What a batch adds to budgets, then names, nodes and their states. The nodes told, and
+    /// whether names were for sure. Fold lock held.
+    func tell(
+        _ block: Block, _ untold: [UInt32], epoch: UInt32, from h: Int64
+    ) -> (nodes: [UInt32], isSure: Bool) {
         block.open(.spent)
         var told: [UInt32] = []
         for entry in 0..<foldSums.count {
@@ -124,26 +125,37 @@ extension Runtime {
             }
         }
         block.close()
-        for (kind, number) in names.new where kind == .model || kind == .price {
-            put(block, kind, number, kind == .model ? modelName(Int32(bitPattern: number)) : priceName(number))
-        }
-        if names.new.isEmpty, told.isEmpty, untold.isEmpty { return [] }
-        config.lock()
-        defer { config.unlock() }
+        if names.new.isEmpty, told.isEmpty, untold.isEmpty { return ([], true) }
+        // Without the config lock, which somebody may have who was stopped, steps go on all
+        // the same: what they name stays as it is, is described as far as it has words, and
+        // is told again.
+        let isSure = config.tryLock(for: SharedLock.patience)
+        defer { if isSure { config.unlock() } }
+        if isSure { book.learn() }
         for (kind, number) in names.new {
-            if kind == .tool { put(block, kind, number, slab.text(core.tool(Int(number)).name.value)) }
-            if kind == .meter { put(block, kind, number, meterName(Int(number))) }
+            let name: [UInt8]?
+            switch kind {
+            case .model: name = book.name(Int32(bitPattern: number))
+            case .tool: name = slab.text(core.tool(Int(number)).name.value)
+            case .price: name = priceName(number)
+            case .meter: name = meterName(Int(number))
+            }
+            guard let name, !name.isEmpty else { continue }
+            block.open(.name)
+            block.put(kind.rawValue)
+            block.put(Int64(number))
+            block.put(name)
+            block.close()
         }
-        for i in untold where foldSums.find(i) == nil { told.append(i) }
+        if isSure { for i in untold where foldSums.find(i) == nil { told.append(i) } }
         let offset = clock.unix &- clock.steady
-        for i in told { describe(Int(i), block, offset, epoch, h) }
-        return told
+        for i in told { describe(Int(i), block, offset, epoch, h, isSure: isSure) }
+        return (isSure ? told : [], isSure)
     }
 
     /// The block is committed: what was not changed meanwhile is told.
     func confirm(_ told: [UInt32]) {
-        if told.isEmpty { return }
-        config.lock()
+        if told.isEmpty || !config.tryLock(for: SharedLock.patience) { return }
         defer { config.unlock() }
         for i in told {
             let flags = core.node(Int(i)).flags
@@ -151,15 +163,6 @@ extension Runtime {
                 flags.update(clearing: NodeFlag.untold | NodeFlag.telling)
             }
         }
-    }
-
-    private func put(_ block: Block, _ kind: NameEntry.Kind, _ number: UInt32, _ name: [UInt8]?) {
-        guard let name, !name.isEmpty else { return }
-        block.open(.name)
-        block.put(kind.rawValue)
-        block.put(Int64(number))
-        block.put(name)
-        block.close()
     }
 
     /// Where a step's rates came from. Built-in sets have one number in every process.
@@ -178,9 +181,11 @@ extension Runtime {
 
     // MARK: - Nodes and states. Config lock held
 
-    private func describe(_ i: Int, _ block: Block, _ offset: Int64, _ epoch: UInt32, _ h: Int64) {
+    private func describe(
+        _ i: Int, _ block: Block, _ offset: Int64, _ epoch: UInt32, _ h: Int64, isSure: Bool
+    ) {
         let node = core.node(i)
-        node.flags.update(setting: NodeFlag.telling)
+        if isSure { node.flags.update(setting: NodeFlag.telling) }
         let state = node.state.value
         // Made by a call that was undone, or gone.
         if state & StateBit.free != 0 || (i != 0 && state >> 32 == 0) { return }
@@ -209,7 +214,7 @@ extension Runtime {
         block.put(isSession ? attachment.slots[node.owner].name : [])
         block.put(isSession && isClosed ? whyEnded(i) : [])
         block.close()
-        if !isSession, !isClosed { describeState(i, block, offset, epoch, h) }
+        if isSure, !isSession, !isClosed { describeState(i, block, offset, epoch, h) }
     }
 
     private func whyEnded(_ i: Int) -> [UInt8] {

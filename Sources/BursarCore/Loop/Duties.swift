@@ -18,13 +18,12 @@ extension Runtime {
         if core.life.value == Life.closed { return .max }
         takeEvents()
         lookAtHomeNowAndThen()
-        guard core.isKeeper || becomeKeeper() else {
+        guard core.isKeeper || (clock.steady >= keepsNotBefore && becomeKeeper()) else {
             let isEmpty = core.signal.value & Signal.empty != 0
             return clock.steady + (isEmpty ? Runtime.rest : Runtime.watch)
         }
         core.signal.update(clearing: Signal.empty | Signal.resting)
-        lookAtMarked()
-        runTimers()
+        let hasLooked = lookAtNodes()
         lookForTheDead()
         let dirty = recount()
         guard folding.lock(for: Runtime.tick) else {
@@ -41,14 +40,21 @@ extension Runtime {
         folding.unlock()
 
         let now = clock.steady
-        var next = scan.moving > 0 || dirty > 0 ? now + Runtime.tick : Int64.max
+        var next = scan.moving > 0 || dirty > 0 || !hasLooked ? now + Runtime.tick : Int64.max
         if attachment.isShared { next = min(next, now + (scan.used > 0 ? Runtime.watch : Runtime.rest)) }
         // Clear of `empty` nobody rings for a step that may expire.
         next = min(next, scan.nextExpiry)
-        config.lock()
+        guard config.lock(for: SharedLock.patience) else { return min(next, now + Runtime.tick) }
         next = min(next, timers.next, core.rollingAt.value, core.topUpAt.value)
         let rollAt = core.rollAt.value
+        let isUnable = cannotRoll && attachment.isShared
         config.unlock()
+        if isUnable {
+            // Somebody who can read the zones keeps, if there is one; if not, we do again.
+            keepsNotBefore = now + Runtime.rest
+            resignAsKeeper()
+            return keepsNotBefore
+        }
         if rollAt < .max {
             // The unix clock may step: look at least once a minute.
             let wait = max(saturatingAdd(rollAt, 0 &- clock.unix), 0)
@@ -62,15 +68,9 @@ extension Runtime {
     /// Takes over, if nobody keeps. Loop thread only.
     private func becomeKeeper() -> Bool {
         guard attachment.keeper.tryLock() else { return false }
-        config.lock()
         core.keeps.value = 1
         Half(core.engine.pointee.header + Header.keeperSlot).value = core.engine.pointee.slot
-        // What was marked by, or for, the one before may have no bit.
-        for i in 0..<nodesUsed where core.node(i).flags.value & NodeFlag.marked != 0 {
-            evaluateThresholds(i)
-        }
-        rebuildTimers()
-        config.unlock()
+        hasTakenOver = false
         lastWatch = 0
         return true
     }
@@ -95,15 +95,39 @@ extension Runtime {
 
     // MARK: - Duties
 
-    /// Nodes that crossed a watermark, or got a time limit from somebody else.
-    private func lookAtMarked() {
-        config.lock()
+    /// Nodes that crossed a watermark, or got a time limit from somebody else; deadlines,
+    /// idle, unattended, top-ups that end. False when the config lock was not to be had.
+    private func lookAtNodes() -> Bool {
+        guard config.lock(for: SharedLock.patience) else { return false }
         defer { config.unlock() }
         book.learn()
+        if !hasTakenOver {
+            // What was marked by, or for, the keeper before may have no bit.
+            for i in 0..<nodesUsed where core.node(i).flags.value & NodeFlag.marked != 0 {
+                evaluateThresholds(i)
+            }
+            rebuildTimers()
+            lookForWindowsAhead()
+            cannotRoll = false  // it is found out again when a window is due
+            hasTakenOver = true
+            edit.commit()
+        }
+        lookAtClock()
         core.eachMarked { i in
             evaluateThresholds(i)
             armTimer(i)
         }
+        edit.commit()
+        runTimers()
+        return true
+    }
+
+    /// A unix clock that was set back leaves windows open that it opened before. Config
+    /// lock held.
+    private func lookAtClock() {
+        let lead = clock.unix &- clock.steady
+        if lead < saturatingAdd(clockLead, -1_000_000_000) { lookForWindowsAhead() }
+        clockLead = lead
     }
 
     /// What processes left behind that are no more.
@@ -135,10 +159,7 @@ extension Runtime {
         lookAtHome()
     }
 
-    /// Deadlines, idle, unattended, top-ups that end.
     private func runTimers() {
-        config.lock()
-        defer { config.unlock() }
         let now = clock.steady
         endTopUps()
         while let timer = timers.pop(due: now) {

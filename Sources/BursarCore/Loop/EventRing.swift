@@ -30,7 +30,8 @@ struct EventRing {
 
     /// Appends an event. Events lock held.
     func write(_ event: Event) {
-        let number = sent.value &+ 1
+        let last = sent.value
+        let number = last >= 0 && last < .max ? last + 1 : 1  // else the segment is corrupt
         let p = entry(number)
         Word(p).storeReleasing(0)
         sequentialFence()
@@ -97,15 +98,15 @@ struct EventRing {
 
 extension Runtime {
     /// Queues an event for whoever listens, in every process; the time is now.
-    /// Takes no lock that a caller may hold.
-    func send(_ event: Event) {
+    /// Takes no lock that a caller may hold, and waits no longer than `nanos` for one.
+    func send(_ event: Event, for nanos: Int64 = SharedLock.patience) {
         var event = event
         event.unixNanos = clock.unix
         guard let ring = attachment.eventRing else {
             if events.push(event) { loop.ring() }
             return
         }
-        guard attachment.events.lock(for: SharedLock.patience) else {
+        guard attachment.events.tryLock(for: nanos) else {
             // Somebody was stopped while he wrote: it is told here only.
             if events.push(event) { loop.ring() }
             return
@@ -120,10 +121,12 @@ extension Runtime {
     func takeEvents() {
         guard let ring = attachment.eventRing else { return }
         taking.lock()
-        let sent = ring.sent.loadAcquiring()
-        // A number that fell is a corrupt segment's: start over from there.
-        if sent < eventsTaken { eventsTaken = sent }
-        let lost = sent &- eventsTaken &- EventRing.count
+        let known = ring.sent.loadAcquiring()
+        let sent = max(known, 0)
+        // A number that fell, or that there cannot be: start over from there.
+        let isCorrupt = known < eventsTaken
+        if isCorrupt { eventsTaken = max(sent, 1) - 1 }
+        let lost = sent - eventsTaken - EventRing.count
         if lost > 0 {
             events.lose(lost)
             eventsTaken += lost
@@ -138,6 +141,7 @@ extension Runtime {
             }
         }
         taking.unlock()
+        if isCorrupt { reportCorrupt("the number of events is one that there cannot be") }
         if hasCallback { loop.ring() }
     }
 }

@@ -61,7 +61,7 @@ final class Events {
     /// Gives the descriptor back: from here on nobody polls.
     func close() {
         lock.lock()
-        if fd >= 0 { bursar__fd_close(fd) }
+        if fd >= 0 { bursar__close_kept(fd) }
         fd = -1
         lock.unlock()
     }
@@ -72,7 +72,7 @@ final class Events {
         lock.lock()
         defer { lock.unlock() }
         var event = event
-        sequence = event.sequence > 0 ? event.sequence : sequence + 1
+        sequence = event.sequence > 0 ? event.sequence : sequence &+ 1
         event.sequence = sequence
         if fd >= 0 {
             if polled.count - polledHead < capacity {
@@ -83,8 +83,8 @@ final class Events {
                 polled.append(event)
                 if polled.count - polledHead == 1 { bursar__eventfd_signal(fd) }
             } else {
-                lostPolled += 1
-                lost += 1
+                lostPolled = saturatingAdd(lostPolled, 1)
+                lost = saturatingAdd(lost, 1)
             }
         }
         guard callback != nil else {
@@ -94,8 +94,8 @@ final class Events {
         if called.count < capacity {
             called.append(event)
         } else {
-            lostCalled += 1
-            lost += 1
+            lostCalled = saturatingAdd(lostCalled, 1)
+            lost = saturatingAdd(lost, 1)
         }
         return true
     }
@@ -104,9 +104,9 @@ final class Events {
     func lose(_ count: Int64) {
         lock.lock()
         defer { lock.unlock() }
-        if fd >= 0 { lostPolled += count }
-        if callback != nil { lostCalled += count }
-        lost += count
+        if fd >= 0 { lostPolled = saturatingAdd(lostPolled, count) }
+        if callback != nil { lostCalled = saturatingAdd(lostCalled, count) }
+        lost = saturatingAdd(lost, count)
     }
 
     /// The descriptor that is readable while events wait; -1 when there is none to have.
@@ -115,6 +115,7 @@ final class Events {
         defer { lock.unlock() }
         if fd < 0 {
             fd = bursar__eventfd()
+            _ = bursar__keep_from_child(fd)
             if fd >= 0, !early.isEmpty {
                 polled.append(contentsOf: early)
                 early = []

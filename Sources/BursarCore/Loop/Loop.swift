@@ -28,6 +28,7 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
     init(core: Core, external: UnsafeMutableRawPointer?, descriptor: Int32) throws(Failure) {
         self.core = core
         self.descriptor = descriptor < 0 ? -1 : bursar__fd_copy(descriptor)
+        _ = bursar__keep_from_child(self.descriptor)
         isOwn = external == nil
         poll = self.descriptor < 0 ? nil : Loop.make(UV_POLL, uv_poll_t.self)
         bell = Loop.make(UV_ASYNC, uv_async_t.self)
@@ -114,6 +115,7 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
             isRunning = false
             return
         }
+        for fd in ownDescriptors { _ = bursar__keep_from_child(fd) }
         let code = bursar__thread_start(
             { argument in
                 guard let argument else { return }
@@ -121,6 +123,16 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
             }, core.page, &thread)
         // Without a thread nothing is folded by itself; every call still works.
         if code != 0 { isRunning = false }
+    }
+
+    /// What libuv opened for a loop of our own: a child of fork(), which never runs that
+    /// loop, closes it. (uv_loop_fork() would open others, and calls malloc().)
+    private var ownDescriptors: [Int32] {
+        let loop = uv.pointee
+        return [
+            loop.backend_fd, loop.async_io_watcher.fd, loop.async_wfd, loop.signal_pipefd.0,
+            loop.signal_pipefd.1,
+        ]
     }
 
     private func run() { _ = uv_run(uv, UV_RUN_DEFAULT) }
@@ -147,7 +159,7 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
             uv_timer_stop(timer)
             return
         }
-        let wait = max(next - core.engine.pointee.clock.steady, 0)
+        let wait = max(saturatingAdd(next, 0 &- core.engine.pointee.clock.steady), 0)
         let millis = UInt64(min(wait / 1_000_000 + 1, 86_400_000))
         uv_update_time(uv)
         uv_timer_start(
@@ -170,11 +182,12 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
             bell.deallocate()
             timer.deallocate()
             poll?.deallocate()
-            if descriptor >= 0 { bursar__fd_close(descriptor) }
+            if descriptor >= 0 { bursar__close_kept(descriptor) }
             return
         }
         if isOwn {
             bursar__thread_join(thread)
+            for fd in ownDescriptors { bursar__forget_kept(fd) }
             _ = uv_loop_close(uv)
         } else {
             core.runtime.events.deliver()
@@ -193,7 +206,7 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
         uv_timer_stop(timer)
         if let poll {
             uv_poll_stop(poll)
-            bursar__fd_close(descriptor)
+            bursar__close_kept(descriptor)
             UnsafeMutableRawPointer(poll).withMemoryRebound(to: uv_handle_t.self, capacity: 1) {
                 uv_close($0) { handle in UnsafeMutableRawPointer(handle)?.deallocate() }
             }

@@ -21,7 +21,7 @@ extension Runtime {
     public func modelName(_ model: Int32) -> [UInt8]? {
         if let name = book.name(model) { return name }
         guard attachment.isShared else { return nil }
-        config.lock()
+        guard config.lock(for: SharedLock.most) else { return nil }
         defer { config.unlock() }
         book.learn()
         return book.name(model)

@@ -33,7 +33,9 @@ extension Runtime {
 
     /// The header's bursar_decision_explain().
     public func explain(_ d: Decision) -> [UInt8] {
-        config.lock()
+        guard config.lock(for: SharedLock.patience) else {
+            return [UInt8]("what refuses cannot be read now: another process holds the home's configuration".utf8)
+        }
         defer { config.unlock() }
         var text: [UInt8] = []
         var place = [UInt8]("everything")
@@ -87,7 +89,11 @@ extension Runtime {
         case .priceUnknown:
             text.append("no price is known for ")
             text += d.model == 0 ? [UInt8]("a step without a model") : book.name(d.model) ?? []
-        case .journalFull: text.append("more steps are in flight than the journal has places")
+        case .journalFull:
+            text.append(
+                core.statistic(Header.ledgerFails).value != 0
+                    ? "steps wait for the ledger, which cannot be written, and the journal is full of them"
+                    : "more steps are in flight than the journal has places")
         }
         if d.reason == .killed || d.reason == .paused,
             let i = d.budget == 0 ? 0 : core.index(of: d.budget)

@@ -219,15 +219,15 @@ extension Runtime {
                 let ahead = max(limit.window.value &- steady, 0)
                 view.committed = limit.units(worth: ahead)
                 view.spent = view.committed
-                view.remaining = max(limit.burst.value - view.committed, 0)
+                view.remaining = max(saturatingAdd(limit.burst.value, 0 &- view.committed), 0)
                 return view
             } else if let cell = core.cell(of: limit.meter, at: i), !isDefault(limit, at: i) {
                 view.extra = limit.extra.value
                 view.spent = max(core.settledNow(i, cell) &- limit.floor, 0)
                 view.committed = max(cell.committed.value &- limit.floor, 0)
                 if limit.windowKind == WindowCode.calendar {
-                    let (start, end) = windows.bounds(
-                        limit.spec.value, unix: limit.window.value >> 1)
+                    let start = limit.window.value >> 1
+                    let end = windows.bounds(limit.spec.value, unix: start)?.end ?? 0
                     view.startUnixNanos = start &* 1_000_000_000
                     view.endUnixNanos = end &* 1_000_000_000
                 } else if limit.windowKind == WindowCode.rolling {
@@ -321,12 +321,14 @@ extension Runtime {
         health.folds = core.batch.value
         let oldest = core.statistic(Header.oldestSettled).value
         health.foldLagNanos = oldest > 0 ? max(clock.steady - oldest, 0) : 0
-        config.lock()
         health.nodes = Int64(segment.freeNodes.inUse) - 1
         health.nodesMax = Int64(segment.nodesMax) - 1
-        health.timers = Int64(timers.count) + Int64(core.header(Header.windowedCount).value)
+        health.timers = Int64(core.header(Header.windowedCount).value)
+        if config.lock(for: SharedLock.patience) {
+            health.timers += Int64(timers.count)
+            config.unlock()
+        }
         health.segmentBytes = Int64(segment.bytes)
-        config.unlock()
         core.eachRecord { _, record in
             let state = RecordWord.state(record.word.value)
             if state != RecordState.free { health.reservations += 1 }
@@ -373,13 +375,6 @@ extension Runtime {
                 try runtime.parse(text, onSession: onSession).print()
             }
         }
-        do throws(LimitError) {
-            return try text.withUnsafeBufferPointer { (bytes) throws(LimitError) in
-                try LimitParser.parse(
-                    bytes, onSession: onSession, meterKnown: { _ in false }, zone: zoneAnswer)
-            }.print()
-        } catch {
-            throw failure(error)
-        }
+        return try parse(text, onSession: onSession, of: nil).print()
     }
 }

@@ -4,12 +4,10 @@ extension Runtime {
     /// The header's bursar_verify(): committed = spent + held + settled and not
     /// folded, for every cell. Only right when no other call is running.
     public func verify() -> Failure? {
-        folding.lock()
-        config.lock()
-        defer {
-            config.unlock()
-            folding.unlock()
-        }
+        guard folding.lock(for: SharedLock.most) else { return stuck("ledger") }
+        defer { folding.unlock() }
+        guard config.lock(for: SharedLock.most) else { return stuck("configuration") }
+        defer { config.unlock() }
         if core.life.value != 0 { return Failure(.closed, "the runtime was closed") }
         // What the journal counts, by cell.
         var counted: [UInt32: Int64] = [:]

@@ -64,7 +64,7 @@
 //
 // Record (256 bytes): see Journal.swift.
 
-public import Synchronization
+internal import Synchronization
 
 /// Bits of a node's state word; 0 means open.
 public enum StateBit {
@@ -106,6 +106,8 @@ public enum LimitFlag {
     public static let observed: UInt32 = 64
     /// A calendar limit that is younger than its window: the other base says since when.
     static let midway: UInt32 = 128
+    /// It was told that the open window begins in a time that has not come.
+    static let ahead: UInt32 = 256
     /// The slot's generation, so that a timer of a former limit is told apart.
     static let gen: UInt32 = 1 << 16
     static let genMask: UInt32 = 0xFFFF_0000

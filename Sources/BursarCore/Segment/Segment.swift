@@ -162,7 +162,8 @@ final class Segment {
         Word(base + Header.magic).value = Header.magicValue
     }
 
-    /// Gives the memory back and keeps the addresses: late calls read zeros.
+    /// Gives the memory back, a file's too, and keeps the addresses: late calls find zeros,
+    /// and what they write is nobody's.
     func clear() { bursar__map_clear(base, bytes) }
 
     deinit { bursar__unmap(base, bytes) }

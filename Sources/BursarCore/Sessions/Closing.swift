@@ -56,9 +56,11 @@ extension Runtime {
 
     /// Ends the sessions that a process opened and did not hand to others: it is dead,
     /// or has left. A living process that it forked has them from now on; without one
-    /// they are closed. Under the attachment's `search`. Takes the config lock.
-    func endSessions(ofSlot slot: UInt32) {
-        config.lock()
+    /// they are closed. Under the attachment's `search`. Takes the config lock; false when
+    /// that was not to be had in time, and whoever looks for the dead next has to do it.
+    @discardableResult
+    func endSessions(ofSlot slot: UInt32, within nanos: Int64 = SharedLock.patience) -> Bool {
+        guard config.lock(for: nanos) else { return false }
         defer { config.unlock() }
         let heir = attachment.livingChild(of: slot)
         let why = slab.intern(bytes("its process has ended")) ?? 0
@@ -75,6 +77,7 @@ extension Runtime {
             edit.commit()
         }
         slab.release(why)
+        return true
     }
 
     /// Hands a session to others: it outlives the process that opened it.
@@ -89,9 +92,10 @@ extension Runtime {
     }
 
     /// Frees the closed nodes that no record names and that the ledger knows to be
-    /// closed. A record in CLAIMED may name any: then all wait. Takes the config lock.
+    /// closed. A record in CLAIMED may name any: then all wait. Takes the config lock, or
+    /// leaves it to the next fold.
     func reclaim() {
-        config.lock()
+        guard config.tryLock(for: SharedLock.patience) else { return }
         defer { config.unlock() }
         reclaimWaits = false
         let first = core.header(Header.closingFirst)
@@ -107,7 +111,7 @@ extension Runtime {
             left -= 1
             let node = core.node(Int(i))
             let next = following(i)
-            if named.contains(i) || node.childCount.value > 0
+            if named.contains(Int64(i)) || node.childCount.value > 0
                 || node.state.value & StateBit.closed == 0
                 || (ledger.block != nil && node.flags.value & NodeFlag.untold != 0)
             {
@@ -131,8 +135,8 @@ extension Runtime {
     }
 
     /// The nodes that records name; nil when one of them is in CLAIMED.
-    private func namedNodes() -> Set<UInt32>? {
-        var named: Set<UInt32> = []
+    private func namedNodes() -> Set<Int64>? {
+        var named: Set<Int64> = []
         var isClaimed = false
         core.eachRecord { _, record in
             // Sequentially consistent: pairs with the claim.
@@ -152,7 +156,7 @@ extension Runtime {
                 return false
             }
             if state != RecordState.free {
-                named.insert(UInt32(truncatingIfNeeded: record.node.value))
+                named.insert(record.node.value & 0xFFFF_FFFF)
             }
             return true
         }

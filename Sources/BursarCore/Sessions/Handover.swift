@@ -19,9 +19,9 @@ extension Runtime {
             let i = try openSession(id)
             let misc = core.node(i).misc
             edit[misc] = misc.value | Node.handed
-            var text = Array<UInt8>("BURSAR_HOME=".utf8)
+            var text = [UInt8]("BURSAR_HOME=")
             text += attachment.home
-            text += "\nBURSAR_SESSION=".utf8
+            text.append("\nBURSAR_SESSION=")
             for k in stride(from: 60, through: 0, by: -4) {
                 text.append(Runtime.hexDigits[Int(truncatingIfNeeded: id >> Int64(k)) & 15])
             }
@@ -67,5 +67,5 @@ extension Runtime {
         Failure(.invalid, "BURSAR_SESSION is 16 digits of 0 to 9 and a to f, not \(text)")
     }
 
-    private static var hexDigits: [UInt8] { Array("0123456789abcdef".utf8) }
+    private static var hexDigits: [UInt8] { [UInt8]("0123456789abcdef") }
 }

@@ -41,12 +41,13 @@ extension Runtime {
     /// a thread that was interrupted between two instructions.
     private func makeRoom() {
         for _ in 0..<100 {
-            config.lock()
+            guard config.lock(for: SharedLock.patience) else { return }
             let isFull = segment.freeNodes.room == 0
             config.unlock()
-            if !isFull { return }
-            fold()
-            config.lock()
+            guard isFull, folding.lock(for: SharedLock.patience) else { return }
+            foldLocked()
+            folding.unlock()
+            guard config.lock(for: SharedLock.patience) else { return }
             let isWaiting = reclaimWaits
             config.unlock()
             if !isWaiting { return }

@@ -1,6 +1,7 @@
 // Locks for the slow paths. The hot path takes none.
 
 internal import CPlatform
+internal import Synchronization
 
 /// A plain mutual exclusion lock of one process. Order, outermost first: fold,
 /// config, slab, prices, events. Never held while host code runs, but for `callback`.
@@ -43,11 +44,22 @@ final class SharedLock: @unchecked Sendable {  // Sendable: see its parts.
         self.edit = edit
     }
 
-    /// How long a step waits, in nanoseconds: whoever holds it is done in far less,
-    /// unless his process was stopped.
+    /// How long a step or the loop waits, in nanoseconds: whoever holds it is done in far
+    /// less, unless his process was stopped.
     static let patience: Int64 = 50_000_000
+    /// How long a step waits that has something to tell, and is done.
+    static let moment: Int64 = 1_000_000
+    /// How long a call waits that answers BURSAR_E_BUSY then.
+    static let most: Int64 = 10_000_000_000
 
-    /// Waits, however long it takes. Where the kernel's locks were lost it keeps out
+    #if !BURSAR_SEAM
+    /// Until when nobody waits for as long as somebody has waited in vain.
+    private let stuckUntil = Atomic<Int64>(0)
+    private let inVain = Atomic<Int64>(0)
+    #endif
+
+    /// Waits, however long it takes: for private runtimes, where nobody is stopped alone,
+    /// and tests. Where the kernel's locks were lost it keeps out
     /// the threads of this process only: by then every handle has stopped (`Life.lost`),
     /// which whoever holds the lock looks at first.
     func lock() {
@@ -81,6 +93,24 @@ final class SharedLock: @unchecked Sendable {  // Sendable: see its parts.
         sequentialFence()
         edit?.recover()
         return true
+    }
+
+    /// The same for who can do without, often: where somebody waited as long and in vain,
+    /// the next second's try does not wait.
+    func tryLock(for nanos: Int64) -> Bool {
+        #if BURSAR_SEAM
+        return lock(for: nanos)
+        #else
+        if tryLock() { return true }
+        let now = bursar__clock(BURSAR__CLOCK_STEADY)
+        if now < stuckUntil.load(ordering: .relaxed), nanos <= inVain.load(ordering: .relaxed) {
+            return false
+        }
+        if lock(for: nanos) { return true }
+        inVain.store(nanos, ordering: .relaxed)
+        stuckUntil.store(now + nanos + 1_000_000_000, ordering: .relaxed)
+        return false
+        #endif
     }
 
     func tryLock() -> Bool {

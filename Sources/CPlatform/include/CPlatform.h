@@ -2,6 +2,7 @@
 #ifndef BURSAR_CPLATFORM_H
 #define BURSAR_CPLATFORM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>

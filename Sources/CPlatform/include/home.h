@@ -36,7 +36,7 @@ int32_t bursar__give(int32_t fd, uint32_t owner, uint32_t group, uint32_t mode);
 int64_t bursar__real_path(const uint8_t *path, uint8_t *out, size_t capacity);
 /* What a home says of itself: see Record.swift. Texts are NUL-terminated. */
 struct bursar__record {
-    uint64_t lock_device, lock_inode, layout;
+    uint64_t lock_device, lock_inode, shm_device, layout;
     int64_t segment_id;
     int32_t format;
     char id[33], boot[37], segment[1200];
@@ -49,6 +49,9 @@ int32_t bursar__record_print(const struct bursar__record *record, char *out, siz
 /* What kind of unsuitable file system it is, or NULL: a network's cannot be shared. */
 const char *bursar__unsuitable(uint64_t type);
 uint64_t bursar__file_system(int32_t fd);
+bool bursar__is_memory(uint64_t type);
+/* The name of a file in the directory that a home has no such of: its length, 0 = none. */
+int64_t bursar__foreign_name(const uint8_t *directory, uint8_t *out, size_t capacity);
 
 int64_t bursar__read(int32_t fd, void *out, size_t bytes); /* from the start */
 int32_t bursar__write_all(int32_t fd, const void *data, size_t bytes);
@@ -74,8 +77,9 @@ int32_t bursar__lock_byte(int32_t fd, uint64_t inode, int64_t byte, int32_t what
 int32_t bursar__open_lock(const uint8_t *path);
 /* The same for another descriptor that a child must not keep; 0, or -EMFILE. */
 int32_t bursar__keep_from_child(int32_t fd);
-/* Closes one of these. */
+/* Closes one of these; or lets it be, when somebody else closes it. */
 void bursar__close_kept(int32_t fd);
+void bursar__forget_kept(int32_t fd);
 
 /* Held while fork() runs: what it guards is whole in the child. Short, and a leaf. */
 void bursar__still_lock(void);

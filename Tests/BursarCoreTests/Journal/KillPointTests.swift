@@ -46,6 +46,7 @@ import Testing
             then(p)
             p.succeed([1])
             totals.insert(try p.expectSettled("cut \(cut) of \(stores)", at: place))
+            scene.home.segment.expectWholeLists("cut \(cut) of \(stores)", at: place)
         }
         #expect(totals.isSubset(of: spent), "\(totals)", sourceLocation: place)
     }
@@ -58,6 +59,23 @@ import Testing
             if hold { $0.flags = Request.hold }
             $0.timeToLive = time
         }.reservation
+    }
+
+    @Test func openingAndClosingSessionsAndTheirMeters() throws {
+        let scene = try Scene()
+        let p = try scene.home.process(1)
+        // Places that were used before: the lists of free ones are not empty.
+        for _ in 0..<3 {
+            let id = try p.session("acme/team", "$1, 9 steps, 1h wall, $1/2h") { $0.agent = [65] }
+            try p.runtime.sessionClose(id)
+        }
+        p.runtime.reclaim()
+        try cutEverywhere(scene, spent: [0]) {
+            _ = try? $0.session("acme/team", "$1, 9 steps, $1/2h") { $0.agent = [66] }
+        }
+        // Cells of an open session.
+        try cutEverywhere(scene, spent: [0]) { try? $0.setLimits(scene.session, "$20, 100 tokens") }
+        try cutEverywhere(scene, spent: [0]) { try? $0.runtime.sessionClose(scene.session) }
     }
 
     @Test func reserve() throws {

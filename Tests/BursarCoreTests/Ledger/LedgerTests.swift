@@ -100,4 +100,71 @@ import Testing
         #expect(rows().map(\.cost) == [5, 6])
         #expect(rows().allSatisfy { $0.path == [UInt8]("acme/team".utf8) })
     }
+
+    /// A step of four dollars whose time runs out, so that it is settled at an estimate.
+    private func estimated(_ session: Int64) -> Int64 {
+        let handle = t.granted(session, 4 * dollar) { $0.timeToLive = second }.reservation
+        t.runtime.clock.shiftSteady(by: 2 * second)
+        t.runtime.clock.shiftUnix(by: 2 * second)
+        _ = t.runtime.scan()
+        return handle
+    }
+
+    @Test func aCorrectionBelongsToTheDayOfItsStepThoughTheMachineSleptOrItsClockStepped() throws {
+        let id = try t.budget("acme", "$10 per day")
+        let session = try t.session("acme")
+        t.moveToMidnight(plus: 23 * hour)
+        let handle = estimated(session)
+        t.runtime.fold()
+        // Two hours of which the steady clock knows nothing.
+        t.runtime.clock.shiftUnix(by: 2 * hour)
+        t.attend()
+        #expect(try t.remaining(id) == 10 * dollar)
+        t.settle(handle, cost: dollar)
+        t.runtime.fold()
+        #expect(try t.spent(id) == dollar)
+        #expect(try t.remaining(id) == 10 * dollar, "nothing of yesterday's is paid out today")
+        t.expectIdentity()
+    }
+
+    @Test func aStepThatSettledAtAnImpossibleTimeIsCorrectedLikeAnother() throws {
+        let id = try t.budget("acme", "$1000 per day, $1000/1h")
+        let session = try t.session("acme")
+        for time in [Int64.min, -(.max), -1, 0] as [Int64] {
+            let handle = estimated(session)
+            t.core.record(Handle.index(handle)).settledAt.value = time
+            t.runtime.fold()
+            t.settle(handle, cost: dollar)
+            t.runtime.fold()
+        }
+        #expect(try t.spent(id) == 4 * dollar)
+    }
+
+    @Test func aRootThatSaysItIsASessionStopsNoFold() throws {
+        let id = try t.budget("acme")
+        let session = try t.session("acme")
+        t.spend(session, 5)
+        for node in [0, Int(id & 0xFFFF_FFFF)] {
+            t.core.node(node).flags.update(setting: NodeFlag.session)
+        }
+        t.runtime.fold()
+        #expect(rows().map(\.cost) == [5])
+        // Nor do two that are above each other.
+        t.core.node(Int(id & 0xFFFF_FFFF)).parent.value = UInt32(session & 0xFFFF_FFFF)
+        var none: BatchRows?
+        t.runtime.account([0], &none)
+    }
+
+    @Test func sumsOfABatchLeaveNothingToTheNext() {
+        var work = BatchWork()
+        work.begin(meters: 2)
+        // Two nodes of one place in the table, the second beside it.
+        for node in [1053, 0] as [UInt32] { _ = work.entry(node, depth: 0) }
+        for node in 0..<UInt32(8192) {
+            work.begin(meters: 2)
+            let entry = work.entry(node, depth: 0)
+            work.add(entry, 1, Int64(node))
+            #expect(work.node(entry) == node && work.sum(entry: entry, 1) == Int64(node))
+        }
+    }
 }

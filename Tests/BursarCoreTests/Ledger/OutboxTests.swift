@@ -242,7 +242,7 @@ import Testing
         let block = try #require(one.runtime.ledger.block)
         block.begin(BlockHead())
         one.runtime.foldSums.begin(meters: MeterIndex.end)
-        let told = one.runtime.tell(block, one.runtime.findUntold(), epoch: 0, from: 0)
+        let told = one.runtime.tell(block, one.runtime.findUntold(), epoch: 0, from: 0).nodes
         #expect(told.contains(UInt32(budget & 0xFFFF_FFFF)))
         try one.runtime.configuring { () throws(Failure) in
             one.core.untell(Int(budget & 0xFFFF_FFFF))

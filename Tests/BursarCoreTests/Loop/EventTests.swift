@@ -124,4 +124,31 @@ import Testing
         #expect(try t.spent(team) == dollar / 2)
         #expect(t.events(.threshold).count == 1)
     }
+
+    @Test func numbersOfEventsThatThereCannotBeNeitherTrapNorSpin() throws {
+        let segment = try Segment.shared()
+        let process = try Process(segment)
+        let runtime = process.runtime
+        _ = try runtime.eventsDescriptor()
+        let sent = Word(segment.base + Header.eventsSent)
+        var corrupt = 0
+        for number in [.max, 0, .max, 7, .min, .max, -1, .max - 3, 300, Int64.min] {
+            sent.value = number
+            runtime.takeEvents()
+            runtime.tellHome("still here")
+            var told = 0
+            while let event = runtime.takeEvent() {
+                if event.type == .home { told += 1 }
+                if event.type == .corrupt { corrupt += 1 }
+            }
+            #expect(told == 1, "\(number)")
+        }
+        #expect(corrupt > 0)
+        // Who opens then is not led astray either.
+        sent.value = .min
+        let other = try Process(segment, slot: 2)
+        other.runtime.takeEvents()
+        other.runtime.tellHome("nor here")
+        #expect(sent.value == 2, "that it is corrupt, and this")
+    }
 }

@@ -79,6 +79,45 @@ extension Segment {
     }
 }
 
+extension Segment {
+    /// Each list of free places has as many as were given back, and the slab's lists no
+    /// block twice and none that is not there.
+    func expectWholeLists(_ what: String, at place: SourceLocation = #_sourceLocation) {
+        func walk(_ first: UInt32, _ end: UInt32, _ next: (UInt32) -> UInt32) -> Set<UInt32>? {
+            var seen: Set<UInt32> = []
+            var i = first
+            while i != 0 {
+                if i >= end || !seen.insert(i).inserted { return nil }
+                i = next(i)
+            }
+            return seen
+        }
+        for (name, list, table, link, size) in [
+            ("nodes", Header.freeNodes, places.nodesAt, Node.freeLink, Node.size),
+            ("cells", Header.freeCells, places.cellsAt, Cell.freeLink, Cell.size),
+            ("limits", Header.freeLimits, places.limitsAt, LimitSlot.freeLink, LimitSlot.size),
+        ] {
+            let free = walk(Half(base + list).value, Half(base + list + 4).value) {
+                Half(base + table + link + Int($0) * size).value
+            }
+            #expect(
+                free?.count == Int(Half(base + list + 8).value), "\(what): free \(name)",
+                sourceLocation: place)
+        }
+        var units: Set<UInt32> = []
+        for order in 0..<5 {
+            let free = walk(
+                Half(base + Header.slabReturned + order * 4).value, Half(base + Header.slabFresh).value
+            ) { Half(base + places.slabAt + Int($0) * Slab.unit).value }
+            let all = (free ?? [0]).flatMap { $0..<$0 + 1 << UInt32(order) }
+            #expect(
+                free != nil && units.isDisjoint(with: all), "\(what): slab, order \(order)",
+                sourceLocation: place)
+            units.formUnion(all)
+        }
+    }
+}
+
 /// What a comparison looks at.
 enum Detail {
     case all

@@ -55,6 +55,7 @@ import Testing
             segment.image = image
             let successor = try Process(segment)
             successor.succeed()
+            segment.expectWholeLists("cut \(cut) of \(stores)", at: place)
             if successor.dump(compare) == after {
                 done += 1
                 continue

@@ -148,7 +148,9 @@ final class Explorer {
             frames[frames.count - 1].taken += 1
             if !isLive {
                 stage.reset()
-                for choice in path { stage.apply(choice) }
+                // A place that turns out to be contended changes where fibers stand.
+                for choice in path where !stage.machine.hasGrown { stage.apply(choice) }
+                if stage.machine.hasGrown { return }
             }
             var kills = frame.kills
             var stops = frame.stops

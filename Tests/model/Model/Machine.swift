@@ -489,6 +489,7 @@ final class Machine: World {
 
     /// Runs a fiber to before its next access to a contended place.
     func step(_ f: Fiber) {
+        precondition(f.state == .ready, "a run went another way than before")
         f.isWaiting = false
         current = f
         fiber_switch(&scheduler, f.sp)

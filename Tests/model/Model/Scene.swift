@@ -217,7 +217,7 @@ final class Stage {
         machine.saboteur?.reset()
         for process in processes {
             process.isStopped = false
-            renewLedger(process)
+            forget(process)
         }
         for f in machine.fibers {
             let program = programOf[f.id]
@@ -475,7 +475,7 @@ final class Stage {
         machine.acting = finisher.id
         for process in processes.dropLast() { machine.freeBytes(of: process) }
         let runtime = finisher.runtime
-        renewLedger(finisher)
+        forget(finisher)
         recoverAll(runtime)
         for _ in 0..<4 { runtime.fold() }
         runtime.recount()
@@ -496,7 +496,10 @@ final class Stage {
         runtime.recount()
     }
 
-    private func renewLedger(_ process: Process) {
+    /// A process keeps nothing of a run that was set back.
+    private func forget(_ process: Process) {
+        process.runtime.windowed = WindowedLimits()
+        process.runtime.eventsTaken = process.runtime.attachment.eventRing?.sent.value ?? 0
         process.runtime.ledger = Ledger(
             path: process.runtime.attachment.ledgerPath,
             segment: process.core.statistic(Header.segmentID).value)

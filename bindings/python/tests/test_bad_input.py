@@ -239,8 +239,10 @@ class Lifecycle(unittest.TestCase):
                      lambda: s.settle_and_reserve(d, Usage(1)), lambda: rt.kill(everything=True),
                      lambda: rt.price("m", input="$1/M", output="$1/M"), lambda: rt.events(),
                      lambda: rt.on_event(print)):
-            with self.assertRaises((bursar.ClosedError, RuntimeError)):
+            with self.assertRaises((bursar.ClosedError, RuntimeError)) as caught:
                 call()
+            if isinstance(caught.exception, bursar.ClosedError):
+                self.assertEqual(bursar.Status.E_CLOSED, caught.exception.code)
         s.close()
         self.assertTrue(rt.closed)
 

@@ -1,12 +1,52 @@
 """Events by callback and by `async for`; closing never hangs."""
 
 import asyncio
+import os
+import queue
 import threading
 import time
 import unittest
+from unittest import mock
 
-from bursar import EventType
+from bursar import EventType, Status
+from bursar.events import Dispatcher
 from support import Case
+
+
+class Failing(unittest.TestCase):
+    def test_a_poll_that_fails_does_not_end_the_events(self):
+        reader, writer = os.pipe()
+        answers = [Status.E_HOME, Status.OK]
+
+        class Library:
+            @property
+            def call(self):
+                return self
+
+            def bursar_events_fd(self, handle, fd):
+                fd._obj.value = reader
+                return Status.OK
+
+            def bursar_events_poll(self, handle, batch, capacity, count):
+                status = answers.pop(0) if answers else Status.E_CLOSED
+                if status == Status.OK:
+                    batch[0].type, count._obj.value = EventType.KILL, 1
+                    os.read(reader, 1)
+                return status
+
+        seen = queue.Queue()
+        os.write(writer, b"!")
+        with mock.patch("bursar.events._abi.library", Library), \
+                mock.patch("bursar.events._RETRY_MS", 1):
+            dispatcher = Dispatcher(1)
+            dispatcher.set_callback(seen.put)
+            self.assertEqual(EventType.KILL, seen.get(timeout=20).type)
+            os.write(writer, b"!")  # now it is closed
+            dispatcher._thread.join(20)
+            self.assertFalse(dispatcher._thread.is_alive())
+            dispatcher.close()
+        os.close(reader)
+        os.close(writer)
 
 
 class Callback(Case):

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import pathlib
+import queue
 import shutil
 import signal
 import subprocess
@@ -84,6 +86,46 @@ class Open(Home):
         with bursar.open() as private:
             self.assertIsNone(private.home)
 
+    def test_a_home_is_named_by_any_kind_of_path_and_none_is_private(self):
+        for name in (self.home.encode(), pathlib.Path(self.home)):
+            with bursar.open(name) as rt:
+                self.assertEqual((self.home, DOLLAR), (rt.home, rt.read("acme").limits[0].amount))
+        here = os.getcwd()
+        self.addCleanup(os.chdir, here)
+        os.chdir(self.folder)
+        for name in ("", b"", None):
+            with bursar.open(name) as rt:
+                self.assertIsNone(rt.home)
+        self.assertEqual(["home"], os.listdir("."))
+        odd = os.fsencode(self.folder) + b"/\xe9"
+        with bursar.open(odd, shm_dir=self.shm.encode()) as rt:
+            self.assertEqual(odd, os.fsencode(rt.home))
+            self.assertTrue(rt.home_info().segment_path.startswith(self.shm))
+
+    def test_with_existing_no_home_is_made(self):
+        path = os.path.join(self.folder, "other")
+        with self.assertRaises(bursar.HomeError):
+            bursar.open(path, existing=True)
+        self.assertFalse(os.path.exists(path))
+        bursar.open(self.home, existing=True).close()
+
+    def test_a_home_that_goes_away_is_told_by_the_event_and_by_every_call(self):
+        heard = queue.Queue()
+        self.rt.on_event(lambda event: event.type == bursar.EventType.HOME and heard.put(event))
+        s = self.rt.session("acme")
+        step = s.reserve("gpt-4o", input_tokens=1)
+        segment = self.rt.home_info().segment_path
+        os.rename(segment, segment + ".away")
+        self.assertIn("is gone", heard.get(timeout=20).text)
+        for call in (lambda: s.reserve("gpt-4o", input_tokens=1), lambda: s.charge("$0.10"),
+                     s.environ, lambda: self.rt.kill("acme"), lambda: self.rt.budget("acme/new")):
+            with self.assertRaises(bursar.HomeError) as caught:
+                call()
+            self.assertIn(segment, str(caught.exception))
+            self.assertEqual(bursar.Status.E_HOME, caught.exception.code)
+        s.settle(step, input_tokens=1, output_tokens=0)
+        os.rename(segment + ".away", segment)
+
     def test_it_says_what_home_it_has(self):
         with bursar.open(self.home, name="second") as second:
             info = second.home_info()
@@ -102,7 +144,7 @@ class Open(Home):
             bursar.open(path)
         self.assertIn(path, str(caught.exception))
         with bursar.open(path, on_unavailable="private") as rt:
-            self.assertEqual(0, rt.home_info().flags)
+            self.assertEqual((0, None), (rt.home_info().flags, rt.home))
             with rt.session("acme", "$1") as s, self.assertRaises(bursar.BudgetExceeded):
                 s.charge("$2")
         with bursar.open(path, on_unavailable="allow") as rt:
@@ -112,7 +154,8 @@ class Open(Home):
     def test_an_agent_cannot_raise(self):
         with bursar.open(self.home, role="agent") as rt:
             for call in (lambda: rt.limits_set("acme", "$9"), lambda: rt.top_up("acme", "$9"),
-                         lambda: rt.revive("acme"), lambda: rt.remove("acme")):
+                         lambda: rt.revive("acme"), lambda: rt.remove("acme"),
+                         lambda: rt.budget("acme/observed", observe=True)):
                 with self.assertRaises(bursar.RoleError):
                     call()
             rt.kill("acme")
@@ -195,7 +238,7 @@ class Shared(Home):
         os.close(reader)
         os.close(writer)
 
-    def test_what_the_dead_held_is_settled_at_an_estimate_within_a_second(self):
+    def test_what_the_dead_held_is_settled_at_an_estimate_by_who_lives(self):
         pid = os.fork()
         if pid == 0:
             s = self.rt.session("acme")
@@ -245,6 +288,32 @@ class Attach(Home):
                 s.charge("$0.25")
             s.charge("$0.15")
 
+    def test_a_sub_agent_is_an_agent_unless_it_says_otherwise(self):
+        code = """
+            import bursar, os
+            s = bursar.attach(os.environ)
+            try:
+                s.runtime.limits_set(s, "$9")
+            except bursar.RoleError:
+                print("refused")
+            bursar.attach(os.environ, role="operator").runtime.limits_set(s, "$9")
+        """
+        with self.rt.session("acme/support", "$0.40") as s:
+            self.assertEqual(["refused"], self.child(code, **s.environ()))
+            self.assertEqual(9 * DOLLAR, s.read().limits[0].amount)
+
+    def test_attaching_makes_no_home(self):
+        path = os.path.join(self.folder, "other")
+        with self.assertRaises(bursar.HomeError):
+            bursar.attach({"BURSAR_HOME": path, "BURSAR_SESSION": "0000000300000007"})
+        self.assertFalse(os.path.exists(path))
+
+    def test_the_environment_has_the_home_as_it_is_written(self):
+        home = os.path.join(self.folder, "a=\u2028b\x85c")
+        with bursar.open(home, shm_dir=self.shm) as rt, rt.session("acme", "$1") as s:
+            self.assertEqual(os.path.realpath(home), s.environ()["BURSAR_HOME"])
+            self.assertEqual({"BURSAR_HOME", "BURSAR_SESSION"}, set(s.environ()))
+
     def test_a_session_that_was_handed_over_outlives_its_opener(self):
         code = """
             import bursar, os, sys
@@ -279,6 +348,7 @@ class Attach(Home):
         with self.assertRaises(bursar.NotFoundError) as caught:
             bursar.attach({"BURSAR_HOME": self.home})
         self.assertIn("BURSAR_SESSION is not set", str(caught.exception))
+        self.assertEqual(bursar.Status.E_NOT_FOUND, caught.exception.code)
         with bursar.open() as private, private.session("acme", "$1") as s:
             with self.assertRaises(bursar.UnsupportedError):
                 s.environ()

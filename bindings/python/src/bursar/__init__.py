@@ -18,7 +18,7 @@ import atexit
 import os
 import sys
 import threading
-from typing import Dict, Iterable, Mapping, Optional, Union
+from typing import Dict, Iterable, Mapping, Optional, Tuple, Union
 
 from .decision import Decision, Receipt
 from .errors import (
@@ -31,6 +31,7 @@ from .estimate import estimate_tokens
 from .limits import Limit, Limits
 from .money import Money, Span
 from .report import report
+from .options import word
 from .prices import PriceReport
 from .runtime import Runtime, Target, directory
 from .session import Session, current
@@ -63,7 +64,7 @@ __version__ = "0.1.0"
 open = Runtime  # bursar.open() reads like the C function, and is the class
 
 _default: Optional[Runtime] = None
-_attached: Dict[str, Runtime] = {}  # by home
+_attached: Dict[Tuple[Optional[str], int], Runtime] = {}  # by home and role
 _lock = threading.Lock()
 _report = os.environ.get("BURSAR_REPORT", "") not in ("", "0")
 
@@ -107,21 +108,24 @@ def session(
         labels=labels, complexity=complexity, holdback=holdback)  # fmt: skip
 
 
-def attach(environ: Mapping[str, str]) -> Session:
+def attach(environ: Mapping[str, str], *, role: Union[Role, str] = Role.AGENT) -> Session:
     """The session that a process was handed in its environment: `bursar.attach(os.environ)`.
 
     It is the session of `Session.environ()`, with its limits and what it has spent. The home is
-    opened when this process has not attached to it before. Leaving `with` does not close it.
+    opened when this process has not attached to it in that role before; it is never made. As an
+    agent a process cannot raise limits, revive or remove: `role="operator"` can. Leaving `with`
+    does not close the session.
     """
     home, session = environ.get("BURSAR_HOME"), environ.get("BURSAR_SESSION")
     if not home or not session:
         missing = "BURSAR_HOME" if not home else "BURSAR_SESSION"
         raise NotFoundError(
             f"{missing} is not set: start this process with env={{**os.environ, **s.environ()}}")
+    key = directory(home), word(Role, role)
     with _lock:
-        known = _attached.get(directory(home))
+        known = _attached.get(key)
         if known is None or known.closed:
-            known = _attached[directory(home)] = Runtime(home)
+            known = _attached[key] = Runtime(home, role=role, existing=True)
     return known.attach(session)
 
 

@@ -11,7 +11,7 @@ import os
 import threading
 from ctypes import POINTER, c_char, c_char_p, c_int32, c_int64, c_size_t, c_uint8, c_uint32
 from ctypes import c_uint64, c_void_p
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 from .errors import LibraryError
 from .words import ABI_VERSION, Status
@@ -327,9 +327,9 @@ def library() -> Library:
     return _library
 
 
-def text(value: Optional[str]) -> Text:
+def text(value: Union[str, bytes, None]) -> Text:
     """Borrowed text for a struct's field; None is none."""
-    data = b"" if value is None else value.encode()
+    data = value.encode() if isinstance(value, str) else value or b""
     return Text(data, len(data))
 
 

@@ -31,17 +31,25 @@ class InvalidArgumentError(BursarError, ValueError):
 class LimitTextError(InvalidArgumentError):
     """Malformed limit text: `column` points at the offending word."""
 
+    code = Status.E_LIMIT_TEXT
+
 
 class MoneyTextError(InvalidArgumentError):
     """Malformed amount or rate."""
+
+    code = Status.E_MONEY_TEXT
 
 
 class PathError(InvalidArgumentError):
     """Malformed path, name or label."""
 
+    code = Status.E_PATH
+
 
 class ZoneError(InvalidArgumentError):
     """Unknown time zone."""
+
+    code = Status.E_ZONE
 
 
 class AmbiguousUsage(InvalidArgumentError):
@@ -51,49 +59,73 @@ class AmbiguousUsage(InvalidArgumentError):
 class PriceError(BursarError):
     """Malformed price book, or a model without a price."""
 
+    code = Status.E_PRICE
+
 
 class NotFoundError(BursarError, LookupError):
     """An id or a path that names nothing (any more)."""
+
+    code = Status.E_NOT_FOUND
 
 
 class ClosedError(BursarError):
     """The runtime or the session was closed."""
 
+    code = Status.E_CLOSED
+
 
 class ForkedError(BursarError):
     """This runtime belongs to the parent process: open a new one in the child."""
+
+    code = Status.E_FORKED
 
 
 class CapacityError(BursarError):
     """A table is full, or the system gave no memory."""
 
+    code = Status.E_CAPACITY
+
 
 class UnsupportedError(BursarError):
     """Not in this version."""
+
+    code = Status.E_UNSUPPORTED
 
 
 class HomeError(BursarError):
     """The home cannot be used, or is gone: the sentence says what is in the way."""
 
+    code = Status.E_HOME
+
 
 class RoleError(BursarError, PermissionError):
     """Not for a runtime that was opened with role="agent"."""
+
+    code = Status.E_ROLE
 
 
 class ConflictError(BursarError):
     """Settled, released or charged before, with other amounts."""
 
+    code = Status.E_CONFLICT
+
 
 class ExpiredError(BursarError):
     """The hold ran out: do not send."""
+
+    code = Status.E_EXPIRED
 
 
 class InUseError(BursarError):
     """It exists already, or still has children or live sessions."""
 
+    code = Status.E_IN_USE
+
 
 class LibraryError(BursarError):
     """libbursar.so could not be loaded, or is of another version."""
+
+    code = Status.E_UNSUPPORTED
 
 
 class BursarWarning(ResourceWarning):

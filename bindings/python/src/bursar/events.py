@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Callable, Optional, Tuple
 from . import _abi
 from .errors import ClosedError, failure
 from .views import Event, values
+from .words import Status
 
 if TYPE_CHECKING:
     import asyncio
 
 _BATCH = 64
 _STREAM_MAX = 65_536  # events that a stream keeps; beyond, a gap in `sequence` shows the loss
+_RETRY_MS = 1_000  # after a poll that failed
 _CLOSE_SECONDS = 2.0  # what close gives a running callback to end
 
 
@@ -76,22 +78,30 @@ class Dispatcher:
         poller = select.poll()
         poller.register(fd, select.POLLIN)
         poller.register(stop, select.POLLIN | select.POLLHUP)
-        while not self._closed:
+        stopped = select.poll()
+        stopped.register(stop, select.POLLIN | select.POLLHUP)
+        status: int = Status.OK
+        while not self._closed and status != Status.E_CLOSED:
             poller.poll()
-            self._drain()
+            status = self._drain()
+            if status:  # the descriptor says nothing of when this is over
+                stopped.poll(_RETRY_MS)
         os.close(stop)
 
-    def _drain(self) -> None:
+    def _drain(self) -> int:
+        """Delivers what waits; the status of the last poll."""
         batch = (_abi.Event * _BATCH)()
         for event in batch:
             event.size = C.sizeof(_abi.Event)
         count = C.c_size_t(_BATCH)
         poll = _abi.library().call.bursar_events_poll
         while count.value == _BATCH:
-            if poll(self._handle, batch, _BATCH, C.byref(count)):
-                return  # closed
+            status: int = poll(self._handle, batch, _BATCH, C.byref(count))
+            if status:
+                return status
             for index in range(count.value):
                 self._deliver(values(Event, batch[index]))
+        return Status.OK
 
     def _deliver(self, event: Event) -> None:
         with self._lock:

@@ -12,7 +12,7 @@ from typing import Any, Dict, NoReturn, Optional, Type
 from . import _abi
 from .decision import Decision
 from .errors import ClosedError, failure
-from .words import TextKind
+from .words import Status, TextKind
 
 
 class Link:
@@ -97,8 +97,17 @@ class Link:
 
     def failed(self, status: int, what: str, detail: Optional[_abi.Error] = None) -> NoReturn:
         """Raises the error for the status of a call."""
+        if status == Status.E_HOME and detail is None:
+            detail = self._why_home()
         said = _abi.library().call.bursar_status_string(status).decode()
         raise failure(status, f"{what}: {said}", detail)
+
+    def _why_home(self) -> Optional[_abi.Error]:
+        """What became of the home, from a call that changes nothing and has an error."""
+        error, length = _abi.Error(), C.c_size_t()
+        status = self.call.bursar_limits_parse(
+            self.handle, 0, b"$1", 2, None, 0, C.byref(length), C.byref(error))
+        return error if status == Status.E_HOME else None
 
 
 def _closed(*arguments: Any) -> NoReturn:

@@ -95,7 +95,7 @@ class Prices:
         if status and status != Status.E_BUFFER:  # E_BUFFER: loaded, the report was cut
             self._link.failed(status, "prices", error)
         lines = report.raw[: min(length.value, len(report))].decode("utf-8", "replace")
-        return PriceReport(models.value, tuple(lines.splitlines()))
+        return PriceReport(models.value, tuple(line for line in lines.split("\n") if line))
 
     def tool_price(self, name: str, price: Money) -> None:
         """What one call of a tool costs."""

@@ -28,20 +28,29 @@ if TYPE_CHECKING:
 Target = Union[str, int, Session]
 
 
-def directory(home: Union[str, os.PathLike[str]]) -> str:
-    """A home's directory as every process names it."""
-    return os.path.abspath(os.path.expanduser(os.fspath(home)))
+Directory = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
+
+
+def directory(home: Optional[Directory]) -> Optional[str]:
+    """A directory as every process names it; None and the empty path are none."""
+    path = os.fsdecode(home) if home is not None else ""
+    return os.path.abspath(os.path.expanduser(path)) if path else None
+
+
+def _path(name: Optional[str]) -> Optional[bytes]:
+    return None if name is None else os.fsencode(name)
 
 
 class Runtime(Steps, Prices):
     """Opened by `bursar.open()`. Every method may be called from any thread.
 
     `home` is the directory of a set of budgets that processes share, made when it is not there;
-    `~` is the user's directory. None: private to this process, nothing kept. When it cannot be
-    used, HomeError says what is in the way, unless `on_unavailable` is "private" (a private
-    runtime) or "allow" (one that stops nobody). A runtime with `role="agent"` cannot raise limits,
-    revive or remove. `group` and `shm_dir` are for a new home: shared with its directory's group,
-    and where its live state lies. `name` is what this process calls itself, for people.
+    `~` is the user's directory. None or "": private to this process, nothing kept. When it cannot
+    be used, HomeError says what is in the way, unless `on_unavailable` is "private" (a private
+    runtime) or "allow" (one that stops nobody); `home` is None then. With `existing` a home is not
+    made. A runtime with `role="agent"` cannot raise limits, revive or remove. `group` and `shm_dir`
+    are for a new home: shared with its directory's group, and where its live state lies. `name` is
+    what this process calls itself, for people.
 
     In the child of a fork a runtime on a home goes on, as another process of that home, and has
     its callbacks to set anew; a private one raises ForkedError.
@@ -49,12 +58,13 @@ class Runtime(Steps, Prices):
 
     def __init__(
         self,
-        home: Union[str, os.PathLike[str], None] = None,
+        home: Optional[Directory] = None,
         *,
         on_unavailable: Union[Unavailable, str, None] = None,
         role: Union[Role, str, None] = None,
+        existing: bool = False,
         group: bool = False,
-        shm_dir: Union[str, os.PathLike[str], None] = None,
+        shm_dir: Optional[Directory] = None,
         name: str = "",
         observe: bool = False,
         unknown_model: Union[UnknownModel, str, None] = None,
@@ -66,7 +76,8 @@ class Runtime(Steps, Prices):
         ttl: Optional[datetime.timedelta] = None,
     ) -> None:
         options = filled(_abi.OpenOptions, {
-            "flags": (OpenFlag.OBSERVE if observe else 0) | (OpenFlag.GROUP if group else 0),
+            "flags": (OpenFlag.OBSERVE if observe else 0) | (OpenFlag.GROUP if group else 0)
+            | (OpenFlag.EXISTING if existing else 0),
             "sessions_max": sessions_max,
             "reservations_max": reservations_max,
             "text_bytes_max": text_bytes_max,
@@ -78,14 +89,17 @@ class Runtime(Steps, Prices):
                 0 if on_unavailable is None else word(Unavailable, on_unavailable),
             "role": 0 if role is None else word(Role, role),
         })  # fmt: skip
-        self.home = None if home is None else directory(home)
-        options.home, options.name = _abi.text(self.home), _abi.text(name)
-        options.shm_dir = _abi.text(None if shm_dir is None else directory(shm_dir))
+        self.home = directory(home)
+        options.home, options.name = _abi.text(_path(self.home)), _abi.text(name)
+        options.shm_dir = _abi.text(_path(directory(shm_dir)))
         handle, error = C.c_void_p(), _abi.Error()
         call = _abi.library().call
         status = call.bursar_open(C.byref(options), C.byref(handle), C.byref(error))
         if status or not handle.value:
             raise failure(status, "open", error)
+        info = _abi.HomeInfo()
+        if call.bursar_home_info(handle, C.byref(info)) or not info.flags & HomeFlag.SHARED:
+            self.home = None  # it could not be used, and that is allowed
         self._link = Link(handle.value)
         self._dispatcher = Dispatcher(handle.value)
         self._pid = os.getpid()

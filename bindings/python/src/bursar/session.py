@@ -240,7 +240,8 @@ class Session(Steps):
         """Charges a priced thing that has no model, or raises the refusal.
 
         Without an amount: the tool's price. `force`: it has happened already, record it even
-        past a limit. With a key it is charged once.
+        past a limit. With a key it is charged once by this runtime. Only this runtime remembers
+        keys: a retry in another process, or through another runtime, charges again.
         """
         link = self._link
         charge = filled(
@@ -303,7 +304,7 @@ class Session(Steps):
         status, text = _abi.read_text(link.call.bursar_session_environ, link.handle, self.id)
         if status:
             link.failed(status, f"environ of session {self.id}")
-        pairs = (line.partition("=") for line in text.splitlines())
+        pairs = (line.partition("=") for line in text.split("\n") if line)
         return {name: value for name, _, value in pairs}
 
     def wrap(self, client: Any, *, wait: float = 60.0, max_output_tokens: int = 4_096) -> Any:

@@ -158,7 +158,7 @@ class HomeInfo(NamedTuple):
 
 
 class Process(NamedTuple):
-    """A process that is attached to a home."""
+    """A process that is attached to a home; role and name are those of its first runtime there."""
 
     slot: int
     pid: int

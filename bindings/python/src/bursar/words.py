@@ -147,6 +147,7 @@ class OpenFlag(enum.IntFlag):
     OBSERVE = 1
     PLAIN_CHARGE = 2
     GROUP = 4
+    EXISTING = 8
 
 
 class Unavailable(_Word):
