@@ -74,6 +74,7 @@ public final class Runtime: @unchecked Sendable {
     // Guarded by folding.
     var foldSums = BatchWork()
     var batchRecords: [UInt32] = []
+    var names = ToldNames()
     /// The ledger could not be read or written; it was told.
     var ledgerFails = false
 

@@ -352,11 +352,15 @@ extension Runtime {
         RollingBuckets(spanNanos: windows.window(windowNumber(limit)).spanNanos)
     }
 
+    func ring(of limit: LimitSlot) -> [Int64] {
+        (0..<RollingBuckets.words).map { Word(slab.address(limit.spec.value) + $0 * 8).value }
+    }
+
     private func withRing<R>(
         _ limit: LimitSlot, _ body: (UnsafeMutablePointer<Int64>) -> R
     ) -> R {
         let p = slab.address(limit.spec.value)
-        var ring = (0..<RollingBuckets.words).map { Word(p + $0 * 8).value }
+        var ring = ring(of: limit)
         let result = ring.withUnsafeMutableBufferPointer { body($0.baseAddress!) }
         for k in 0..<RollingBuckets.words { edit[Word(p + k * 8)] = ring[k] }
         return result

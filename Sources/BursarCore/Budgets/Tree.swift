@@ -171,6 +171,7 @@ extension Runtime {
         if first != 0 { edit[core.node(Int(first)).previous] = i }
         edit[above.firstChild] = i
         edit[above.childCount] = above.childCount.value &+ 1
+        core.untell(Int(i))
         return i
     }
 

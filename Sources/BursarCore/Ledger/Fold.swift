@@ -13,7 +13,8 @@
 //   F6 the header's batch becomes h + 1: one store             (spent from here on)
 //   F7 corrections give back what they charged too much; the records are freed.
 // Who takes over needs the segment and the ledger only: F5 can be repeated, and a
-// correction's difference stands in its record, for the ledger's row has changed.
+// correction's difference stands in its record, for the ledger's row has changed. A
+// batch may have no records, when there is only something to tell (Telling.swift).
 
 internal import CPlatform
 
@@ -253,16 +254,28 @@ extension Runtime {
         defer { batchRecords = records }
         scan = seen
         let open = core.statistic(Header.foldOpen)
+        let untold = findUntold()
         if records.isEmpty {
-            open.storeReleasing(0)
-            return false
+            if untold.isEmpty {
+                open.storeReleasing(0)
+                return false
+            }
+            foldSums.begin(meters: MeterIndex.end)
+            open.storeSequential(next)
         }
         for i in records where core.record(Int(i)).isCorrection { judge(core.record(Int(i))) }
         var rows: BatchRows? = BatchRows(next)
+        ledger.block?.begin(
+            BlockHead(
+                batch: next, segment: core.statistic(Header.segmentID).value,
+                offset: clock.unix &- clock.steady))
         account(records, &rows)
+        let told = ledger.block.map { tell($0, untold, epoch: epoch, from: h) } ?? ([], true)
         do throws(Failure) {
             if let rows { try ledger.commit(rows.batch) }
+            names.end(told.isSure)
         } catch {
+            names.end(false)
             for i in records {
                 let word = core.record(Int(i)).word
                 word.storeReleasing(
@@ -274,8 +287,9 @@ extension Runtime {
         // Else the next fold finishes it, as after a death.
         let isFinished = finish(records, epoch: epoch, from: h)
         if isFinished { open.storeReleasing(0) }
+        confirm(told.nodes)
         for (id, handle, amount) in rows?.corrected ?? [] { reportLate(id, handle, amount) }
-        return left && isFinished
+        return (left || untold.count >= Runtime.toldMax) && isFinished
     }
 
     /// A correction may be folded when its original is, and one at a time.

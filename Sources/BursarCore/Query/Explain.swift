@@ -98,7 +98,7 @@ extension Runtime {
         if d.reason == .killed || d.reason == .paused,
             let i = d.budget == 0 ? 0 : core.index(of: d.budget)
         {
-            let why = slab.text(core.node(i).reasonText.value)
+            let why = words(of: i).why
             if !why.isEmpty {
                 text.append(" (")
                 text += why + [UInt8(ascii: ")")]
