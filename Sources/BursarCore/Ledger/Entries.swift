@@ -6,7 +6,7 @@
 // "everything", is the budget with the empty path) and mean something with the
 // block's segment only; numbers of names likewise. Times are unix nanoseconds, money
 // nano-dollars. 0 means unknown or none where a comment says so, and becomes NULL.
-// Within a block the order is: names, nodes, states, steps, corrections, spent,
+// Within a block the order is: names, nodes, steps, corrections, spent, states,
 // events, outcomes; an entry may name what the same or an earlier block described.
 // Names, nodes and states say how things are now: saying it again changes nothing.
 
@@ -103,7 +103,12 @@ struct BudgetStateEntry {
     struct Limit {
         /// Canonical text of this one limit.
         var text: [UInt8] = []
+        var meter: Int64 = 0
         var windowStart: Int64 = 0  // unix ns; 0 = total. A rolling one: its bucket's number
+        /// What the budget's cell says was spent, after this block's batch. `base` and
+        /// `ring` count on from it; a cell that is younger than its budget counts less
+        /// than the ledger, which shifts all three to its own count.
+        var spent: Int64 = 0
         var base: Int64 = 0  // what was settled when the window began
         var since: Int64 = 0  // a calendar limit set midway: unix ns of that; 0 = no
         var extra: Int64 = 0
@@ -136,7 +141,9 @@ struct BudgetStateEntry {
 }
 
 /// What a batch added to a budget's `spent` on one meter; for a correction it may be
-/// below 0. Of budgets only, ancestors included; a session's follow from its steps.
+/// below 0. One for each budget above a step of the batch (the root included, sessions
+/// not: theirs follow from their steps) and each meter that changed, whether or not
+/// the budget limits it: `fresh_tokens` is input + output - cacheRead.
 struct SpentEntry {
     var budget: Int64 = 0
     var meter: Int64 = 0  // 0 to 6, or a named one's number
@@ -188,10 +195,10 @@ struct LedgerBlock {
     var batch: Int64 = 0
     var names: [NameEntry] = []
     var nodes: [NodeEntry] = []
-    var states: [BudgetStateEntry] = []
     var steps: [StepEntry] = []
     var corrections: [CorrectionEntry] = []
     var spent: [SpentEntry] = []
+    var states: [BudgetStateEntry] = []
     var events: [EventEntry] = []
     var outcomes: [OutcomeEntry] = []
 }
