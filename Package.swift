@@ -32,9 +32,10 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CBursar", path: "include"),
         .systemLibrary(name: "CLibuv", path: "Sources/CLibuv", pkgConfig: "libuv"),
+        .systemLibrary(name: "CSQLite", path: "Sources/CSQLite", pkgConfig: "sqlite3"),
         .target(name: "CPlatform"),
         .target(name: "CPrices"),
-        .target(name: "BursarCore", dependencies: ["CPlatform", "CLibuv", "CPrices"], swiftSettings: core + (isModel ? seam : [])),
+        .target(name: "BursarCore", dependencies: ["CPlatform", "CLibuv", "CPrices", "CSQLite"], swiftSettings: core + (isModel ? seam : [])),
         .target(name: "BursarABI", dependencies: ["BursarCore", "CBursar"], swiftSettings: core),
         .target(name: "Bursar", dependencies: ["BursarCore"], swiftSettings: full),
         .executableTarget(name: "window-dump", dependencies: ["BursarCore"]),

@@ -1,0 +1,73 @@
+// Reading the ledger with SQL: a connection that can do nothing else.
+
+internal import CPlatform
+
+/// Reads one ledger. One thread at a time; `interrupt` may come from another.
+final class Reader {
+    private let connection: Connection
+
+    init(_ path: [UInt8]) throws(Failure) {
+        connection = try Connection(path, .read)
+        connection.setBusyTimeout(1_000)
+        _ = try Database.check(connection, latest: Int64(Schema.versions.count))
+        try connection.execute("PRAGMA query_only=1; PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY")
+        connection.guardReading()
+    }
+
+    /// One statement that reads. It sees the ledger as it is at its first row, and ends
+    /// with `.invalid` when it takes longer than `patience` nanoseconds (0 = no end).
+    /// Refused with `.invalid`: what is not SQL, writes, opens other files, or is more
+    /// than one statement.
+    func query(_ sql: [UInt8], patience: Int64 = 0) throws(Failure) -> Cursor {
+        if sql.contains(0) { throw Failure(.invalid, "there is a NUL in the query") }
+        connection.limit(until: 0)
+        let found = Result { () throws(Failure) in
+            try sql.withUnsafeBufferPointer { (text) throws(Failure) in
+                let (statement, end) = try connection.prepare(text)
+                guard let statement else {
+                    throw Failure(.invalid, "there is no statement in the query")
+                }
+                let rest = UnsafeBufferPointer(rebasing: text[end...])
+                if let second = try connection.prepare(rest).0 {
+                    second.end()
+                    statement.end()
+                    throw Failure(.invalid, "there is more than one statement in the query")
+                }
+                return statement
+            }
+        }
+        let statement = try found.get()
+        if patience > 0 {
+            connection.limit(until: saturatingAdd(bursar__clock(BURSAR__CLOCK_STEADY), patience))
+        }
+        return Cursor(statement, connection)
+    }
+
+    /// Ends a query that runs in another thread.
+    func interrupt() { connection.interrupt() }
+}
+
+/// The rows of a query, one after the other.
+final class Cursor {
+    private let statement: Statement
+    private let connection: Connection  // lives as long
+    let columns: Int
+
+    fileprivate init(_ statement: Statement, _ connection: Connection) {
+        self.statement = statement
+        self.connection = connection
+        columns = statement.columns
+    }
+
+    deinit { statement.end() }
+
+    func name(_ column: Int) -> [UInt8] { statement.name(column) }
+
+    /// The next row; false = there is none.
+    func next() throws(Failure) -> Bool { try statement.step() }
+
+    /// Of the row that `next` found.
+    func value(_ column: Int) -> DBValue {
+        column >= 0 && column < columns ? statement.value(column) : .null
+    }
+}
