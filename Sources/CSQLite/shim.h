@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
+static const int bursar__sqlite_taken = SQLITE_CONSTRAINT_PRIMARYKEY;
+
 static inline int bursar__sqlite_bind_text(sqlite3_stmt *s, int i, const void *p, int n) {
     return sqlite3_bind_text(s, i, n ? p : "", n, SQLITE_TRANSIENT);
 }

@@ -161,6 +161,7 @@ final class Connection {
 
     /// The first statement of a text, nil where there is none, and how many bytes it has.
     func prepare(_ text: UnsafeBufferPointer<UInt8>) throws(Failure) -> (Statement?, Int) {
+        if text.isEmpty { return (nil, 0) }
         var handle: OpaquePointer?
         var tail: UnsafePointer<CChar>?
         let start = UnsafeRawPointer(text.baseAddress)?.assumingMemoryBound(to: CChar.self)

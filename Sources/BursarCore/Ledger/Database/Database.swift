@@ -24,11 +24,11 @@ final class Database {
     ) throws(Failure) {
         connection = try Connection(path, .create)
         connection.setBusyTimeout(Database.patience)
-        let latest = Int64(versions.count)
-        var version = try Database.check(connection, latest: latest)
         if connection.isReadOnly {
             throw Failure(.home, "the ledger \(path, most: 200) is read-only; it must be writable")
         }
+        let latest = Int64(versions.count)
+        var version = try Database.check(connection, latest: latest)
         if version == 0, try connection.pragma("PRAGMA page_count").int == 0 {
             let name = path + [0]
             _ = name.withUnsafeBytes {

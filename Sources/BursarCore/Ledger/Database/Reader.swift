@@ -21,22 +21,21 @@ final class Reader {
     func query(_ sql: [UInt8], patience: Int64 = 0) throws(Failure) -> Cursor {
         if sql.contains(0) { throw Failure(.invalid, "there is a NUL in the query") }
         connection.limit(until: 0)
-        let found = Result { () throws(Failure) in
-            try sql.withUnsafeBufferPointer { (text) throws(Failure) in
-                let (statement, end) = try connection.prepare(text)
-                guard let statement else {
-                    throw Failure(.invalid, "there is no statement in the query")
-                }
+        let statement = try sql.withUnsafeBufferPointer { (text) throws(Failure) in
+            let (first, end) = try connection.prepare(text)
+            guard let first else {
+                throw Failure(.invalid, "there is no statement in the query")
+            }
+            do throws(Failure) {
                 let rest = UnsafeBufferPointer(rebasing: text[end...])
-                if let second = try connection.prepare(rest).0 {
-                    second.end()
-                    statement.end()
-                    throw Failure(.invalid, "there is more than one statement in the query")
-                }
-                return statement
+                guard let second = try connection.prepare(rest).0 else { return first }
+                second.end()
+                throw Failure(.invalid, "there is more than one statement in the query")
+            } catch {
+                first.end()
+                throw error
             }
         }
-        let statement = try found.get()
         if patience > 0 {
             connection.limit(until: saturatingAdd(bursar__clock(BURSAR__CLOCK_STEADY), patience))
         }

@@ -107,9 +107,7 @@ extension Database {
             let code = sqlite3_step(statement.handle)
             sqlite3_reset(statement.handle)
             if code == SQLITE_DONE { return }
-            if code != SQLITE_CONSTRAINT_PRIMARYKEY && code != SQLITE_CONSTRAINT_ROWID {
-                throw connection.failure(code)
-            }
+            if code != bursar__sqlite_taken { throw connection.failure(code) }
             let last = try connection.first(.lastStep, .integer(row[0]))?.int ?? row[0]
             row[0] = max(last, row[0]) + 1
         }
