@@ -6,15 +6,15 @@ import Testing
 @testable import BursarCore
 
 @Suite struct LedgerDatabaseTests {
-    let folder: TestFolder
-    init() throws { folder = try TestFolder() }
+    let folder: LedgerFolder
+    init() throws { folder = try LedgerFolder() }
 
-    private func failure(_ body: () throws(Failure) -> Void) -> Failure? {
-        do throws(Failure) {
+    private func failure(_ body: () throws -> Void) -> Failure? {
+        do {
             try body()
             return nil
         } catch {
-            return error
+            return error as? Failure
         }
     }
     private func open(_ versions: [[StaticString]] = Schema.versions) throws(Failure) -> Database {
@@ -29,7 +29,7 @@ import Testing
     @Test func aNewLedgerHasTheHomesModeAndSaysWhatItIs() throws {
         umask(0o077)
         for mode: mode_t in [0o600, 0o660] {
-            let folder = try TestFolder()
+            let folder = try LedgerFolder()
             let database = try Database(folder.ledger, mode: Int32(mode))
             var load = LedgerLoad(seed: 1)
             try database.apply(load.blocks(2))

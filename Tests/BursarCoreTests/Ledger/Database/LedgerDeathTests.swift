@@ -15,7 +15,7 @@ import Testing
     /// A writer under load from where the database stands, until it is killed from
     /// another thread, after a time that the seed says.
     private static func writeUntilKilled(_ path: [UInt8], seed: UInt64) throws {
-        var dice = Dice(state: seed)
+        var dice = LedgerDice(state: seed)
         let microseconds = UInt32(dice.roll(60_000) + 200)
         var thread = pthread_t()
         let box = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
@@ -40,7 +40,7 @@ import Testing
     }
 
     @Test func aWriterThatIsKilledAnywhereLosesNothingAndDoublesNothing() async throws {
-        let folder = try TestFolder()
+        let folder = try LedgerFolder()
         let path = folder.ledger
         var load = LedgerLoad(seed: 99)
         var last: Int64 = 0
@@ -66,12 +66,12 @@ import Testing
     }
 
     @Test func aFullDiskLosesNothingAndIsFollowedWhenThereIsRoomAgain() throws {
-        let folder = try TestFolder()
+        let folder = try LedgerFolder()
         guard mount("tmpfs", folder.path, "tmpfs", 0, "size=6m") == 0 else {
             print("SKIPPED: a full disk needs a mount, and mounting needs root (errno \(errno))")
             return
         }
-        defer { umount2(folder.path, Int32(MNT_DETACH.rawValue)) }
+        defer { umount2(folder.path, Int32(MNT_DETACH)) }
         var load = LedgerLoad(seed: 61)
         let database = try Database(folder.ledger)
         database.connection.setBusyTimeout(1)
@@ -103,16 +103,16 @@ import Testing
     }
 
     @Test func aReadOnlyFileSystemIsRefusedAndUsedWhenItIsWritable() throws {
-        let folder = try TestFolder()
+        let folder = try LedgerFolder()
         guard mount("tmpfs", folder.path, "tmpfs", 0, "size=8m") == 0 else {
             print("SKIPPED: a read-only file system needs a mount, and mounting needs root (errno \(errno))")
             return
         }
-        defer { umount2(folder.path, Int32(MNT_DETACH.rawValue)) }
+        defer { umount2(folder.path, Int32(MNT_DETACH)) }
         var load = LedgerLoad(seed: 62)
         do { try Database(folder.ledger).apply(load.blocks(2)) }
-        let remount = UInt(MS_REMOUNT.rawValue)
-        #expect(mount("tmpfs", folder.path, "tmpfs", remount | UInt(MS_RDONLY.rawValue), "size=8m") == 0)
+        let remount = UInt(MS_REMOUNT)
+        #expect(mount("tmpfs", folder.path, "tmpfs", remount | UInt(MS_RDONLY), "size=8m") == 0)
         do throws(Failure) {
             _ = try Database(folder.ledger)
             Issue.record("it was opened")

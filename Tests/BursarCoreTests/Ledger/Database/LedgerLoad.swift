@@ -5,7 +5,7 @@ import Glibc
 
 @testable import BursarCore
 
-struct Dice: RandomNumberGenerator {
+struct LedgerDice: RandomNumberGenerator {
     var state: UInt64
     mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
@@ -18,7 +18,7 @@ struct Dice: RandomNumberGenerator {
 }
 
 /// A folder of its own that goes when the test does.
-final class TestFolder {
+final class LedgerFolder {
     let path: String
     init() throws {
         var name = Array("/tmp/bursar-ledger-XXXXXX".utf8CString)
@@ -41,7 +41,7 @@ final class TestFolder {
     }
 }
 
-extension Failure: @retroactive CustomStringConvertible {
+extension Failure: CustomStringConvertible {
     public var description: String { "\(status): \(String(decoding: sentence, as: UTF8.self)) \(values)" }
 }
 
@@ -68,7 +68,7 @@ extension Reader {
 
 /// A random home at work: budgets, sessions with children, steps, corrections.
 struct LedgerLoad {
-    var dice: Dice
+    var dice: LedgerDice
     let segment: Int64
     var batch: Int64 = 0
     var now: Int64
@@ -87,7 +87,7 @@ struct LedgerLoad {
     static let tools = ["search", "browse"]
 
     init(seed: UInt64, segment: Int64 = 1_790_000_000_000_000_000, pace: Int64 = 40_000_000) {
-        dice = Dice(state: seed)
+        dice = LedgerDice(state: seed)
         self.segment = segment
         now = segment
         self.pace = pace

@@ -7,15 +7,15 @@ import Testing
 @testable import BursarCore
 
 @Suite struct LedgerViewTests {
-    let folder: TestFolder
-    init() throws { folder = try TestFolder() }
+    let folder: LedgerFolder
+    init() throws { folder = try LedgerFolder() }
 
-    private func status(_ body: () throws(Failure) -> Void) -> Status? {
-        do throws(Failure) {
+    private func status(_ body: () throws -> Void) -> Status? {
+        do {
             try body()
             return nil
         } catch {
-            return error.status
+            return (error as? Failure)?.status
         }
     }
 
