@@ -188,7 +188,7 @@ enum SQL: Int {
         case .correctStep:
             """
             UPDATE steps SET steps=?4,tool_calls=?5,cost_nanos=?6,asked_cost_nanos=?7,input_tokens=?8,
-            cache_read_input_tokens=?9,output_tokens=?10,flags=(flags&~1|?14&16|128),
+            cache_read_input_tokens=?9,output_tokens=?10,flags=(flags&~17)|(?14&16)|128,
             cache_write_input_tokens=?22,cache_write_1h_input_tokens=?23,reasoning_output_tokens=?24,
             audio_input_tokens=?25,cache_read_audio_input_tokens=?26,audio_output_tokens=?27,
             image_input_tokens=?28,image_output_tokens=?29,extra_nanos=?30,units=?32 WHERE id=?1

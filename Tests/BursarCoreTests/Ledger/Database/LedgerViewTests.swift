@@ -43,8 +43,8 @@ import Testing
         let reader = try Reader(folder.ledger)
         for one in LedgerLoad.dimensions.indices {
             for other in one..<LedgerLoad.dimensions.count {
-                let rows = try LedgerLoad.crossed(one, other, in: reader)
-                #expect(rows == load.crossed(one, other), "\(LedgerLoad.dimensions[one]) by \(LedgerLoad.dimensions[other])")
+                let isSame = try LedgerLoad.crossed(one, other, in: reader) == load.crossed(one, other)
+                #expect(isSame, "\(LedgerLoad.dimensions[one]) by \(LedgerLoad.dimensions[other])")
             }
         }
     }
@@ -171,7 +171,8 @@ import Testing
         let middle = load.segment + (load.now - load.segment) / 3
         let part = try database.compact(before: middle)
         #expect(part.isDone)
-        #expect(try reports(reader) == before)
+        let isSame = try reports(reader) == before
+        #expect(isSame)
         #expect(try database.connection.verify().isEmpty)
         // In pieces, with new steps and late corrections between them.
         var less = part.rows
@@ -181,7 +182,10 @@ import Testing
             if piece.isDone { break }
         }
         let after = try reports(reader)
-        for (name, rows) in before { #expect(after[name] == rows, "\(name)") }
+        for (name, rows) in before {
+            let isSame = after[name] == rows
+            #expect(isSame, "\(name)")
+        }
         #expect(try reader.int("SELECT count(*) FROM steps") == rows - less && less > 0)
         #expect(try database.connection.verify().isEmpty)
         try database.apply(load.blocks(3))
