@@ -2,66 +2,14 @@
 // stay prepared, values in and out. Used by one thread at a time, and never in the
 // child of a fork.
 
+internal import CLedger
 internal import CSQLite
 
-/// A value of a column.
-public enum DBValue {
-    case null
-    case integer(Int64)
-    case real(Double)
-    case text([UInt8])
-    case blob([UInt8])
+/// The ledger's SQL by name: tools/ledger/ledger.sql.
+typealias SQL = bursar__sql
 
-    /// 0 is unknown.
-    static func known(_ value: Int64) -> DBValue { value == 0 ? .null : .integer(value) }
-    /// Empty is unknown. What is not UTF-8, and NUL, is written as `?`.
-    static func known(_ text: [UInt8]) -> DBValue { text.isEmpty ? .null : .text(Text.clean(text)) }
-
-    var int: Int64 {
-        if case .integer(let value) = self { return value }
-        return 0
-    }
-    var bytes: [UInt8] {
-        switch self {
-        case .text(let bytes), .blob(let bytes): return bytes
-        default: return []
-        }
-    }
-}
-
-enum Text {
-    /// Names and labels come from anywhere; readers of the ledger expect UTF-8.
-    static func clean(_ text: [UInt8]) -> [UInt8] {
-        var i = 0
-        var out: [UInt8] = []
-        out.reserveCapacity(text.count)
-        while i < text.count {
-            let length = sequence(text, i)
-            if length == 0 {
-                out.append(UInt8(ascii: "?"))
-                i += 1
-            } else {
-                out.append(contentsOf: text[i..<(i + length)])
-                i += length
-            }
-        }
-        return out
-    }
-
-    /// Bytes of the well-formed character at `i` (Unicode table 3-7); 0 = none.
-    private static func sequence(_ text: [UInt8], _ i: Int) -> Int {
-        let first = text[i]
-        if first < 0x80 { return first == 0 ? 0 : 1 }
-        guard first >= 0xC2, first <= 0xF4 else { return 0 }
-        let length = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4
-        guard i + length <= text.count else { return 0 }
-        let low: UInt8 = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80
-        let high: UInt8 = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF
-        guard text[i + 1] >= low, text[i + 1] <= high else { return 0 }
-        for k in 2..<max(length, 2) where text[i + k] & 0xC0 != 0x80 { return 0 }
-        return length
-    }
-}
+/// Stands for NULL among integers: no amount is as small.
+let null = Int64.min
 
 final class Connection {
     let path: [UInt8]
@@ -123,74 +71,94 @@ final class Connection {
         case SQLITE_ERROR, SQLITE_AUTH, SQLITE_INTERRUPT, SQLITE_TOOBIG: status = .invalid
         default: status = .home  // full, read-only, cannot be opened, input or output
         }
-        var message: [UInt8] = []
-        var at = db == nil ? sqlite3_errstr(code) : sqlite3_errmsg(db)
-        while let p = at, p.pointee != 0, message.count < 256 {
-            message.append(UInt8(bitPattern: p.pointee))
-            at = p + 1
-        }
+        let message = bytes(db == nil ? sqlite3_errstr(code) : sqlite3_errmsg(db))
         var failure = Failure(status, "the ledger \(path, most: 200): \(message, most: 200)")
         failure.values.0 = Int64(code)
         return failure
     }
 
+    fileprivate static func bytes(_ text: UnsafePointer<CChar>?) -> [UInt8] {
+        var bytes: [UInt8] = []
+        var at = text
+        while let p = at, p.pointee != 0 {
+            bytes.append(UInt8(bitPattern: p.pointee))
+            at = p + 1
+        }
+        return bytes
+    }
+
     // MARK: - Statements
 
-    /// One or more statements without values.
+    /// Settings, one or more, without values.
     func execute(_ sql: StaticString) throws(Failure) {
-        let code = sqlite3_exec(
-            db, UnsafeRawPointer(sql.utf8Start).assumingMemoryBound(to: CChar.self), nil, nil, nil)
+        try execute(UnsafeRawPointer(sql.utf8Start).assumingMemoryBound(to: CChar.self))
+    }
+
+    func execute(_ sql: SQL) throws(Failure) {
+        let text = Connection.text(sql)
+        try text.withUnsafeBufferPointer { (text) throws(Failure) in try execute(text.baseAddress!) }
+    }
+
+    private func execute(_ sql: UnsafePointer<CChar>) throws(Failure) {
+        let code = sqlite3_exec(db, sql, nil, nil, nil)
         if code != SQLITE_OK { throw failure(code) }
     }
 
-    /// The statement of a number, which is prepared once.
-    func statement(_ sql: SQL) throws(Failure) -> Statement {
-        let k = sql.rawValue
+    private static func text(_ sql: SQL) -> [CChar] {
+        var text = [CChar](repeating: 0, count: Int(BURSAR__SQL_MAX))
+        _ = text.withUnsafeMutableBufferPointer { bursar__sql_text(sql, $0.baseAddress!) }
+        return text
+    }
+
+    /// The statement of a name, which is prepared once. What goes wrong is told when it
+    /// is stepped.
+    subscript(_ sql: SQL) -> Statement {
+        let k = Int(sql.rawValue)
         while prepared.count <= k { prepared.append(nil) }
         if let statement = prepared[k] { return statement }
-        let statement = try prepare(sql.text)
-        prepared[k] = statement
+        let text = Connection.text(sql)
+        let statement = text.withUnsafeBufferPointer { prepare($0.baseAddress!, -1).statement }
+        if statement.handle != nil { prepared[k] = statement }
         return statement
     }
 
-    func prepare(_ text: StaticString) throws(Failure) -> Statement {
-        let bytes = UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
-        guard let statement = try prepare(bytes).0 else { throw failure(SQLITE_ERROR) }
-        return statement
-    }
-
-    /// The first statement of a text, nil where there is none, and how many bytes it has.
-    func prepare(_ text: UnsafeBufferPointer<UInt8>) throws(Failure) -> (Statement?, Int) {
-        if text.isEmpty { return (nil, 0) }
+    /// The first statement of a text, without a handle where there is none, and how many
+    /// bytes it has.
+    func prepare(
+        _ text: UnsafePointer<CChar>, _ count: Int32
+    ) -> (statement: Statement, end: Int) {
         var handle: OpaquePointer?
         var tail: UnsafePointer<CChar>?
-        let start = UnsafeRawPointer(text.baseAddress)?.assumingMemoryBound(to: CChar.self)
         let code = sqlite3_prepare_v3(
-            db, start, Int32(clamping: text.count), UInt32(SQLITE_PREPARE_PERSISTENT), &handle, &tail)
-        guard code == SQLITE_OK else { throw failure(code) }
-        guard let handle, let start, let tail else { return (nil, text.count) }
-        return (Statement(handle, self), tail - start)
+            db, text, count, UInt32(SQLITE_PREPARE_PERSISTENT), &handle, &tail)
+        return (Statement(handle, self, code), tail.map { $0 - text } ?? 0)
     }
 
-    /// Runs a statement to its end.
-    func run(_ sql: SQL, _ values: DBValue...) throws(Failure) {
-        let statement = try statement(sql)
-        try statement.bind(values)
-        defer { statement.reset() }
-        while try statement.step() {}
+    /// Runs a statement with integers to its end.
+    func run(_ sql: SQL, _ values: Int64...) throws(Failure) {
+        let statement = self[sql]
+        for value in values { statement.put(value) }
+        try statement.run()
     }
 
-    /// The first column of the first row; nil = no row.
-    func first(_ sql: SQL, _ values: DBValue...) throws(Failure) -> DBValue? {
-        let statement = try statement(sql)
-        try statement.bind(values)
+    /// The first column of the first row; nil = no row, or NULL.
+    func first(_ sql: SQL, _ values: Int64...) throws(Failure) -> Int64? {
+        let statement = self[sql]
+        for value in values { statement.put(value) }
+        return try statement.first()
+    }
+
+    /// Runs a statement row by row.
+    func each(_ sql: SQL, _ body: (Statement) throws(Failure) -> Void) throws(Failure) {
+        let statement = self[sql]
         defer { statement.reset() }
-        return try statement.step() ? statement.value(0) : nil
+        while try statement.step() { try body(statement) }
     }
 
     /// A setting's value.
     func pragma(_ text: StaticString) throws(Failure) -> DBValue {
-        let statement = try prepare(text)
+        let start = UnsafeRawPointer(text.utf8Start).assumingMemoryBound(to: CChar.self)
+        let statement = prepare(start, Int32(text.utf8CodeUnitCount)).statement
         defer { statement.end() }
         return try statement.step() ? statement.value(0) : .null
     }
@@ -198,81 +166,121 @@ final class Connection {
 
 /// A prepared statement. It belongs to its connection and ends before it.
 final class Statement {
-    let handle: OpaquePointer
+    /// nil: it could not be prepared, or there was none.
+    let handle: OpaquePointer?
     private let db: OpaquePointer
     private let path: [UInt8]
+    /// What went wrong first, since it was reset.
+    private(set) var code: Int32
+    private var count: Int32 = 0
 
-    fileprivate init(_ handle: OpaquePointer, _ connection: Connection) {
+    fileprivate init(_ handle: OpaquePointer?, _ connection: Connection, _ code: Int32) {
         self.handle = handle
+        self.code = code
         db = connection.db
         path = connection.path
     }
 
     func end() { sqlite3_finalize(handle) }
-    func reset() { sqlite3_reset(handle) }
 
-    func bind(_ values: [DBValue]) throws(Failure) {
-        for k in 0..<values.count {
-            let i = Int32(k + 1)
-            let code: Int32
-            switch values[k] {
-            case .null: code = sqlite3_bind_null(handle, i)
-            case .integer(let value): code = sqlite3_bind_int64(handle, i, value)
-            case .real(let value): code = sqlite3_bind_double(handle, i, value)
-            case .text(let bytes):
-                code = bytes.withUnsafeBytes {
-                    bursar__sqlite_bind_text(handle, i, $0.baseAddress, Int32(clamping: $0.count))
-                }
-            case .blob(let bytes):
-                code = bytes.withUnsafeBytes {
-                    bursar__sqlite_bind_blob(handle, i, $0.baseAddress, Int32(clamping: $0.count))
-                }
-            }
-            if code != SQLITE_OK { throw Connection.failure(path, db, code) }
-        }
+    /// Ready to run again; values stay until they are put anew.
+    func reset() {
+        sqlite3_reset(handle)
+        count = 0
+        if handle != nil { code = SQLITE_OK }
     }
 
+    // MARK: - Values, in the order of the parameters
+
+    /// `null` is NULL.
+    @inline(never)
+    func put(_ value: Int64) {
+        count += 1
+        note(value == null ? sqlite3_bind_null(handle, count) : sqlite3_bind_int64(handle, count, value))
+    }
+
+    /// 0 is unknown.
+    @inline(never)
+    func put(known value: Int64) { put(value == 0 ? null : value) }
+
+    /// Empty is unknown, but where it says something. What is not UTF-8, and NUL, is
+    /// written as `?`.
+    @inline(never)
+    func put(_ text: [UInt8], canBeEmpty: Bool = false) {
+        if text.isEmpty, !canBeEmpty { return put(null) }
+        count += 1
+        let text = Text.clean(text)
+        note(
+            text.withUnsafeBytes {
+                bursar__sqlite_bind_text(handle, count, $0.baseAddress, Int32(clamping: $0.count))
+            })
+    }
+
+    @inline(never)
+    func put(blob: [UInt8]) {
+        if blob.isEmpty { return put(null) }
+        count += 1
+        note(
+            blob.withUnsafeBytes {
+                bursar__sqlite_bind_blob(handle, count, $0.baseAddress, Int32(clamping: $0.count))
+            })
+    }
+
+    private func note(_ code: Int32) { if self.code == SQLITE_OK { self.code = code } }
+
+    // MARK: - Running
+
     /// True: a row is there.
+    @inline(never)
     func step() throws(Failure) -> Bool {
-        let code = sqlite3_step(handle)
-        if code == SQLITE_ROW { return true }
-        if code == SQLITE_DONE { return false }
+        if code == SQLITE_OK {
+            let code = sqlite3_step(handle)
+            if code == SQLITE_ROW { return true }
+            if code == SQLITE_DONE { return false }
+            self.code = code
+        }
         let failure = Connection.failure(path, db, code)
-        sqlite3_reset(handle)
+        reset()
         throw failure
     }
 
-    var columns: Int { Int(sqlite3_column_count(handle)) }
-    var isReadOnly: Bool { sqlite3_stmt_readonly(handle) != 0 }
-
-    func name(_ column: Int) -> [UInt8] {
-        var name: [UInt8] = []
-        var at = sqlite3_column_name(handle, Int32(column))
-        while let p = at, p.pointee != 0 {
-            name.append(UInt8(bitPattern: p.pointee))
-            at = p + 1
-        }
-        return name
+    /// To its end.
+    @inline(never)
+    func run() throws(Failure) {
+        defer { reset() }
+        while try step() {}
     }
 
+    @inline(never)
+    func first() throws(Failure) -> Int64? {
+        defer { reset() }
+        return try step() && !isNull(0) ? int(0) : nil
+    }
+
+    // MARK: - Columns
+
+    var columns: Int { Int(sqlite3_column_count(handle)) }
+    func name(_ column: Int) -> [UInt8] { Connection.bytes(sqlite3_column_name(handle, Int32(column))) }
     func int(_ column: Int) -> Int64 { sqlite3_column_int64(handle, Int32(column)) }
     func isNull(_ column: Int) -> Bool { sqlite3_column_type(handle, Int32(column)) == SQLITE_NULL }
+
+    /// The bytes of a text or a blob; empty = NULL.
+    @inline(never)
+    func bytes(_ column: Int) -> [UInt8] {
+        let start = sqlite3_column_blob(handle, Int32(column))
+        let count = Int(sqlite3_column_bytes(handle, Int32(column)))
+        guard let start, count > 0 else { return [] }
+        return Array(UnsafeRawBufferPointer(start: start, count: count))
+    }
 
     func value(_ column: Int) -> DBValue {
         let i = Int32(column)
         switch sqlite3_column_type(handle, i) {
         case SQLITE_INTEGER: return .integer(sqlite3_column_int64(handle, i))
         case SQLITE_FLOAT: return .real(sqlite3_column_double(handle, i))
-        case SQLITE_TEXT:
-            return .text(bytes(UnsafeRawPointer(sqlite3_column_text(handle, i)), i))
-        case SQLITE_BLOB: return .blob(bytes(sqlite3_column_blob(handle, i), i))
+        case SQLITE_TEXT: return .text(bytes(column))
+        case SQLITE_BLOB: return .blob(bytes(column))
         default: return .null
         }
-    }
-
-    private func bytes(_ start: UnsafeRawPointer?, _ i: Int32) -> [UInt8] {
-        let count = Int(sqlite3_column_bytes(handle, i))
-        guard let start, count > 0 else { return [] }
-        return Array(UnsafeRawBufferPointer(start: start, count: count))
     }
 }

@@ -3,6 +3,7 @@
 // (Reader.swift). It is never used in the child of a fork, and never through a second
 // copy of SQLite in the same process: closing a file there drops the locks here.
 
+internal import CLedger
 internal import CSQLite
 
 final class Database {
@@ -14,70 +15,89 @@ final class Database {
 
     /// Milliseconds that a writer waits for another one, or for a reader that recovers.
     static let patience: Int32 = 100
+    /// "Burs", 1114993267: what `file` and SQLite know the file by.
+    static let application: Int64 = 0x4275_7273
+
+    /// Makes of a version the next one, and ends by saying so in `user_version`.
+    typealias Upgrade = (Connection) throws(Failure) -> Void
+    /// `upgrades[n]` begins with version n. Version 0 is an empty file.
+    static var upgrades: [Upgrade] {
+        [{ connection throws(Failure) in try connection.execute(.schema) }]
+    }
 
     /// Opens it for writing; makes it, with `mode`, where it is not there.
     /// Refuses with `.home` a file that is not a ledger, or cannot be written, or is of a
     /// later version (`values`: found, expected); with `.corrupt` one that SQLite cannot
     /// read; with `.busy` one that somebody holds. Nothing of it was changed then.
     init(
-        _ path: [UInt8], mode: Int32 = 0o600, versions: [[StaticString]] = Schema.versions
+        _ path: [UInt8], mode: Int32 = 0o600, upgrades: [Upgrade] = Database.upgrades
     ) throws(Failure) {
         connection = try Connection(path, .create)
         connection.setBusyTimeout(Database.patience)
         if connection.isReadOnly {
             throw Failure(.home, "the ledger \(path, most: 200) is read-only; it must be writable")
         }
-        let latest = Int64(versions.count)
+        let latest = Int64(upgrades.count)
         var version = try Database.check(connection, latest: latest)
-        if version == 0, try connection.pragma("PRAGMA page_count").int == 0 {
+        if version == 0 {
             let name = path + [0]
             _ = name.withUnsafeBytes {
                 bursar__sqlite_chmod($0.baseAddress!.assumingMemoryBound(to: CChar.self), mode)
             }
         }
-        let journal = try connection.pragma("PRAGMA journal_mode=WAL").bytes
-        if journal != [0x77, 0x61, 0x6C] {
+        guard case .text([0x77, 0x61, 0x6C]) = try connection.pragma("PRAGMA journal_mode=WAL") else {
             throw Failure(
                 .home, "the ledger \(path, most: 200) cannot have a write-ahead log; its file system may be a network's")
         }
         try connection.execute(
             """
-            PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=4000;
+            PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=4000; \
             PRAGMA journal_size_limit=67108864; PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY
             """)
         guard version < latest else { return }
         try transaction { () throws(Failure) in
             // Somebody may have done it while this one waited.
             version = try Database.check(connection, latest: latest)
-            while version < latest {
-                for script in versions[Int(version)] { try connection.execute(script) }
-                version += 1
-            }
+            for upgrade in upgrades[Int(version)...] { try upgrade(connection) }
         }
     }
 
     /// The file's version, 0 when it is new: refuses what is not a ledger that this
     /// version of the library knows.
     static func check(_ connection: Connection, latest: Int64) throws(Failure) -> Int64 {
-        let version = try connection.pragma("PRAGMA user_version").int
-        let application = try connection.pragma("PRAGMA application_id").int
-        if application != Schema.application {
-            let tables = try connection.pragma("SELECT count(*) FROM sqlite_schema").int
+        let version = try number(connection, "PRAGMA user_version")
+        let application = try number(connection, "PRAGMA application_id")
+        var failure: Failure
+        if application != Database.application {
+            let tables = try number(connection, "SELECT count(*) FROM sqlite_schema")
             if application == 0, version == 0, tables == 0 { return 0 }
-            var failure = Failure(
+            failure = Failure(
                 .home,
-                "\(connection.path, most: 200) is not a ledger: its application_id is \(Int(application)), a ledger's is \(Int(Schema.application))")
-            failure.values = (application, Schema.application)
+                "\(connection.path, most: 200) is not a ledger: its application_id is \(Int(application)), a ledger's is \(Int(Database.application))")
+            failure.values = (application, Database.application)
             throw failure
         }
-        if version > latest || version < 0 {
-            var failure = Failure(
-                .home,
-                "the ledger \(connection.path, most: 200) is of another version of the library: its user_version is \(Int(version)), this one writes \(Int(latest)); use the newer library")
-            failure.values = (version, latest)
-            throw failure
-        }
-        return version
+        if version >= 0, version <= latest { return version }
+        failure = Failure(
+            .home,
+            "the ledger \(connection.path, most: 200) is of another version of the library: its user_version is \(Int(version)), this one writes \(Int(latest)); use the newer library")
+        failure.values = (version, latest)
+        throw failure
+    }
+
+    private static func number(
+        _ connection: Connection, _ text: StaticString
+    ) throws(Failure) -> Int64 {
+        if case .integer(let value) = try connection.pragma(text) { return value }
+        return 0
+    }
+
+    /// Bytes of the file, and of them those in use.
+    func size() throws(Failure) -> (file: Int64, used: Int64) {
+        let page = try Database.number(connection, "PRAGMA page_size")
+        let pages = try Database.number(connection, "PRAGMA page_count")
+        let free = try Database.number(connection, "PRAGMA freelist_count")
+        return (pages * page, (pages - free) * page)
     }
 
     /// All of it, or nothing.
@@ -88,7 +108,7 @@ final class Database {
             try connection.run(.commit)
         } catch {
             // Keys of rows that are not there after all.
-            keys.clear()
+            keys = Keys()
             row.clear()
             do throws(Failure) { try connection.run(.rollback) } catch {}  // SQLite may have done it
             throw error

@@ -1,6 +1,8 @@
 // From the segment's ids and numbers to the database's keys. What was found once is
 // remembered; rows that nothing described yet are made, so that no amount is lost.
 
+internal import CLedger
+
 /// The sums of a session's own steps, which wait for the end of a transaction.
 struct SessionSums {
     var key: Int64
@@ -18,46 +20,30 @@ struct SessionSums {
 /// Of one segment at a time.
 struct Keys {
     var segment: Int64 = 0
-    var sessions: [Int64: Int] = [:]  // node to place in `sums`
+    var sessions = KeyMap()  // node to place in `sums`
     var sums: [SessionSums] = []
     var waiting: [Int] = []  // places whose sums are not written
-    var budgets: [Int64: Int64] = [:]
+    var budgets = KeyMap()
     /// By kind of name.
-    var names: [[Int64: Int64]] = [[:], [:], [:], [:], [:]]
-    var last: InlineArray<5, (number: Int64, key: Int64)> = .init(repeating: (0, 0))
+    var names: InlineArray<5, KeyMap> = .init(repeating: KeyMap())
     /// How many sessions are remembered.
     static let most = 65_536
-
-    mutating func clear() { self = Keys() }
 }
 
 extension Database {
-    /// The database's key of a name.
-    func key(of name: [UInt8], _ kind: NameEntry.Kind) throws(Failure) -> Int64 {
-        let text = DBValue.text(Text.clean(name))
-        if let key = try connection.first(.findName, .integer(kind.rawValue), text) { return key.int }
-        try connection.run(.addName, .integer(kind.rawValue), text)
-        return connection.lastRow
-    }
-
     /// The database's key of a name that the segment calls by a number; NULL for 0.
     @inline(__always)
     func name(_ kind: NameEntry.Kind, _ number: Int64) throws(Failure) -> Int64 {
-        if number == 0 { return StepRow.null }
-        let k = Int(kind.rawValue)
-        if keys.last[k].number == number { return keys.last[k].key }
-        let key = try findName(kind, number)
-        keys.last[k] = (number, key)
-        return key
+        if number == 0 { return null }
+        if let key = keys.names[Int(kind.rawValue)][number] { return key }
+        return try findName(kind, number)
     }
 
+    @inline(never)
     private func findName(_ kind: NameEntry.Kind, _ number: Int64) throws(Failure) -> Int64 {
-        if let key = keys.names[Int(kind.rawValue)][number] { return key }
-        let found = try connection.first(
-            .findNumber, .integer(keys.segment), .integer(kind.rawValue), .integer(number))
-        if let found {
-            keys.names[Int(kind.rawValue)][number] = found.int
-            return found.int
+        if let found = try connection.first(.findNumber, keys.segment, kind.rawValue, number) {
+            keys.names[Int(kind.rawValue)].set(number, found)
+            return found
         }
         var name = [UInt8(ascii: "#")]
         Digits.append(UInt64(bitPattern: number), to: &name)
@@ -65,62 +51,88 @@ extension Database {
     }
 
     /// A meter's key: fixed ones keep their numbers.
-    func meter(_ number: Int64) throws(Failure) -> DBValue {
+    @inline(never)
+    func meter(_ number: Int64) throws(Failure) -> Int64 {
         let isNamed = number >= Int64(MeterIndex.named) && number < Int64(MeterIndex.end)
-        return .integer(isNamed ? try name(.meter, number) : number)
+        return isNamed ? try name(.meter, number) : number
     }
 
+    @inline(never)
     @discardableResult
     func setName(_ kind: NameEntry.Kind, _ number: Int64, _ name: [UInt8]) throws(Failure) -> Int64 {
-        let key = try key(of: name, kind)
-        try connection.run(
-            .setNumber, .integer(keys.segment), .integer(kind.rawValue), .integer(number), .integer(key))
-        keys.names[Int(kind.rawValue)][number] = key
-        keys.last[Int(kind.rawValue)] = (0, 0)
+        let key = try key(name, find: .findName, add: .addName, kind.rawValue)
+        try connection.run(.setNumber, keys.segment, kind.rawValue, number, key)
+        keys.names[Int(kind.rawValue)].set(number, key)
         return key
     }
 
+    /// The key of a text that is kept once, made if it is not there.
+    private func key(_ text: [UInt8], find: SQL, add: SQL, _ kind: Int64) throws(Failure) -> Int64 {
+        let statement = connection[find]
+        statement.put(kind)
+        statement.put(text, canBeEmpty: true)
+        if let key = try statement.first() { return key }
+        let insert = connection[add]
+        insert.put(kind)
+        insert.put(text, canBeEmpty: true)
+        try insert.run()
+        return connection.lastRow
+    }
+
     /// A session's place in `keys.sums`; nil when it is not there and not to be made.
+    @inline(never)
     func place(ofSession node: Int64, make: Bool = true) throws(Failure) -> Int? {
-        if let place = keys.sessions[node] { return place }
-        let segment = DBValue.integer(keys.segment)
-        var key = try connection.first(.findSession, segment, .integer(node))?.int
+        if let place = keys.sessions[node] { return Int(place) }
+        var key = try connection.first(.findSession, keys.segment, node)
         if key == nil, make {
-            try connection.run(.addSession, segment, .integer(node))
+            try connection.run(.addSession, keys.segment, node)
             key = connection.lastRow
         }
         guard let key else { return nil }
         keys.sums.append(SessionSums(key: key))
-        keys.sessions[node] = keys.sums.count - 1
+        keys.sessions.set(node, Int64(keys.sums.count - 1))
         return keys.sums.count - 1
     }
 
     /// The key of a budget that was described; nil when it was not.
+    @inline(never)
     func budget(_ node: Int64) throws(Failure) -> Int64? {
         if let key = keys.budgets[node] { return key }
-        let key = try connection.first(.budgetOfNode, .integer(keys.segment), .integer(node))?.int
-        if let key { keys.budgets[node] = key }
+        let key = try connection.first(.budgetOfNode, keys.segment, node)
+        if let key { keys.budgets.set(node, key) }
         return key
     }
 
     /// The key of a set of labels: sets are few, sessions are many.
-    func labels(_ labels: [(key: [UInt8], value: [UInt8])]) throws(Failure) -> DBValue {
-        if labels.isEmpty { return .null }
+    func labels(_ labels: [(key: [UInt8], value: [UInt8])]) throws(Failure) -> Int64 {
         var packed: [UInt8] = []
         for label in labels {
-            for text in [label.key, label.value] {
-                for shift in [0, 8, 16, 24] { packed.append(UInt8(truncatingIfNeeded: text.count >> shift)) }
-                packed.append(contentsOf: text)
-            }
+            Database.pack(Int64(label.key.count), &packed)
+            packed += label.key
+            Database.pack(Int64(label.value.count), &packed)
+            packed += label.value
         }
-        if let key = try connection.first(.findLabels, .blob(packed)) { return key }
-        try connection.run(.addLabels, .blob(packed))
-        let key = DBValue.integer(connection.lastRow)
+        if packed.isEmpty { return null }
+        let find = connection[.findLabels]
+        find.put(blob: packed)
+        if let key = try find.first() { return key }
+        let add = connection[.addLabels]
+        add.put(blob: packed)
+        try add.run()
+        let key = connection.lastRow
         for label in labels {
-            try connection.run(
-                .addLabel, key, .text(Text.clean(label.key)), .text(Text.clean(label.value)))
+            let add = connection[.addLabel]
+            add.put(key)
+            add.put(label.key, canBeEmpty: true)
+            add.put(label.value, canBeEmpty: true)
+            try add.run()
         }
         return key
+    }
+
+    /// Appends a word, little-endian.
+    static func pack(_ word: Int64, _ bytes: inout [UInt8]) {
+        for k in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: word >> Int64(k * 8))) }
     }
 
     /// Writes the sums that wait, and forgets sessions when there are too many.
@@ -128,14 +140,21 @@ extension Database {
         for place in keys.waiting {
             let s = keys.sums[place]
             keys.sums[place] = SessionSums(key: s.key)
-            try connection.run(
-                .addToSession, .integer(s.key), .integer(s.steps), .integer(s.toolCalls),
-                .integer(s.estimated), .integer(s.input), .integer(s.cacheRead), .integer(s.output),
-                .integer(s.cost), .integer(s.askedCost))
+            let add = connection[.addToSession]
+            add.put(s.key)
+            add.put(s.steps)
+            add.put(s.toolCalls)
+            add.put(s.estimated)
+            add.put(s.input)
+            add.put(s.cacheRead)
+            add.put(s.output)
+            add.put(s.cost)
+            add.put(s.askedCost)
+            try add.run()
         }
         keys.waiting.removeAll(keepingCapacity: true)
         if keys.sums.count > Keys.most {
-            keys.sessions = [:]
+            keys.sessions = KeyMap()
             keys.sums = []
         }
     }

@@ -9,37 +9,33 @@ final class Reader {
     init(_ path: [UInt8]) throws(Failure) {
         connection = try Connection(path, .read)
         connection.setBusyTimeout(1_000)
-        _ = try Database.check(connection, latest: Int64(Schema.versions.count))
+        _ = try Database.check(connection, latest: Int64(Database.upgrades.count))
         try connection.execute("PRAGMA query_only=1; PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY")
         connection.guardReading()
     }
 
     /// One statement that reads. It sees the ledger as it is at its first row, and ends
     /// with `.invalid` when it takes longer than `patience` nanoseconds (0 = no end).
-    /// Refused with `.invalid`: what is not SQL, writes, opens other files, or is more
+    /// Refused at its first row with `.invalid`: what is not SQL, writes, opens other files, or is more
     /// than one statement.
     func query(_ sql: [UInt8], patience: Int64 = 0) throws(Failure) -> Cursor {
         if sql.contains(0) { throw Failure(.invalid, "there is a NUL in the query") }
         connection.limit(until: 0)
-        let statement = try sql.withUnsafeBufferPointer { (text) throws(Failure) in
-            let (first, end) = try connection.prepare(text)
-            guard let first else {
-                throw Failure(.invalid, "there is no statement in the query")
-            }
-            do throws(Failure) {
-                let rest = UnsafeBufferPointer(rebasing: text[end...])
-                guard let second = try connection.prepare(rest).0 else { return first }
-                second.end()
-                throw Failure(.invalid, "there is more than one statement in the query")
-            } catch {
-                first.end()
-                throw error
-            }
+        let text = sql + [0]
+        let (first, second) = text.withUnsafeBytes { text in
+            let start = text.baseAddress!.assumingMemoryBound(to: CChar.self)
+            let (first, end) = connection.prepare(start, -1)
+            return (first, connection.prepare(start + end, -1).statement)
+        }
+        second.end()
+        if first.code == 0, first.handle == nil || second.handle != nil || second.code != 0 {
+            first.end()
+            throw Failure(.invalid, "a query is one statement, and nothing after it")
         }
         if patience > 0 {
             connection.limit(until: saturatingAdd(bursar__clock(BURSAR__CLOCK_STEADY), patience))
         }
-        return Cursor(statement, connection)
+        return Cursor(first, connection)
     }
 
     /// Ends a query that runs in another thread.

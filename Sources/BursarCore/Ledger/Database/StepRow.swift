@@ -1,25 +1,21 @@
 // A step as a row: 34 integers, bound in one loop. SQLite keeps what was bound, so a
 // column is bound again only when it differs from the row before, and most do not.
 
+internal import CLedger
 internal import CSQLite
 
 final class StepRow {
     static let columns = 34
-    /// Stands for NULL: no amount is as small.
-    static let null = Int64.min
     private let values: UnsafeMutablePointer<Int64>
     private let bound: UnsafeMutablePointer<Int64>
     private var isBound = false
 
     init() {
-        values = .allocate(capacity: StepRow.columns)
-        bound = .allocate(capacity: StepRow.columns)
+        values = .allocate(capacity: StepRow.columns * 2)
+        bound = values + StepRow.columns
     }
 
-    deinit {
-        values.deallocate()
-        bound.deallocate()
-    }
+    deinit { values.deallocate() }
 
     /// What was bound is not any more.
     func clear() { isBound = false }
@@ -45,11 +41,11 @@ final class StepRow {
         v[9] = step.output
         v[13] = Int64(step.flags)
         v[14] = Int64(step.attempt)
-        v[15] = step.complexity == 0 ? StepRow.null : Int64(step.complexity)
+        v[15] = step.complexity == 0 ? null : Int64(step.complexity)
         v[16] = Int64(step.variant)
-        v[18] = step.started == 0 ? StepRow.null : max(step.settled &- step.started, 0)
+        v[18] = step.started == 0 ? null : max(step.settled &- step.started, 0)
         v[19] = step.handle
-        v[20] = step.parent == 0 ? StepRow.null : step.parent
+        v[20] = step.parent == 0 ? null : step.parent
         v[21] = step.cacheWrite
         v[22] = step.cacheWrite1h
         v[23] = step.reasoning
@@ -65,54 +61,43 @@ final class StepRow {
 
     /// Binds what the statement for insertion does not have yet.
     @inline(__always)
-    func bindChanges(_ statement: OpaquePointer) {
+    fileprivate func bindChanges(_ statement: OpaquePointer?) {
         for k in 0..<StepRow.columns where !isBound || values[k] != bound[k] {
-            bind(statement, k)
-            bound[k] = values[k]
+            let value = values[k]
+            if value == null {
+                sqlite3_bind_null(statement, Int32(k + 1))
+            } else {
+                sqlite3_bind_int64(statement, Int32(k + 1), value)
+            }
+            bound[k] = value
         }
         isBound = true
     }
 
-    /// Binds as many columns as the statement has.
-    func bindAll(_ statement: OpaquePointer) {
-        for k in 0..<min(StepRow.columns, Int(sqlite3_bind_parameter_count(statement))) {
-            bind(statement, k)
-        }
-    }
-
-    @inline(__always)
-    private func bind(_ statement: OpaquePointer, _ k: Int) {
-        if values[k] == StepRow.null {
-            sqlite3_bind_null(statement, Int32(k + 1))
-        } else {
-            sqlite3_bind_int64(statement, Int32(k + 1), values[k])
-        }
-    }
-
     /// Takes a row that has the table's columns.
     func take(_ statement: Statement) {
-        for k in 0..<StepRow.columns {
-            values[k] = statement.isNull(k) ? StepRow.null : statement.int(k)
-        }
+        for k in 0..<StepRow.columns { values[k] = statement.isNull(k) ? null : statement.int(k) }
     }
 }
 
 extension Database {
     /// Inserts `row` at its first column's time, or as soon after it as there is room:
     /// steps of one tick of a coarse clock follow one another.
+    @inline(never)
     func insertRow() throws(Failure) {
-        let statement = try connection.statement(.insertStep)
+        let statement = connection[.insertStep]
         for _ in 0..<2 {
             row.bindChanges(statement.handle)
             let code = sqlite3_step(statement.handle)
+            if code == SQLITE_DONE {
+                sqlite3_reset(statement.handle)
+                return
+            }
+            let failure = code == bursar__sqlite_taken ? nil : connection.failure(code)
             sqlite3_reset(statement.handle)
-            if code == SQLITE_DONE { return }
-            if code != bursar__sqlite_taken { throw connection.failure(code) }
-            let last = try connection.first(.lastStep, .integer(row[0]))?.int ?? row[0]
-            row[0] = max(last, row[0]) + 1
+            if let failure { throw failure }
+            row[0] = max(try connection.first(.lastStep, row[0]) ?? 0, row[0]) + 1
         }
-        var failure = Failure(.corrupt, "the ledger has no room for a step at its time")
-        failure.values.0 = row[0]
-        throw failure
+        throw connection.failure(bursar__sqlite_taken)
     }
 }

@@ -1,6 +1,8 @@
 // Blocks become rows: all that are there in one transaction, which also says which
 // batch was the last. So each block counts exactly once, however often it is tried.
 
+internal import CLedger
+
 extension Database {
     /// Takes blocks in the order of their batches: those that are there already are
     /// passed over, a gap is refused, and on any failure nothing of it happened.
@@ -9,33 +11,33 @@ extension Database {
     /// A segment begins with batch 1, or where `begin` said. Thread: the writer's.
     @discardableResult
     func apply(_ blocks: [LedgerBlock]) throws(Failure) -> Int64 {
-        guard let final = blocks.last else { return 0 }
         var batch: Int64 = 0
         try transaction { () throws(Failure) in
             for k in 0..<blocks.count {
-                if k == 0 || blocks[k].segment != blocks[k - 1].segment {
-                    if k > 0 { try note(blocks[k - 1].segment, batch) }
-                    batch = try last(of: blocks[k].segment)
+                let segment = blocks[k].segment
+                if k == 0 || segment != blocks[k - 1].segment { batch = try last(of: segment) }
+                if blocks[k].batch > batch {
+                    guard blocks[k].batch == batch + 1 else {
+                        var failure = Failure(
+                            .corrupt,
+                            "the ledger \(connection.path, most: 200) has batch \(Int(batch)) and was given batch \(Int(blocks[k].batch)); those between are missing")
+                        failure.values = (blocks[k].batch, batch + 1)
+                        throw failure
+                    }
+                    try add(blocks[k])
+                    batch += 1
                 }
-                if blocks[k].batch <= batch { continue }
-                guard blocks[k].batch == batch + 1 else {
-                    var failure = Failure(
-                        .corrupt,
-                        "the ledger \(connection.path, most: 200) has batch \(Int(batch)) and was given batch \(Int(blocks[k].batch)); those between are missing")
-                    failure.values = (blocks[k].batch, batch + 1)
-                    throw failure
+                if k + 1 == blocks.count || segment != blocks[k + 1].segment {
+                    try note(segment, batch)
                 }
-                try add(blocks[k])
-                batch += 1
             }
-            try note(final.segment, batch)
         }
         return batch
     }
 
     /// The last batch that is there; 0 = none.
     func last(of segment: Int64) throws(Failure) -> Int64 {
-        try connection.first(.batch, .integer(segment))?.int ?? 0
+        try connection.first(.batch, segment) ?? 0
     }
 
     /// Makes a segment go on after `batch` in a database that has less of it: when
@@ -49,12 +51,12 @@ extension Database {
     /// What waits belongs to the segment that ends here.
     private func note(_ segment: Int64, _ batch: Int64) throws(Failure) {
         try flushSums()
-        try connection.run(.setBatch, .integer(segment), .integer(batch))
+        try connection.run(.setBatch, segment, batch)
     }
 
     private func add(_ block: LedgerBlock) throws(Failure) {
         if keys.segment != block.segment {
-            keys.clear()
+            keys = Keys()
             keys.segment = block.segment
         }
         for name in block.names { try setName(name.kind, name.number, name.name) }
@@ -63,8 +65,7 @@ extension Database {
         for correction in block.corrections { try correct(correction.step) }
         for spent in block.spent {
             guard let budget = try budget(spent.budget) else { continue }  // verify tells
-            try connection.run(
-                .addSpent, .integer(budget), try meter(spent.meter), .integer(spent.change))
+            try connection.run(.addSpent, budget, try meter(spent.meter), spent.change)
         }
         for state in block.states { try set(state) }
         for event in block.events { try add(event, block.segment) }
@@ -74,26 +75,49 @@ extension Database {
     // MARK: - Steps
 
     private func add(_ steps: [StepEntry]) throws(Failure) {
-        // In the order of time, so that rows go to the end of the table.
-        var order = (0..<steps.count).map { (time: steps[$0].settled, place: $0) }
-        for k in 1..<max(order.count, 1) where order[k].time < order[k - 1].time {
-            order.sort { $0.time < $1.time }
-            break
-        }
+        let order = Database.order(steps)
         try steps.withUnsafeBufferPointer { (steps) throws(Failure) in
             var last: Int64 = 0
-            for (time, place) in order {
-                let sums = try fill(steps[place])
-                row[0] = max(min(time, Int64.max >> 1), last + 1)
+            for k in order {
+                let place = try fill(steps[k])
+                row[0] = max(min(steps[k].settled, .max >> 1), last + 1)
                 try insertRow()
                 last = row[0]
-                count(steps[place], sums)
+                let isEstimated: Int64 = steps[k].flags & StepFlag.estimated != 0 ? 1 : 0
+                count(SessionSums(steps[k], estimated: isEstimated), at: place)
             }
         }
     }
 
+    /// Places in the order of time, so that rows go to the end of the table. (Shell's
+    /// sort: blocks come nearly in order, and the library's would be 4 KB of code.)
+    private static func order(_ steps: [StepEntry]) -> [Int] {
+        var order = [Int](repeating: 0, count: steps.count)
+        for k in 0..<steps.count { order[k] = k }
+        order.withUnsafeMutableBufferPointer { order in
+            steps.withUnsafeBufferPointer { steps in
+                var gap = 1
+                while gap < steps.count / 3 { gap = gap * 3 + 1 }
+                while gap > 0 {
+                    for k in stride(from: gap, to: steps.count, by: 1) {
+                        let moved = order[k]
+                        let time = steps[moved].settled
+                        var at = k
+                        while at >= gap, steps[order[at - gap]].settled > time {
+                            order[at] = order[at - gap]
+                            at -= gap
+                        }
+                        order[at] = moved
+                    }
+                    gap /= 3
+                }
+            }
+        }
+        return order
+    }
+
     /// Makes `row` the step's; returns its session's place.
-    @inline(__always)
+    @inline(never)
     private func fill(_ step: StepEntry) throws(Failure) -> Int {
         let place = try place(ofSession: step.session) ?? 0
         row.fill(step, session: keys.sums[place].key)
@@ -106,52 +130,62 @@ extension Database {
         return place
     }
 
-    @inline(__always)
-    private func count(_ step: StepEntry, _ place: Int) {
-        add(
-            step.steps, step.toolCalls, step.flags & StepFlag.estimated != 0 ? 1 : 0, step.input,
-            step.cacheRead, step.output, step.cost, step.askedCost, to: place)
-    }
-
-    @inline(__always)
-    private func add(
-        _ steps: Int64, _ calls: Int64, _ estimated: Int64, _ input: Int64, _ cacheRead: Int64,
-        _ output: Int64, _ cost: Int64, _ askedCost: Int64, to place: Int
-    ) {
+    /// Adds to a session's sums, which wait.
+    @inline(never)
+    private func count(_ change: SessionSums, at place: Int) {
+        keys.sums.withUnsafeMutableBufferPointer { $0[place].add(change) }
         if !keys.sums[place].waits {
             keys.sums[place].waits = true
             keys.waiting.append(place)
         }
-        keys.sums[place].steps &+= steps
-        keys.sums[place].toolCalls &+= calls
-        keys.sums[place].estimated &+= estimated
-        keys.sums[place].input = saturatingAdd(keys.sums[place].input, input)
-        keys.sums[place].cacheRead = saturatingAdd(keys.sums[place].cacheRead, cacheRead)
-        keys.sums[place].output = saturatingAdd(keys.sums[place].output, output)
-        keys.sums[place].cost = saturatingAdd(keys.sums[place].cost, cost)
-        keys.sums[place].askedCost = saturatingAdd(keys.sums[place].askedCost, askedCost)
     }
 
     /// A late settle: the estimate is kept aside, the row says what was used. Once:
     /// a row that is no estimate (any more) stays as it is.
     private func correct(_ step: StepEntry) throws(Failure) {
         let place = try fill(step)
-        let found = try connection.statement(.estimatedStep)
-        try found.bind([.integer(step.handle), .integer(keys.sums[place].key)])
+        let found = connection[.estimatedStep]
+        found.put(step.handle)
+        found.put(keys.sums[place].key)
         var old: [Int64] = []
-        if try found.step() { old = (0..<8).map { found.int($0) } }
+        if try found.step() { for k in 0..<8 { old.append(found.int(k)) } }
         found.reset()
-        guard old.count == 8 else { return }
-        try connection.run(
-            .keepEstimate, .integer(old[0]), .integer(step.settled), .integer(step.cost))
+        if old.isEmpty { return }
+        try connection.run(.keepEstimate, old[0], step.settled, step.cost)
         row[0] = old[0]
-        let change = try connection.statement(.correctStep)
-        row.bindAll(change.handle)
-        defer { change.reset() }
-        _ = try change.step()
-        add(
-            step.steps &- old[1], step.toolCalls &- old[2], -1, step.input &- old[3],
-            step.cacheRead &- old[4], step.output &- old[5], step.cost &- old[6],
-            step.askedCost &- old[7], to: place)
+        let change = connection[.correctStep]
+        for k in 0..<32 { change.put(row[k]) }
+        try change.run()
+        var sums = SessionSums(step, estimated: -1)
+        sums.steps &-= old[1]
+        sums.toolCalls &-= old[2]
+        sums.input &-= old[3]
+        sums.cacheRead &-= old[4]
+        sums.output &-= old[5]
+        sums.cost &-= old[6]
+        sums.askedCost &-= old[7]
+        count(sums, at: place)
+    }
+}
+
+extension SessionSums {
+    @inline(__always)
+    fileprivate init(_ step: StepEntry, estimated: Int64) {
+        self.init(
+            key: 0, steps: step.steps, toolCalls: step.toolCalls, estimated: estimated,
+            input: step.input, cacheRead: step.cacheRead, output: step.output, cost: step.cost,
+            askedCost: step.askedCost)
+    }
+
+    @inline(__always)
+    fileprivate mutating func add(_ change: SessionSums) {
+        steps &+= change.steps
+        toolCalls &+= change.toolCalls
+        estimated &+= change.estimated
+        input = saturatingAdd(input, change.input)
+        cacheRead = saturatingAdd(cacheRead, change.cacheRead)
+        output = saturatingAdd(output, change.output)
+        cost = saturatingAdd(cost, change.cost)
+        askedCost = saturatingAdd(askedCost, change.askedCost)
     }
 }

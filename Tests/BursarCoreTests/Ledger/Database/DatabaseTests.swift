@@ -17,8 +17,15 @@ import Testing
             return error as? Failure
         }
     }
-    private func open(_ versions: [[StaticString]] = Schema.versions) throws(Failure) -> Database {
-        try Database(folder.ledger, versions: versions)
+    private func open(_ upgrades: [Database.Upgrade] = Database.upgrades) throws(Failure) -> Database {
+        try Database(folder.ledger, upgrades: upgrades)
+    }
+    private func int(_ database: Database, _ text: StaticString) throws -> Int64 {
+        try int(database.connection, text)
+    }
+    private func int(_ connection: Connection, _ text: StaticString) throws -> Int64 {
+        if case .integer(let value) = try connection.pragma(text) { return value }
+        return .min
     }
     private func says(_ failure: Failure?, _ text: String) -> Bool {
         failure.map { String(decoding: $0.sentence, as: UTF8.self).contains(text) } ?? false
@@ -37,8 +44,8 @@ import Testing
                 var s = stat()
                 #expect(stat(folder.ledgerName + end, &s) == 0 && s.st_mode & 0o777 == mode)
             }
-            #expect(try database.connection.pragma("PRAGMA application_id").int == Schema.application)
-            #expect(try database.connection.pragma("PRAGMA user_version").int == 1)
+            #expect(try int(database, "PRAGMA application_id") == Database.application)
+            #expect(try int(database, "PRAGMA user_version") == 1)
         }
     }
 
@@ -58,11 +65,11 @@ import Testing
         }
         let foreign = failure { _ = try open() }
         #expect(foreign?.status == .home && foreign?.values.0 == 42)
-        #expect(foreign?.values.1 == Schema.application && says(foreign, "application_id is 42"))
+        #expect(foreign?.values.1 == Database.application && says(foreign, "application_id is 42"))
         do {
             let other = try Connection(folder.ledger, .write)
-            #expect(try other.pragma("SELECT count(*) FROM sqlite_schema").int == 1)
-            #expect(try other.pragma("PRAGMA journal_mode").bytes == Array("delete".utf8))
+            #expect(try int(other, "SELECT count(*) FROM sqlite_schema") == 1)
+            if case .text(let mode) = try other.pragma("PRAGMA journal_mode") { #expect(mode == Array("delete".utf8)) }
             // With no number at all, it is still not ours.
             try other.execute("PRAGMA application_id=0")
         }
@@ -114,21 +121,26 @@ import Testing
             let old = try Connection(folder.ledger, .create)
             try old.execute("CREATE TABLE old(cost INTEGER); INSERT INTO old VALUES(41); PRAGMA application_id=1114993267")
         }
-        let first: [StaticString] = [
-            "CREATE TABLE kept(cost_nanos INTEGER) STRICT; INSERT INTO kept SELECT cost FROM old; DROP TABLE old; PRAGMA user_version=1"
-        ]
-        let second: [StaticString] = [
-            "ALTER TABLE kept ADD COLUMN more INTEGER; UPDATE kept SET more=1; PRAGMA user_version=2"
-        ]
+        let first: Database.Upgrade = { connection throws(Failure) in
+            try connection.execute(
+                "CREATE TABLE kept(cost_nanos INTEGER) STRICT; INSERT INTO kept SELECT cost FROM old; DROP TABLE old; PRAGMA user_version=1")
+        }
+        let second: Database.Upgrade = { connection throws(Failure) in
+            try connection.execute("ALTER TABLE kept ADD COLUMN more INTEGER; UPDATE kept SET more=1; PRAGMA user_version=2")
+        }
+        let broken: Database.Upgrade = { connection throws(Failure) in
+            try connection.execute("UPDATE kept SET cost_nanos=0; PRAGMA user_version=2")
+            try connection.execute("nonsense")
+        }
         do {
             let database = try open([first])
-            #expect(try database.connection.pragma("SELECT cost_nanos FROM kept").int == 41)
+            #expect(try int(database, "SELECT cost_nanos FROM kept") == 41)
         }
         // A step that fails changes nothing.
-        #expect(failure { _ = try open([first, ["UPDATE kept SET cost_nanos=0", "nonsense"]]) } != nil)
+        #expect(failure { _ = try open([first, broken]) } != nil)
         let database = try open([first, second])
-        #expect(try database.connection.pragma("SELECT cost_nanos+more FROM kept").int == 42)
-        #expect(try database.connection.pragma("PRAGMA user_version").int == 2)
+        #expect(try int(database, "SELECT cost_nanos+more FROM kept") == 42)
+        #expect(try int(database, "PRAGMA user_version") == 2)
         #expect(failure { _ = try open([first]) }?.values.1 == 1)
     }
 
