@@ -18,11 +18,13 @@ final class Database {
     /// "Burs", 1114993267: what `file` and SQLite know the file by.
     static let application: Int64 = 0x4275_7273
 
-    /// Makes of a version the next one, and ends by saying so in `user_version`.
-    typealias Upgrade = (Connection) throws(Failure) -> Void
-    /// `upgrades[n]` begins with version n. Version 0 is an empty file.
-    static var upgrades: [Upgrade] {
-        [{ connection throws(Failure) in try connection.execute(.schema) }]
+    /// The version that this library writes.
+    static let version: Int64 = 1
+
+    /// Makes of a version the next one, which the SQL says in `user_version`. Version 0
+    /// is an empty file.
+    static func upgrade(_ connection: Connection, from version: Int64) throws(Failure) {
+        try connection.execute(.schema)
     }
 
     /// Opens it for writing; makes it, with `mode`, where it is not there.
@@ -30,14 +32,14 @@ final class Database {
     /// later version (`values`: found, expected); with `.corrupt` one that SQLite cannot
     /// read; with `.busy` one that somebody holds. Nothing of it was changed then.
     init(
-        _ path: [UInt8], mode: Int32 = 0o600, upgrades: [Upgrade] = Database.upgrades
+        _ path: [UInt8], mode: Int32 = 0o600, latest: Int64 = Database.version,
+        upgrade: (Connection, Int64) throws(Failure) -> Void = Database.upgrade
     ) throws(Failure) {
         connection = try Connection(path, .create)
         connection.setBusyTimeout(Database.patience)
         if connection.isReadOnly {
             throw Failure(.home, "the ledger \(path, most: 200) is read-only; it must be writable")
         }
-        let latest = Int64(upgrades.count)
         var version = try Database.check(connection, latest: latest)
         if version == 0 {
             let name = path + [0]
@@ -58,7 +60,10 @@ final class Database {
         try transaction { () throws(Failure) in
             // Somebody may have done it while this one waited.
             version = try Database.check(connection, latest: latest)
-            for upgrade in upgrades[Int(version)...] { try upgrade(connection) }
+            while version < latest {
+                try upgrade(connection, version)
+                version += 1
+            }
         }
     }
 

@@ -9,7 +9,7 @@ final class Reader {
     init(_ path: [UInt8]) throws(Failure) {
         connection = try Connection(path, .read)
         connection.setBusyTimeout(1_000)
-        _ = try Database.check(connection, latest: Int64(Database.upgrades.count))
+        _ = try Database.check(connection, latest: Database.version)
         try connection.execute("PRAGMA query_only=1; PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY")
         connection.guardReading()
     }

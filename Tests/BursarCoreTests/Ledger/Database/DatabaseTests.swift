@@ -17,8 +17,11 @@ import Testing
             return error as? Failure
         }
     }
-    private func open(_ upgrades: [Database.Upgrade] = Database.upgrades) throws(Failure) -> Database {
-        try Database(folder.ledger, upgrades: upgrades)
+    private func open() throws(Failure) -> Database { try Database(folder.ledger) }
+    private func open(
+        _ latest: Int64, _ upgrade: (Connection, Int64) throws(Failure) -> Void
+    ) throws(Failure) -> Database {
+        try Database(folder.ledger, latest: latest, upgrade: upgrade)
     }
     private func int(_ database: Database, _ text: StaticString) throws -> Int64 {
         try int(database.connection, text)
@@ -121,27 +124,26 @@ import Testing
             let old = try Connection(folder.ledger, .create)
             try old.execute("CREATE TABLE old(cost INTEGER); INSERT INTO old VALUES(41); PRAGMA application_id=1114993267")
         }
-        let first: Database.Upgrade = { connection throws(Failure) in
+        func upgrade(_ connection: Connection, from version: Int64) throws(Failure) {
             try connection.execute(
-                "CREATE TABLE kept(cost_nanos INTEGER) STRICT; INSERT INTO kept SELECT cost FROM old; DROP TABLE old; PRAGMA user_version=1")
+                version == 0
+                    ? "CREATE TABLE kept(cost_nanos INTEGER) STRICT; INSERT INTO kept SELECT cost FROM old; DROP TABLE old; PRAGMA user_version=1"
+                    : "ALTER TABLE kept ADD COLUMN more INTEGER; UPDATE kept SET more=1; PRAGMA user_version=2")
         }
-        let second: Database.Upgrade = { connection throws(Failure) in
-            try connection.execute("ALTER TABLE kept ADD COLUMN more INTEGER; UPDATE kept SET more=1; PRAGMA user_version=2")
-        }
-        let broken: Database.Upgrade = { connection throws(Failure) in
+        func broken(_ connection: Connection, from version: Int64) throws(Failure) {
             try connection.execute("UPDATE kept SET cost_nanos=0; PRAGMA user_version=2")
             try connection.execute("nonsense")
         }
         do {
-            let database = try open([first])
+            let database = try open(1, upgrade)
             #expect(try int(database, "SELECT cost_nanos FROM kept") == 41)
         }
         // A step that fails changes nothing.
-        #expect(failure { _ = try open([first, broken]) } != nil)
-        let database = try open([first, second])
+        #expect(failure { _ = try open(2, broken) } != nil)
+        let database = try open(2, upgrade)
         #expect(try int(database, "SELECT cost_nanos+more FROM kept") == 42)
         #expect(try int(database, "PRAGMA user_version") == 2)
-        #expect(failure { _ = try open([first]) }?.values.1 == 1)
+        #expect(failure { _ = try open(1, upgrade) }?.values.1 == 1)
     }
 
     @Test func aLockedLedgerIsBusyAndTakesTheBlocksLater() throws {
