@@ -67,6 +67,7 @@ test: test-swift test-c model test-oracles test-python test-wheel test-go test-r
 
 # The core, in full mode.
 test-swift: | build/.bootstrap
+	python3 tools/ledger/pack.py --check
 	$(SWIFT) test --scratch-path build/full
 
 # Windows beside zoneinfo, prices beside decimal: small here, whole with `make oracles`.

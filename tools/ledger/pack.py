@@ -14,9 +14,9 @@ TO = HERE.parent.parent / "Sources" / "CLedger"
 def squeeze(sql):
     """Without comments, and with blanks only where words meet."""
     out = []
+    sql = re.sub(r"--[^\n]*", "", sql)  # no text has two of them
     for piece in re.split(r"('[^']*'|\"[^\"]*\")", sql):
         if piece[:1] not in "'\"" or not piece:
-            piece = re.sub(r"--[^\n]*", "", piece)
             piece = re.sub(r"\s+", " ", piece)
             piece = re.sub(r" ?([,;()=<>+*/|&]) ?", r"\1", piece)
         out.append(piece)
