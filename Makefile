@@ -17,7 +17,7 @@ FULL_LIB  := build/lib-full/libbursar.so
 # SwiftPM hands the trait's Embedded feature to the linking compiler in full mode too, which
 # then leaves out the object that registers type metadata: name it.
 SWIFTRT   = $(shell dirname $$(dirname $$(readlink -f $$(command -v $(SWIFT)))))/lib/swift_static/linux/$(shell uname -m)/swiftrt.o
-SOURCES   := $(shell find Sources/BursarCore Sources/BursarABI Sources/CPlatform Sources/CPrices Sources/CLibuv include -type f) Package.swift Makefile tools/exports.map
+SOURCES   := $(shell find Sources/BursarCore Sources/BursarABI Sources/CPlatform Sources/CPrices Sources/CLedger Sources/CLibuv Sources/CSQLite include -type f) Package.swift Makefile tools/exports.map
 LINK      := -Xswiftc -use-ld=lld -Xlinker --icf=all -Xlinker --version-script=$(CURDIR)/tools/exports.map -Xlinker -soname=libbursar.so.0 \
              -Xlinker --gc-sections -Xlinker --hash-style=gnu -Xlinker --build-id=none -Xlinker -s -Xlinker -z -Xlinker now -Xlinker -z -Xlinker pack-relative-relocs -Xlinker -lm
 
@@ -67,6 +67,7 @@ test: test-swift test-c model test-oracles test-python test-wheel test-go test-r
 
 # The core, in full mode.
 test-swift: | build/.bootstrap
+	python3 tools/ledger/pack.py --check
 	$(SWIFT) test --scratch-path build/full
 
 # Windows beside zoneinfo, prices beside decimal: small here, whole with `make oracles`.
