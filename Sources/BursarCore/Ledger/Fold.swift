@@ -270,7 +270,8 @@ extension Runtime {
                 batch: next, segment: core.statistic(Header.segmentID).value,
                 offset: clock.unix &- clock.steady))
         account(records, &rows)
-        let told = ledger.block.map { tell($0, untold, epoch: epoch, from: h) } ?? ([], true)
+        var told: (nodes: [UInt32], isSure: Bool) = ([], true)
+        if let block = ledger.block { told = tell(block, untold, epoch: epoch, from: h) }
         do throws(Failure) {
             if let rows { try ledger.commit(rows.batch) }
             names.end(told.isSure)
