@@ -89,6 +89,18 @@ static void spend_as(struct other *o, void *raw) {
     bursar_close(rt);
 }
 
+/* A directory of another user's, to become a home: 0 where that needs root. */
+static int users_home(struct home *h, uid_t owner, mode_t mode) {
+    if (geteuid() != 0) {
+        puts("SKIPPED: needs root");
+        return 0;
+    }
+    *h = new_home();
+    check(chmod(h->folder, 0755) == 0 && mkdir(h->path, 0700) == 0);
+    check(chown(h->path, owner, 65534) == 0 && chmod(h->path, mode) == 0);
+    return 1;
+}
+
 /* Each user spends from the home, one after the other. */
 static void spend_by_turns(struct home *h, const uid_t *users, int count, gid_t group) {
     for (int i = 0; i < count; i++) {
@@ -105,29 +117,18 @@ static void spend_by_turns(struct home *h, const uid_t *users, int count, gid_t 
 }
 
 test("what root does first in a user's home does not stand in the user's way") {
-    if (geteuid() != 0) {
-        puts("SKIPPED: needs root");
-        return;
-    }
-    struct home h = new_home();
-    chmod(h.folder, 0755);
-    check(mkdir(h.path, 0700) == 0 && chown(h.path, 65534, 65534) == 0);
+    struct home h;
+    if (!users_home(&h, 65534, 0700)) return;
     spend_by_turns(&h, (uid_t[]){0, 65534, 0}, 3, 65534);
     done_with(&h);
 }
 
 test("two users of a group spend from one home, whoever comes first") {
-    if (geteuid() != 0) {
-        puts("SKIPPED: needs root");
-        return;
-    }
-    struct home h = new_home();
-    chmod(h.folder, 0755);
-    check(mkdir(h.path, 0770) == 0 && chown(h.path, 65533, 65534) == 0);
+    struct home h;
+    if (!users_home(&h, 65533, 02770)) return;
     bursar_open_options_t o = at(h.path);
     o.flags = BURSAR_OPEN_GROUP;
     bursar_runtime_t *rt = NULL;
-    chmod(h.path, 02770);
     need(bursar_open(&o, &rt, NULL), BURSAR_OK);
     bursar_close(rt);
     spend_by_turns(&h, (uid_t[]){65532, 65533, 65532}, 3, 65534);
@@ -157,13 +158,8 @@ test("an agent sets a tool's first price, and changes none; it observes nothing"
 }
 
 test("what a record says leads nobody to other files") {
-    if (geteuid() != 0) {
-        puts("SKIPPED: needs root");
-        return;
-    }
-    struct home h = new_home();
-    chmod(h.folder, 0755);
-    check(mkdir(h.path, 0700) == 0 && chown(h.path, 65534, 65534) == 0);
+    struct home h;
+    if (!users_home(&h, 65534, 0700)) return;
     bursar_close(open_home(h.path));
     char mine[PATH], segment[PATH], away[PATH * 2];
     join(mine, h.folder, "precious");
@@ -199,13 +195,8 @@ static void squat(struct other *o, void *segment) {
 }
 
 test("a stranger who takes the segment's name first keeps nobody out") {
-    if (geteuid() != 0) {
-        puts("SKIPPED: needs root");
-        return;
-    }
-    struct home h = new_home();
-    chmod(h.folder, 0755);
-    check(mkdir(h.path, 0700) == 0 && chown(h.path, 65534, 65534) == 0);
+    struct home h;
+    if (!users_home(&h, 65534, 0700)) return;
     spend_by_turns(&h, (uid_t[]){65534}, 1, 65534);
     char segment[PATH], new[PATH + 8];
     record(h.path, "segment", segment, NULL);

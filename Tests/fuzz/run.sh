@@ -2,7 +2,7 @@
 # Runs the fuzzers side by side for MINUTES (default 3), or with SECONDS_EACH for so
 # many seconds. What is found is kept in build/fuzz/corpus, so that the next run
 # goes on from there; the first begins with programs of bytes made from SEED. A crash,
-# a leak of memory, a report of ASan or a run of more than 10 seconds is a finding: its
+# a leak of memory, a report of ASan or a run of more than two minutes is a finding: its
 # input is kept in build/fuzz/findings, and `build/fuzz/fuzz-NAME FILE` shows it again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -57,7 +57,7 @@ for name in "${names[@]}"; do
     corpus=$out/corpus/$name
     mkdir -p "$corpus"
     seeds "$corpus" "$longest"
-    ASAN_OPTIONS=detect_leaks=0 "$out/fuzz-$name" -seed="$seed" -timeout=10 -len_control=0 \
+    ASAN_OPTIONS=detect_leaks=0 "$out/fuzz-$name" -seed="$seed" -timeout=120 -len_control=0 \
         -max_len="$longest" -max_total_time="$each" -rss_limit_mb=4096 -print_final_stats=1 \
         -artifact_prefix="$out/findings/$name-" "$corpus" >"$out/$name.log" 2>&1 &
     pids+=($!)

@@ -25,6 +25,7 @@
  *   c, C  before, after charge   -            nanos             itself   refused; flags: 1 forced
  *         or many small steps    -            at most, exactly
  *   F     forked                 child        -                 -        -
+ *   B     E_BUSY, tried again   -            times             itself   line
  *   E     must not happen        -            status            itself   line
  */
 struct entry {

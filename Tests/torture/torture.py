@@ -70,12 +70,12 @@ class Zygote:
 
     def spawn(self, seed: int) -> int:
         self.say(f"spawn {seed}")
-        return self._started.get(timeout=10)
+        return self._started.get(timeout=120)
 
     def rest(self, kill: bool) -> int:
         """Waits until all are gone, with what they forked. How many were killed for it."""
         self.say("rest kill" if kill else "rest")
-        return self._rested.get(timeout=60)
+        return self._rested.get(timeout=300)
 
     def close(self) -> None:
         self.process.stdin.close()
@@ -127,6 +127,38 @@ class Others:
                     self.crashed.append((pid, process.returncode))
 
 
+class Witness:
+    """Sees processors stand still: a thread on each, which wants to run every 20 ms. What could
+    not run meanwhile was not slow, and the time is not counted against it."""
+
+    def __init__(self) -> None:
+        self.gaps: List[Tuple[float, float]] = []  # when it began, seconds
+        for cpu in os.sched_getaffinity(0):
+            threading.Thread(target=self._look, args=(cpu,), daemon=True).start()
+
+    def _look(self, cpu: int) -> None:
+        os.sched_setaffinity(0, {cpu})  # of this thread
+        last = time.monotonic()
+        while True:
+            time.sleep(0.02)
+            now = time.monotonic()
+            if now - last > 0.25:
+                self.gaps.append((last, now - last))
+            last = now
+
+    def since(self, start: float) -> float:
+        """Seconds in which at least one of them stood still, after `start`."""
+        time.sleep(0.05)  # who was late has said so
+        still, end = 0.0, start
+        for began, gap in sorted(self.gaps):
+            still += max(0.0, began + gap - max(began, end))
+            end = max(end, began + gap)
+        return still
+
+    def longest(self) -> float:
+        return max((gap for _, gap in self.gaps), default=0.0)
+
+
 class Figures:
     """What is printed at the end."""
 
@@ -140,6 +172,7 @@ class Figures:
         self.dead_sessions = 0
         self.opens: List[int] = []
         self.events_lost = 0
+        self.busy = 0  # times that somebody who stood still held a call up for ten seconds
         self.over: int = 0
 
 
@@ -149,7 +182,7 @@ class Torture:
         self.random = random.Random(options.seed)
         self.folder, self.home = folder, os.path.join(folder, "home")
         self.shm = shm
-        self.figures = Figures()
+        self.figures, self.witness = Figures(), Witness()
         self.lock = threading.Lock()  # of the events below, which come on another thread
         self.orphans: List[Orphan] = []
         self.markers: "queue.Queue[str]" = queue.Queue()
@@ -285,6 +318,7 @@ class Torture:
     def look_at_the_dead(self, log: str) -> None:
         """While others go on: sessions of who was killed a second ago hold nothing."""
         long_ago = time.monotonic() - self.options.patience
+        long_ago -= self.witness.since(min(self.killed.values(), default=long_ago))
         dead = {pid for pid, at in self.killed.items() if at < long_ago}
         theirs = {entry.session for entry in read(log) if entry.kind == b"S" and entry.pid in dead}
         for session in theirs:
@@ -328,7 +362,7 @@ class Torture:
         word = str(time.monotonic_ns())
         self.rt.kill("marker", reason=word)
         self.rt.revive("marker")
-        while self.markers.get(timeout=10) != word:
+        while self.markers.get(timeout=120) != word:
             pass
 
     # ---- The judgement ----
@@ -372,7 +406,8 @@ class Torture:
             if view.reserved_nanos == 0 and health.in_flight == 0:
                 break
             waited = time.monotonic() - self.gone_at
-            if waited > self.options.patience:
+            most = self.options.patience
+            if waited > most and waited > most + self.witness.since(self.gone_at):
                 time.sleep(5)
                 later, exact = self.rt.read("torture"), "exact"
                 try:
@@ -384,21 +419,22 @@ class Torture:
                     f"{waited:.3f} s after the last process died; {later.reserved_nanos} held 5 s "
                     f"later; the books are {exact}; {self.rt.health()}")
             time.sleep(0.002)
-        waited = time.monotonic() - self.gone_at
+        waited = time.monotonic() - self.gone_at - self.witness.since(self.gone_at)
         self.figures.longest_held = max(self.figures.longest_held, waited)
         while True:
             nodes, processes = self.rt.health().nodes, self.rt.home_info().processes
             if nodes <= self.nodes and processes == 1:
                 break
             waited = time.monotonic() - self.gone_at
-            if waited > 2 * self.options.patience:
+            most = 2 * self.options.patience
+            if waited > most and waited > most + self.witness.since(self.gone_at):
                 left = [(f"{id:x}", self.rt.read(id).state.name) for path in BUDGETS
                         for id in self.rt.children(path)]
                 raise Failed(
                     f"{processes} processes and {nodes} budgets and sessions (there were {self.nodes} "
                     f"at the beginning) {waited:.3f} s after the last process died; {left}")
             time.sleep(0.002)
-        waited = time.monotonic() - self.gone_at
+        waited = time.monotonic() - self.gone_at - self.witness.since(self.gone_at)
         self.figures.longest_gone = max(self.figures.longest_gone, waited)
 
     def look_for_leaks(self) -> None:
@@ -436,6 +472,7 @@ class Torture:
         f.orphans_unnamed += sum(1 for handle in round.orphans if handle not in round.held)
         f.lates += round.lates
         f.forks += len(round.forks)
+        f.busy += round.kinds[b"B"]
         f.opens += round.opens
         f.spent += spent
 
@@ -461,6 +498,8 @@ class Torture:
             f"  longest until nothing was held for the dead: {f.longest_held * 1000:.0f} ms\n"
             f"  longest until their slots and sessions were free: {f.longest_gone * 1000:.0f} ms\n"
             f"  sessions of the killed    {f.dead_sessions} looked at after a second while others went on\n"
+            f"  waited ten seconds        {f.busy} times for a process that stood still, and asked again\n"
+            f"  a processor stood still   {self.witness.longest():.1f} s at the longest\n"
             f"  events lost               {f.events_lost}\n"
             f"  descriptors               {len(self.descriptors or ())} after the first round and after the last\n"
             f"  {health}", flush=True)

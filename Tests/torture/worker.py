@@ -7,8 +7,10 @@ import signal
 import sys
 import threading
 import time
+from typing import Callable, TypeVar
 
 import bursar
+from bursar.words import Status
 from judge import BUDGETS
 from record import ENTRY, HELD, STREAM
 
@@ -16,6 +18,8 @@ HOME, LOG, SEED = sys.argv[1], sys.argv[2], int(sys.argv[3])
 log = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 ending = threading.Event()
 INPUT, OUTPUT = 2_500, 10_000  # nano-dollars a token of gpt-4o
+
+T = TypeVar("T")
 
 
 class Agent:
@@ -29,12 +33,24 @@ class Agent:
             os.getpid(), self.thread, kind, flags, handle, amount, self.session, detail,
             time.monotonic_ns()))
 
+    def patiently(self, call: Callable[[], T]) -> T:
+        """As worker.c's: asked again when somebody who stands still holds everybody up."""
+        for tries in range(1, 6):
+            try:
+                return call()
+            except bursar.BursarError as error:
+                if error.code != Status.E_BUSY:
+                    raise
+            self.note(b"B", amount=tries)
+        return call()
+
     def run(self) -> None:
         while not ending.is_set():
             self.open(self.random.randrange(3))
 
     def open(self, budget: int) -> None:
-        session = self.rt.session(BUDGETS[budget], agent="worker in Python")
+        session = self.patiently(
+            lambda: self.rt.session(BUDGETS[budget], agent="worker in Python"))
         self.session = session.id
         self.note(b"S", amount=budget)
         for _ in range(self.random.randrange(5, 60)):
@@ -43,7 +59,7 @@ class Agent:
             if self.random.random() < 0.01:
                 self.fork(budget)
             self.step(session, budget)
-        session.close()
+        self.patiently(session.close)
         self.note(b"X")
 
     def step(self, session: bursar.Session, budget: int) -> None:
@@ -101,8 +117,8 @@ def main() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
     before = time.monotonic_ns()
-    rt = bursar.open(HOME)
-    first = Agent(rt, 99)
+    first = Agent(None, 99)
+    rt = first.patiently(lambda: bursar.open(HOME))
     first.note(b"O", amount=time.monotonic_ns() - before)
     threads = [threading.Thread(target=Agent(rt, k).run) for k in range(2)]
     for thread in threads:

@@ -156,9 +156,9 @@ func TestAttachingMakesNoHome(t *testing.T) {
 }
 
 func TestATildeIsTheUsersDirectory(t *testing.T) {
-	t.Setenv("HOME", "/home/of mine")
+	t.Setenv("HOME", "/srv/of mine")
 	for given, wanted := range map[string]string{
-		"": "", "/a/~": "/a/~", "~": "/home/of mine", "~/b/../c": "/home/of mine/c", "~root": "/root", "~root/x": "/root/x",
+		"": "", "/a/~": "/a/~", "~": "/srv/of mine", "~/b/../c": "/srv/of mine/c", "~root": "/root", "~root/x": "/root/x",
 	} {
 		found, err := directory(given)
 		must(t, err)

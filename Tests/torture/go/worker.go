@@ -71,10 +71,25 @@ func (a *agent) never(what string, err error) {
 	a.note('E', 0, 0, 0, 0)
 }
 
+// patiently is as worker.c's: asked again when somebody who stands still holds everybody up.
+func (a *agent) patiently(call func() error) error {
+	err := call()
+	for tries := int64(1); errors.Is(err, bursar.ErrBusy) && tries < 6; tries++ {
+		a.note('B', 0, 0, tries, 0)
+		err = call()
+	}
+	return err
+}
+
 func (a *agent) run() {
 	for !ending.Load() {
 		budget := a.random.Intn(len(budgets))
-		ctx, s, err := a.rt.Session(context.Background(), budgets[budget], bursar.Agent("worker in Go"))
+		var ctx context.Context
+		var s *bursar.Session
+		err := a.patiently(func() (err error) {
+			ctx, s, err = a.rt.Session(context.Background(), budgets[budget], bursar.Agent("worker in Go"))
+			return err
+		})
 		if err != nil {
 			a.never("session", err)
 			return
@@ -84,7 +99,7 @@ func (a *agent) run() {
 		for k := 5 + a.random.Intn(60); k > 0 && !ending.Load(); k-- {
 			a.step(ctx, s, budget)
 		}
-		if err := s.Close(); err != nil {
+		if err := a.patiently(s.Close); err != nil {
 			a.never("close", err)
 		}
 		a.note('X', 0, 0, 0, 0)
@@ -163,7 +178,11 @@ func main() {
 	}()
 	first := agent{number: 99}
 	before := monotonic()
-	rt, err := bursar.Open(bursar.Home(os.Args[1]))
+	var rt *bursar.Runtime
+	err = first.patiently(func() (err error) {
+		rt, err = bursar.Open(bursar.Home(os.Args[1]))
+		return err
+	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "torture: Go worker cannot open:", err)
 		os.Exit(96)
