@@ -426,7 +426,7 @@ final class Machine: World {
         current = nil
     }
 
-    fileprivate func end(_ f: Fiber) {
+    func end(_ f: Fiber) {
         f.state = .finished
         f.next = (-1, .load)
         pause(f)
