@@ -40,7 +40,10 @@ import Testing
         /// What there is before and after the call, with every window open that is due.
         func look() throws {
             segment.image = start
-            try Process(segment).runtime.rollDue()
+            let opener = try Process(segment)
+            opener.runtime.config.lock()
+            opener.runtime.rollDue()
+            opener.runtime.config.unlock()
             start = segment.image
             let process = try Process(segment)
             due = (process.core.rollingAt.value, process.core.rollAt.value)
@@ -76,8 +79,8 @@ import Testing
             let isUndone = foundLoosely != after
             if isUndone, again { try call(successor) }
             let foundAgain = successor.dump(compare)
-            let clock = successor.runtime.clock
-            if clock.steady >= due.steady || clock.unix >= due.unix {
+            let present = try Process(segment)  // whose clock no call has set on
+            if present.runtime.clock.steady >= due.steady || present.runtime.clock.unix >= due.unix {
                 try look()  // a window opened meanwhile, which is no part of the call
                 continue
             }
