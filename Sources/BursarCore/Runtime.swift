@@ -191,8 +191,8 @@ public final class Runtime: @unchecked Sendable {
                 toolsMax: Segment.toolsMax, slabUnits: places.slabUnits,
                 timeToLive: options.timeToLive > 0 ? options.timeToLive : 900_000_000_000,
                 policy: options.policy, clock: Clock(shifts: core.page + Core.shiftsOffset),
-                slot: attachment.slot, runtime: parent.slot != 0 ? former.runtime : core.page,
-                prices: book.index))
+                slot: attachment.slot, priceMark: attachment.priceMark,
+                runtime: parent.slot != 0 ? former.runtime : core.page, prices: book.index))
         let runtime: Runtime
         do throws(Failure) {
             runtime = try Runtime(core, attachment, book, options)

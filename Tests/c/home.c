@@ -456,3 +456,45 @@ test("a private runtime stays the parent's") {
     equal(status, 0);
     bursar_close(rt);
 }
+
+test("a step of a dead process is not priced by the sets of who has its slot now") {
+    struct home h = new_home();
+    int told[2];
+    check(pipe(told) == 0);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(60);
+        bursar_runtime_t *rt = open_home(h.path);
+        bursar_request_t rq = BURSAR_REQUEST_INIT;
+        bursar_decision_t d = BURSAR_DECISION_INIT;
+        price(rt, "one", 1000000, 0); /* prices of its own, in an order of its own */
+        rq.model = model(rt, "one");
+        rq.input_tokens = 1000;
+        need(bursar_reserve(rt, session(rt, "acme", 0, ""), &rq, &d), BURSAR_OK);
+        int64_t said[2] = {d.reservation, info_of(rt).slot};
+        check(write(told[1], said, sizeof said) == sizeof said);
+        _exit(0);
+    }
+    int64_t said[2] = {0, 0};
+    check(read(told[0], said, sizeof said) == sizeof said);
+    waitpid(child, NULL, 0);
+    bursar_runtime_t *rt = open_home(h.path);
+    for (int k = 0; k < 600 && info_of(rt).slot != said[1]; k++) {
+        bursar_close(rt);
+        rt = open_home(h.path);
+    }
+    equal(info_of(rt).slot, said[1]);
+    price(rt, "other", 9000000, 0);
+    price(rt, "one", 2000000, 0);
+    bursar_usage_t usage = BURSAR_USAGE_INIT;
+    usage.input_tokens = 1000;
+    bursar_receipt_t receipt = BURSAR_RECEIPT_INIT;
+    need(bursar_settle(rt, said[0], &usage, &receipt), BURSAR_OK);
+    check(receipt.flags & BURSAR_RECEIPT_LATE);
+    equal(receipt.cost_nanos, 2000000);
+    bursar_close(rt);
+    close(told[0]);
+    close(told[1]);
+    done_with(&h);
+}

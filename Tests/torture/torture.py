@@ -28,6 +28,7 @@ from typing import Dict, List, Optional, Set, Tuple
 
 import bursar
 from bursar import EventType
+from bursar.words import Status
 
 from judge import BUDGETS, Failed, Orphan, Round
 from record import read
@@ -159,6 +160,31 @@ class Witness:
         return max((gap for _, gap in self.gaps), default=0.0)
 
 
+class Patient:
+    """A runtime whose calls are made again as long as somebody who stands still holds them up:
+    as `patiently` in worker.c, for a minute and more."""
+
+    def __init__(self, runtime: bursar.Runtime) -> None:
+        self._runtime = runtime
+        self.waits = 0
+
+    def __getattr__(self, name: str):
+        found = getattr(self._runtime, name)
+        if not callable(found):
+            return found
+
+        def call(*arguments, **named):
+            end = time.monotonic() + 60
+            while True:
+                try:
+                    return found(*arguments, **named)
+                except bursar.BursarError as error:
+                    if error.code != Status.E_BUSY or time.monotonic() > end:
+                        raise
+                    self.waits += 1
+        return call
+
+
 class Figures:
     """What is printed at the end."""
 
@@ -187,8 +213,9 @@ class Torture:
         self.orphans: List[Orphan] = []
         self.markers: "queue.Queue[str]" = queue.Queue()
         for _ in range(70):  # a process keeps what it closed last for late calls, up to 64
-            with self.open() as rt:
-                rt.read(rt.budget("torture", "$1M"))
+            rt = self.open()
+            rt.read(rt.budget("torture", "$1M"))
+            rt.close()
         self.rt = self.open()
         for path in BUDGETS:
             self.rt.budget(path, "$1")
@@ -202,10 +229,10 @@ class Torture:
         self.descriptors: Optional[List[str]] = None
         self.files: Optional[List[Tuple[str, int, int]]] = None
 
-    def open(self) -> bursar.Runtime:
+    def open(self) -> Patient:
         rt = bursar.open(self.home, shm_dir=self.shm, events_max=1 << 20)
         rt.on_event(self.heard)
-        return rt
+        return Patient(rt)
 
     def heard(self, event: bursar.Event) -> None:
         if event.type == EventType.ORPHAN:
@@ -472,7 +499,8 @@ class Torture:
         f.orphans_unnamed += sum(1 for handle in round.orphans if handle not in round.held)
         f.lates += round.lates
         f.forks += len(round.forks)
-        f.busy += round.kinds[b"B"]
+        f.busy += round.kinds[b"B"] + self.rt.waits
+        self.rt.waits = 0
         f.opens += round.opens
         f.spent += spent
 
@@ -498,7 +526,7 @@ class Torture:
             f"  longest until nothing was held for the dead: {f.longest_held * 1000:.0f} ms\n"
             f"  longest until their slots and sessions were free: {f.longest_gone * 1000:.0f} ms\n"
             f"  sessions of the killed    {f.dead_sessions} looked at after a second while others went on\n"
-            f"  waited ten seconds        {f.busy} times for a process that stood still, and asked again\n"
+            f"  waited in vain            {f.busy} times for a process that stood still, and asked again\n"
             f"  a processor stood still   {self.witness.longest():.1f} s at the longest\n"
             f"  events lost               {f.events_lost}\n"
             f"  descriptors               {len(self.descriptors or ())} after the first round and after the last\n"

@@ -23,17 +23,18 @@ extension Core {
         else { return .invalid }
         var cost = c.nanos
         if c.tool != 0, cost == 0 { cost = tool(Int(c.tool)).price.value }
-        if c.key.0 | c.key.1 == 0 { return chargeOnce(session, leaf, c, cost, &d, &receipt) }
+        if c.key.0 | c.key.1 == 0 {
+            return chargeOnce(session, leaf, c, cost, isForced, &d, &receipt)
+        }
         return runtime.chargeKeyed(session, c, cost, &receipt) { receipt in
-            chargeOnce(session, leaf, c, cost, &d, &receipt)
+            chargeOnce(session, leaf, c, cost, isForced, &d, &receipt)
         }
     }
 
     private func chargeOnce(
-        _ session: Int64, _ leaf: Int, _ c: DirectCharge, _ cost: Int64, _ d: inout Decision,
-        _ receipt: inout Receipt
+        _ session: Int64, _ leaf: Int, _ c: DirectCharge, _ cost: Int64, _ isForced: Bool,
+        _ d: inout Decision, _ receipt: inout Receipt
     ) -> Status {
-        let isForced = c.flags & DirectCharge.force != 0
         var stop = put(session, leaf, c, cost, isForced, &d, &receipt)
         if stop.cause == .journal || (stop.cause == .amount && isAnythingDue()) {
             runtime.catchUp(leaf: leaf, isFull: stop.cause == .journal)

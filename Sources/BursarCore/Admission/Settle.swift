@@ -342,7 +342,7 @@ extension Core {
     /// What a record of this process says of the price set that it is reserved at.
     @inline(__always)
     func priced(_ set: Int32) -> UInt32 {
-        set == 0 ? 0 : UInt32(bitPattern: set) | engine.pointee.slot &<< Record.priceBits
+        set == 0 ? 0 : UInt32(bitPattern: set) | engine.pointee.priceMark
     }
 
     /// The set to price a record with. Another process's number says nothing here:
@@ -350,9 +350,8 @@ extension Core {
     @inline(__always)
     func set(of record: Record) -> Int32 {
         let price = record.price.value
-        if price &>> Record.priceBits == engine.pointee.slot {
-            return Int32(bitPattern: price & ((1 << Record.priceBits) - 1))
-        }
+        let number = (1 << Record.priceBits) - 1 as UInt32
+        if price & ~number == engine.pointee.priceMark { return Int32(bitPattern: price & number) }
         if price == 0 { return 0 }
         let set = currentSet(Int32(bitPattern: record.granted.value))
         return set != 0 ? set : engine.pointee.prices.dearestSet

@@ -11,6 +11,8 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
     /// how often it had been given.
     let me: Process
     var slot: UInt32 { me.slot }
+    /// Tells this process's price sets from those of others, and of who had the slot before.
+    var priceMark: UInt32 { me.slot &<< Record.priceBits | me.generation &<< (Record.priceBits + 8) }
     /// Where the home is; nil in a private runtime.
     let place: Place?
     let isShared: Bool

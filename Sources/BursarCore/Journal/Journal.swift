@@ -32,7 +32,8 @@
 //    28  epoch      Half  cells born later do not count this step
 //    32  asked Half, 36 granted Half       models
 //    40  price Half the price set that it was reserved at (0 = none) | that process's
-//                   slot << 20: a set's number means something in its process only
+//                   slot << 20 | its generation << 28: a set's number means something
+//                   in its process only, and a slot is another process's later
 //    44  tool  Half
 //    48  heldCost, 56 heldInput, 64 heldOutput      what is held; every other
 //                   meter follows from these, as `held` says

@@ -132,6 +132,8 @@ public struct Engine {
     var clock: Clock
     /// The process's slot: the actor of records that it is responsible for.
     var slot: UInt32
+    /// What stands above the number of a price set in this process's records.
+    var priceMark: UInt32
     /// The runtime, retained by the page until it closes.
     var runtime: UnsafeMutableRawPointer
     /// Price rows by model: see PriceBook.

@@ -46,7 +46,7 @@ void bursar__unlock(void *lock);
 int32_t bursar__thread_start(void (*body)(void *), void *argument, uint64_t *out_thread);
 void bursar__thread_join(uint64_t thread);
 uint64_t bursar__thread_self(void);
-void bursar__thread_yield(void);
+void bursar__thread_yield(void); /* lets others run for some microseconds */
 void bursar__sleep(int64_t nanos); /* may end early */
 
 /* A descriptor that is readable while its count is above 0; -1 = none. */
