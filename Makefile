@@ -26,6 +26,12 @@ LINK      := -Xswiftc -use-ld=lld -Xlinker --icf=all -Xlinker --version-script=$
 SMALL     := $(addprefix -Xswiftc ,-Xfrontend -disable-incremental-llvm-codegen \
              -Xllvm -inline-threshold=0 -Xllvm -sil-disable-pass=closure-specialize)
 
+# One program to the optimiser (LTO): arguments that never vary and results that nobody reads
+# go, and what is called once is no function. Functions that are alike stay apart until the
+# linker folds them: those that the compiler folds have no names, which bitcode refuses.
+WHOLE     := --experimental-lto-mode full -Xswiftc -Xfrontend -Xswiftc -disable-llvm-merge-functions-pass \
+             $(addprefix -Xlinker ,--lto-O2 -mllvm -inline-threshold=0)
+
 .PHONY: all bootstrap lib full test test-c test-go demo bench install clean
 
 all: lib
@@ -43,7 +49,7 @@ $(LIB): $(SOURCES) | build/.bootstrap
 	$(SWIFT) build -c release --product bursar --traits Embedded --scratch-path build/embedded \
 		-Xswiftc -Osize -Xswiftc -Xfrontend -Xswiftc -function-sections $(SMALL) \
 		-Xcc -ffunction-sections -Xcc -fdata-sections -debug-info-format none \
-		-Xcc -fno-asynchronous-unwind-tables -Xcc -fno-unwind-tables $(LINK)
+		-Xcc -fno-asynchronous-unwind-tables -Xcc -fno-unwind-tables $(LINK) $(WHOLE)
 	@mkdir -p build/lib
 	cp $(EMBEDDED) $(LIB)
 	ln -sf libbursar.so build/lib/libbursar.so.0
