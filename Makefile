@@ -23,7 +23,8 @@ LINKED    := $(addprefix -Xlinker ,--icf=all --version-script=$(CURDIR)/tools/ex
 LINK      := -Xswiftc -use-ld=lld $(LINKED)
 
 # Closures are called, not copied into a clone of each function that takes them. A function's
-# traps are one; a call saved is worth half of what the compiler thinks. Objects are made anew when only these flags change.
+# traps are one. What a call saves counts half, so less is copied to where it is called.
+# Objects are made anew when only these flags change.
 SMALL     := $(addprefix -Xswiftc ,-Xfrontend -disable-incremental-llvm-codegen -Xfrontend -mergeable-traps \
              -Xllvm -inline-threshold=0 -Xllvm -sil-disable-pass=closure-specialize \
              -Xllvm -sil-inline-removed-call-benefit=10)
