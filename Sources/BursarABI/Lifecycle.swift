@@ -159,7 +159,10 @@ public func bursar_home_process(
 
 /// As much of a text as its field takes, and a NUL.
 private func copy<T>(_ text: [UInt8], _ field: inout T) {
-    withUnsafeMutableBytes(of: &field) { field in
-        for (k, byte) in text.prefix(field.count - 1).enumerated() { field[k] = byte }
-    }
+    withUnsafeMutableBytes(of: &field) { copy(text, to: $0) }
+}
+
+@inline(never)
+private func copy(_ text: [UInt8], to field: UnsafeMutableRawBufferPointer) {
+    for i in 0..<min(text.count, field.count - 1) { field[i] = text[i] }
 }

@@ -190,6 +190,7 @@ struct BlockReader {
     }
 
     /// 0 past the end.
+    @inline(never)
     mutating func take() -> Int64 {
         guard at + 8 <= bytes.count else {
             isShort = true

@@ -30,6 +30,7 @@ extension Runtime {
     }
 
     /// The same, so that what is changed next starts from exact figures.
+    @inline(never)
     func foldFirst() throws(Failure) {
         if !fold() { throw stuck("ledger") }
     }

@@ -125,6 +125,7 @@ extension Runtime {
 }
 
 extension [UInt8] {
+    @inline(never)
     fileprivate mutating func appendNumber(_ value: Int64) {
         if value < 0 { append(UInt8(ascii: "-")) }
         Digits.append(value.magnitude, to: &self)
