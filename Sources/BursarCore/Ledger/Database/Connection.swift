@@ -62,6 +62,24 @@ final class Connection {
 
     func failure(_ code: Int32) -> Failure { Connection.failure(path, db, code) }
 
+    /// What is wrong with a text that was just prepared, and where: SQLite's byte as line
+    /// and column.
+    func failure(_ code: Int32, in sql: [UInt8]) -> Failure {
+        let said = Connection.bytes(sqlite3_errmsg(db))
+        var failure =
+            code & 0xFF == SQLITE_AUTH
+            ? Failure(.query, "a query may only read: \(said, most: 200)")
+            : Failure(.query, "SQL: \(said, most: 300)")
+        failure.values.0 = Int64(code)
+        let at = Int(sqlite3_error_offset(db))
+        if at < 0 || at > sql.count { return failure }
+        let start = (sql[..<at].lastIndex(of: UInt8(ascii: "\n")) ?? -1) + 1
+        failure.line = 1
+        for byte in sql[..<start] where byte == UInt8(ascii: "\n") { failure.line += 1 }
+        failure.column = Int32(clamping: at - start + 1)
+        return failure
+    }
+
     fileprivate static func failure(_ path: [UInt8], _ db: OpaquePointer?, _ code: Int32) -> Failure {
         let status: Status
         switch code & 0xFF {
@@ -226,6 +244,26 @@ final class Statement {
             })
     }
 
+    func put(_ value: DBValue) {
+        count += 1
+        switch value {
+        case .null: note(sqlite3_bind_null(handle, count))
+        case .integer(let value): note(sqlite3_bind_int64(handle, count, value))
+        case .real(let value): note(sqlite3_bind_double(handle, count, value))
+        case .text(let text):
+            count -= 1
+            put(text, canBeEmpty: true)
+        case .blob(let bytes):
+            note(
+                bytes.withUnsafeBytes {
+                    bursar__sqlite_bind_blob(
+                        handle, count, $0.baseAddress, Int32(clamping: $0.count))
+                })
+        }
+    }
+
+    var parameters: Int { Int(sqlite3_bind_parameter_count(handle)) }
+
     private func note(_ code: Int32) { if self.code == SQLITE_OK { self.code = code } }
 
     // MARK: - Running
@@ -266,11 +304,13 @@ final class Statement {
 
     /// The bytes of a text or a blob; empty = NULL.
     @inline(never)
-    func bytes(_ column: Int) -> [UInt8] {
+    func bytes(_ column: Int) -> [UInt8] { Array(borrowed(column)) }
+
+    /// The same, SQLite's: until the next step.
+    func borrowed(_ column: Int) -> UnsafeRawBufferPointer {
         let start = sqlite3_column_blob(handle, Int32(column))
-        let count = Int(sqlite3_column_bytes(handle, Int32(column)))
-        guard let start, count > 0 else { return [] }
-        return Array(UnsafeRawBufferPointer(start: start, count: count))
+        return UnsafeRawBufferPointer(
+            start: start, count: start == nil ? 0 : Int(sqlite3_column_bytes(handle, Int32(column))))
     }
 
     func value(_ column: Int) -> DBValue {
