@@ -215,6 +215,9 @@ PRAGMA user_version=1;
 --: begin
 BEGIN IMMEDIATE
 
+--: beginReading
+BEGIN
+
 --: commit
 COMMIT
 

@@ -178,10 +178,10 @@ extension Runtime {
         guard folding.lock(for: SharedLock.most) else { throw stuck("ledger") }
         defer { folding.unlock() }
         if let status = core.obstacleToNew() { throw core.failure(status) }
-        outcome = new
+        pendingOutcome = new
         foldLocked()
-        if outcome == nil { return }
-        outcome = nil
+        if pendingOutcome == nil { return }
+        pendingOutcome = nil
         if core.statistic(Header.ledgerFails).value == 0 { throw stuck("configuration") }
         throw Failure(.home, "the ledger cannot be written, and the outcome is not in it: an event says why")
     }

@@ -5,6 +5,7 @@
 enum __attribute__((enum_extensibility(closed))) bursar__sql {
     bursar__sql_schema,
     bursar__sql_begin,
+    bursar__sql_beginReading,
     bursar__sql_commit,
     bursar__sql_rollback,
     bursar__sql_batch,

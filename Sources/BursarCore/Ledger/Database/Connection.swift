@@ -300,7 +300,11 @@ final class Statement {
     var columns: Int { Int(sqlite3_column_count(handle)) }
     func name(_ column: Int) -> [UInt8] { Connection.bytes(sqlite3_column_name(handle, Int32(column))) }
     func int(_ column: Int) -> Int64 { sqlite3_column_int64(handle, Int32(column)) }
+    func real(_ column: Int) -> Double { sqlite3_column_double(handle, Int32(column)) }
     func isNull(_ column: Int) -> Bool { sqlite3_column_type(handle, Int32(column)) == SQLITE_NULL }
+
+    /// As in the header: SQLite numbers them 1 to 5, NULL last.
+    func type(_ column: Int) -> Int32 { sqlite3_column_type(handle, Int32(column)) % SQLITE_NULL }
 
     /// The bytes of a text or a blob; empty = NULL.
     @inline(never)

@@ -93,11 +93,16 @@ public final class Cursor {
     /// In the child of a fork SQLite's connections are the parent's.
     public var isInherited: Bool { forks != bursar__forks() }
 
-    /// Of the row that `next` found.
+    // Of the row that `next` found.
+
     public func value(_ column: Int) -> DBValue {
         column >= 0 && column < columns ? statement.value(column) : .null
     }
 
-    /// The bytes of a text or blob of that row, until the next one.
+    /// The header's BURSAR_VALUE_*.
+    public func type(_ column: Int) -> Int32 { statement.type(column) }
+    public func integer(_ column: Int) -> Int64 { statement.int(column) }
+    public func real(_ column: Int) -> Double { statement.real(column) }
+    /// The bytes of a text or blob, until the next row.
     public func borrowed(_ column: Int) -> UnsafeRawBufferPointer { statement.borrowed(column) }
 }
