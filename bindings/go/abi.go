@@ -535,10 +535,6 @@ func abiSpendRead(e *engine, position int, row *Spend) Status {
 	return status
 }
 
-// Events. The binding polls the descriptor instead of bursar_events_callback: no
-// C code enters Go, so every call can be marked nocallback, and no lock of the
-// library ever waits for a goroutine.
-
 // Ledger
 
 func abiOutcome(e *engine, o *Outcome) error {
@@ -625,6 +621,10 @@ func abiQueryNext(q cursor, row []any) (bool, error) {
 }
 
 func abiQueryClose(q cursor) { C.bursar_query_close(q.c) }
+
+// Events. The binding polls the descriptor instead of bursar_events_callback: no
+// C code enters Go, so every call can be marked nocallback, and no lock of the
+// library ever waits for a goroutine.
 
 func abiEventsFD(e *engine) (int, Status) {
 	var fd C.int32_t

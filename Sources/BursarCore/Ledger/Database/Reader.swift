@@ -30,14 +30,10 @@ final class Reader {
         if sql.contains(0) { throw Failure(.query, "there is a NUL in the query") }
         connection.limit(until: 0)
         let text = sql + [0]
-        var end = 0
-        let first = try text.withUnsafeBytes { (text) throws(Failure) in
-            let first: Statement
-            (first, end) = connection.prepare(
-                text.baseAddress!.assumingMemoryBound(to: CChar.self), -1)
-            if first.code != 0 { throw connection.failure(first.code, in: sql) }
-            return first
+        let (first, end) = text.withUnsafeBytes {
+            connection.prepare($0.baseAddress!.assumingMemoryBound(to: CChar.self), -1)
         }
+        if first.code != 0 { throw connection.failure(first.code, in: sql) }
         let cursor = Cursor(first, connection)
         let second = text.withUnsafeBytes {
             connection.prepare($0.baseAddress!.assumingMemoryBound(to: CChar.self) + end, -1).statement
