@@ -347,7 +347,7 @@ WHERE o.id IS NULL OR o.state<>?3 OR o.who IS NOT ?12 OR o.value_nanos IS NOT co
 OR o.rework_nanos<>coalesce(?9,o.rework_nanos) OR o.rework_ns<>coalesce(?10,o.rework_ns)
 
 --: revisions
-SELECT state,value_nanos,rework_nanos,rework_ns,who FROM outcomes WHERE name=? AND key=?
+SELECT state,value_nanos,who FROM outcomes WHERE name=? AND key=?
 ORDER BY revision
 
 --: spentOfNodes

@@ -117,25 +117,8 @@ extension Runtime {
             if !isCredited { throw uncredited }
             return false
         }
-        let statement = try ledger(through: core.batch.loadAcquiring())
-        let old = statement[.revisions]
-        defer { old.reset() }
-        old.put(new.name)
-        old.put(new.key)
-        var count = 0
-        var first = null  // its value
-        var last = (state: OutcomeEntry.State.stated, value: null)
-        var isProducer = false
-        var isSameAuthor = false
-        while try old.step() {
-            last.state = OutcomeEntry.State(rawValue: old.int(0)) ?? .stated
-            last.value = old.isNull(1) ? null : old.int(1)
-            if count == 0 { first = last.value }
-            isSameAuthor = old.bytes(4) == new.who
-            if isSameAuthor, last.state == .stated || last.state == .corrected { isProducer = true }
-            count += 1
-        }
-        if count == 0 {
+        let old = try ledger(through: core.batch.loadAcquiring()).revisions(of: new.name, new.key)
+        guard let first = old.first, let last = old.last else {
             if new.state != .stated {
                 throw Failure(.notFound, "no outcome \(new.name) with the id \(new.key) was stated")
             }
@@ -149,7 +132,7 @@ extension Runtime {
             return false
         }
         // A replay of the statement is none, whatever became of it since.
-        let standing = new.state == .stated ? first : last.value
+        let standing = new.state == .stated ? first.value : last.value
         if new.hasValue, new.value != standing {
             var failure = Failure(
                 .conflict, "the outcome \(new.name) with the id \(new.key) is there with another value: correct it")
@@ -162,13 +145,13 @@ extension Runtime {
             if last.state == .withdrawn {
                 throw Failure(.conflict, "the outcome \(new.name) with the id \(new.key) was withdrawn")
             }
-            if isProducer {
+            if old.contains(where: { ($0.state == .stated || $0.state == .corrected) && $0.who == new.who }) {
                 throw Failure(
                     .role, "\(new.who) stated or corrected this outcome, so somebody else has to verify it: name who does")
             }
             fallthrough
         default:
-            return last.state == new.state && isSameAuthor && new.reworkNanos == 0
+            return last.state == new.state && last.who == new.who && new.reworkNanos == 0
                 && new.reworkTime == 0
         }
     }
@@ -184,5 +167,24 @@ extension Runtime {
         pendingOutcome = nil
         if core.statistic(Header.ledgerFails).value == 0 { throw stuck("configuration") }
         throw Failure(.home, "the ledger cannot be written, and the outcome is not in it: an event says why")
+    }
+}
+
+extension Connection {
+    /// All that was said of an outcome: oldest first, `null` for a value that is not known.
+    func revisions(
+        of name: [UInt8], _ key: [UInt8]
+    ) throws(Failure) -> [(state: OutcomeEntry.State, value: Int64, who: [UInt8])] {
+        let row = self[.revisions]
+        defer { row.reset() }
+        row.put(name)
+        row.put(key)
+        var found: [(state: OutcomeEntry.State, value: Int64, who: [UInt8])] = []
+        while try row.step() {
+            found.append(
+                (OutcomeEntry.State(rawValue: row.int(0)) ?? .stated,
+                    row.isNull(1) ? null : row.int(1), row.bytes(2)))
+        }
+        return found
     }
 }

@@ -149,7 +149,12 @@ extension Runtime {
         }
         if isSure { for i in untold where foldSums.find(i) == nil { told.append(i) } }
         let offset = clock.unix &- clock.steady
-        for i in told { describe(Int(i), block, offset, epoch, h, isSure: isSure) }
+        // What is above first: what is below names it.
+        for depth in 0..<Core.pathMax {
+            for i in told where Int(core.node(Int(i)).depth) == depth {
+                describe(Int(i), block, offset, epoch, h, isSure: isSure)
+            }
+        }
         return (isSure ? told : [], isSure)
     }
 

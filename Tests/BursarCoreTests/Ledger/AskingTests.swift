@@ -97,11 +97,11 @@ func failure(_ body: () throws -> Void) -> Failure? {
         for k in 1...60 {
             // New names each time, which the others did not see come.
             let model = try home.one.model("model-\(k)", input: 1_000_000, output: 0)
-            let (handle, _) = try home.one.granted(session) {
+            let step = home.one.granted(session) {
                 $0.model = model
                 $0.input = 1000
             }
-            home.one.settle(handle, input: 1000)
+            home.one.settle(step.reservation, input: 1000, output: 0)
             home.one.runtime.fold()
             for mover in movers where dice.once(in: 2) { while try mover.move(removes: false) {} }
         }

@@ -113,7 +113,7 @@ extension TestRuntime {
             { $0.workflow = Array("acme".utf8); $0.name = [] }, { $0.workflow = Array("acme".utf8); $0.id = [10] },
             { $0.workflow = Array("acme".utf8); $0.reworkTime = -1 }, { $0.workflow = Array("acme".utf8); $0.state = 6 },
         ] as [(inout Outcome) -> Void] {
-            let status = failure { try rt.outcome("x", 1, id: "2", wrong) }?.status
+            let status = failure { try rt.outcome("x", 1, id: "2", .stated, by: "", wrong) }?.status
             #expect(status == .invalid || status == .notFound)
         }
         #expect(try rt.ask("SELECT count(*) FROM v_revisions") == [["3"]])
