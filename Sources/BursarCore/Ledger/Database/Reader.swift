@@ -34,23 +34,24 @@ final class Reader {
             connection.prepare($0.baseAddress!.assumingMemoryBound(to: CChar.self), -1)
         }
         if first.code != 0 { throw connection.failure(first.code, in: sql) }
-        let cursor = Cursor(first, connection)
         let second = text.withUnsafeBytes {
             connection.prepare($0.baseAddress!.assumingMemoryBound(to: CChar.self) + end, -1).statement
         }
         second.end()
         if first.handle == nil || second.handle != nil || second.code != 0 {
+            first.end()
             throw Failure(.query, "a query is one statement, and nothing after it")
         }
-        if first.parameters != values.count {
-            throw Failure(
-                .query, "the query has \(first.parameters) parameters and was given \(values.count)")
+        let wanted = first.parameters
+        if wanted != values.count {
+            first.end()
+            throw Failure(.query, "the query has \(wanted) parameters and was given \(values.count)")
         }
         for value in values { first.put(value) }
         if patience > 0 {
             connection.limit(until: saturatingAdd(bursar__clock(BURSAR__CLOCK_STEADY), patience))
         }
-        return cursor
+        return Cursor(first, connection)
     }
 
     /// Ends a query that runs in another thread.
