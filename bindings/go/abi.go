@@ -566,17 +566,17 @@ func abiQuery(e *engine, flags uint32, sql string, parameters []any) (q cursor, 
 	defer pins.Unpin()
 	values := make([]C.bursar_value_t, len(parameters)+1)
 	for i, parameter := range parameters {
-		v := &values[i]
+		c := &values[i]
 		switch p := parameter.(type) {
 		case nil:
 		case int64:
-			v._type, v.integer = valueInteger, C.int64_t(p)
+			c._type, c.integer = valueInteger, C.int64_t(p)
 		case float64:
-			v._type, v.real = valueReal, C.double(p)
+			c._type, c.real = valueReal, C.double(p)
 		case string:
-			v._type, v.text = valueText, text(&pins, p)
+			c._type, c.text = valueText, text(&pins, p)
 		case []byte:
-			v._type, v.text = valueBlob, text(&pins, string(p))
+			c._type, c.text = valueBlob, text(&pins, string(p))
 		default:
 			return q, 0, &Error{Status: ErrInvalid, Message: "a parameter is nil, an integer, a float64, a string or []byte"}
 		}
@@ -603,16 +603,16 @@ func abiQueryNext(q cursor, row []any) (bool, error) {
 	if err := d.err(C.bursar_query_next(q.c, &p, d.out())); err != nil || p == nil {
 		return false, err
 	}
-	for i, v := range unsafe.Slice(p, len(row)) {
-		switch v._type {
+	for i, c := range unsafe.Slice(p, len(row)) {
+		switch c._type {
 		case valueInteger:
-			row[i] = int64(v.integer)
+			row[i] = int64(c.integer)
 		case valueReal:
-			row[i] = float64(v.real)
+			row[i] = float64(c.real)
 		case valueText:
-			row[i] = C.GoStringN(v.text.data, C.int(v.text.len))
+			row[i] = C.GoStringN(c.text.data, C.int(c.text.len))
 		case valueBlob:
-			row[i] = C.GoBytes(unsafe.Pointer(v.text.data), C.int(v.text.len))
+			row[i] = C.GoBytes(unsafe.Pointer(c.text.data), C.int(c.text.len))
 		default:
 			row[i] = nil
 		}
