@@ -7,7 +7,9 @@
 // only. Where the database cannot be written (a full disk, somebody else's lock, damage),
 // the outbox grows, an event says so, and the rows follow when it can.
 //
-// In a child of fork() the thread is not there, and nobody looks at the parent's.
+// In a child of fork() the thread is not there, and nobody looks at the parent's. SQLite
+// keeps what it knows of locks in memory, which would not be true in the child: so before
+// every fork the writers of a process close their databases, and open them again after.
 
 internal import CLedger
 internal import CPlatform
@@ -26,24 +28,48 @@ final class LedgerMover {
 
     /// Blocks that go into one transaction.
     private static let blocksMax = 64
-    /// Held while the file is made.
-    private static let making = Lock()
+
+    /// Those of this process that have a database open. `lock` is held while one moves, and
+    /// while the process forks.
+    private final class Busy: @unchecked Sendable {  // Sendable because of its lock.
+        static let shared = Busy()
+        let lock = Lock()
+        var movers: [LedgerMover] = []  // guarded by lock
+    }
 
     init(_ place: Attachment.Place, outbox prefix: [UInt8], segment: Int64) {
         path = place.ledger
         mode = Int32(place.folder.fileMode)
         outbox = Outbox(prefix, segment: segment)
         self.segment = segment
+        bursar__fork_hooks(
+            {
+                Busy.shared.lock.lock()
+                for mover in Busy.shared.movers {
+                    mover.database?.connection.leaveLog()
+                    mover.database = nil
+                }
+                Busy.shared.movers.removeAll()
+            }, { Busy.shared.lock.unlock() })
     }
 
     func close() {
+        Busy.shared.lock.lock()
+        defer { Busy.shared.lock.unlock() }
         outbox.close()
+        leave()
+    }
+
+    private func leave() {
         database = nil
+        Busy.shared.movers.removeAll { $0 === self }
     }
 
     /// Moves some blocks: true when there may be more. `removes`: files of the outbox that
     /// are not needed any more, which is for the elected writer alone to say.
     func move(removes: Bool) throws(Failure) -> Bool {
+        Busy.shared.lock.lock()
+        defer { Busy.shared.lock.unlock() }
         if database == nil { try open() }
         guard let database else { return false }
         do throws(Failure) {
@@ -60,7 +86,7 @@ final class LedgerMover {
             return blocks.count == LedgerMover.blocksMax
         } catch {
             // Where the outbox was left is found again with the database.
-            self.database = nil
+            leave()
             throw error
         }
     }
@@ -69,8 +95,6 @@ final class LedgerMover {
     private func open() throws(Failure) {
         // Made for whom the home belongs to. Not opened when it is there: closing it would
         // drop the locks that SQLite has on it in this process.
-        LedgerMover.making.lock()
-        defer { LedgerMover.making.unlock() }
         var there = bursar__file()
         if bursar__stat(path + [0], &there) == -ENOENT {
             let file = (path + [0]).withUnsafeBytes {
@@ -83,6 +107,7 @@ final class LedgerMover {
         outbox.close()
         try outbox.seek(after: batch)
         database = new
+        Busy.shared.movers.append(self)
     }
 }
 

@@ -3,6 +3,7 @@
 // child of a fork.
 
 internal import CLedger
+internal import CPlatform
 internal import CSQLite
 
 /// The ledger's SQL by name: tools/ledger/ledger.sql.
@@ -21,17 +22,23 @@ final class Connection {
     enum Mode { case create, write, read }
 
     init(_ path: [UInt8], _ mode: Mode) throws(Failure) {
+        if bursar__database_inherited() != 0 {
+            throw Failure(
+                .forked, "the ledger was being read when this process was forked, so it cannot be used here; use it from the parent, or open the home after the fork")
+        }
         var db: OpaquePointer?
         var flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW
         flags |= mode == .read ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE
         if mode == .create { flags |= SQLITE_OPEN_CREATE }
         let name = path + [0]
+        bursar__database_count(1)
         let code = name.withUnsafeBytes {
             sqlite3_open_v2($0.baseAddress!.assumingMemoryBound(to: CChar.self), &db, flags, nil)
         }
         guard code == SQLITE_OK, let db else {
             let failure = Connection.failure(path, db, code)
             sqlite3_close_v2(db)
+            bursar__database_count(-1)
             throw failure
         }
         self.path = path
@@ -44,12 +51,15 @@ final class Connection {
     deinit {
         for statement in prepared { statement?.end() }
         sqlite3_close_v2(db)
+        bursar__database_count(-1)
         deadline.deallocate()
     }
 
     /// Nothing but reading from here on, each statement until `until`.
     func guardReading() { bursar__sqlite_guard(db, deadline) }
     func limit(until: Int64) { deadline.pointee = until }
+    /// Closing it takes no time: nothing goes from the write-ahead log into the database.
+    func leaveLog() { bursar__sqlite_leave_log(db) }
     func interrupt() { sqlite3_interrupt(db) }
 
     var isReadOnly: Bool { sqlite3_db_readonly(db, "main") == 1 }
