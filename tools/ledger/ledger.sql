@@ -351,8 +351,9 @@ SELECT state,value_nanos,who FROM outcomes WHERE name=? AND key=?
 ORDER BY revision
 
 --: spentOfNodes
-SELECT b.node,b.path,n.name,p.meter,p.amount FROM budgets b JOIN spent p ON p.budget=b.id
-JOIN names n ON n.id=p.meter WHERE b.segment=? AND p.meter IN (0,2,3,5,6)
+SELECT b.node,b.path,n.name,CASE n.id WHEN 0 THEN 0 WHEN 2 THEN 1 WHEN 3 THEN 2 WHEN 5 THEN 3 ELSE 4 END,
+p.amount FROM budgets b JOIN spent p ON p.budget=b.id JOIN names n ON n.id=p.meter
+WHERE b.segment=? AND p.meter IN (0,2,3,5,6)
 
 --: segmentCount
 SELECT count(*) FROM segments

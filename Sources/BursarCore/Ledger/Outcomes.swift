@@ -76,8 +76,9 @@ extension Runtime {
     /// What it is credited to, once: a session, a workflow, or all sessions with a label.
     /// Its path, where it has one.
     private func credit(_ given: Outcome, _ new: inout OutcomeEntry) throws(Failure) -> [UInt8] {
-        let credits = [given.session != 0, !given.workflow.isEmpty, !given.label.isEmpty]
-        if credits.filter({ $0 }).count > 1 {
+        let credits =
+            (given.session != 0 ? 1 : 0) + (given.workflow.isEmpty ? 0 : 1) + (given.label.isEmpty ? 0 : 1)
+        if credits > 1 {
             throw Failure(.invalid, "an outcome is credited to a session, a workflow or a label, and to one of them")
         }
         if !given.label.isEmpty, given.label.firstIndex(of: UInt8(ascii: "=")) ?? 0 == 0 {

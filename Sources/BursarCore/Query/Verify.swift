@@ -14,7 +14,7 @@ extension Runtime {
     /// those of the segment's budgets, at the same batch.
     private func verifyLedger() -> Failure? {
         do throws(Failure) {
-            let counted: [Int64: [Int64]]
+            let counted: Figures
             let connection: Connection
             do {
                 guard folding.lock(for: SharedLock.most) else { return stuck("ledger") }
@@ -35,10 +35,16 @@ extension Runtime {
         }
     }
 
-    /// Cost, input, output, steps and tool calls of each budget. Fold lock held.
-    private func figures() throws(Failure) -> [Int64: [Int64]] {
+    /// Cost, input, output, steps and tool calls of each budget, one after the other.
+    private struct Figures {
+        var places = KeyMap()
+        var values: [Int64] = []
+    }
+
+    /// Fold lock held.
+    private func figures() throws(Failure) -> Figures {
         try configuring { () throws(Failure) in
-            var figures: [Int64: [Int64]] = [:]
+            var figures = Figures()
             let h = core.batch.value
             for i in 1..<max(nodesEnd, 1) {
                 let node = core.node(i)
@@ -46,24 +52,26 @@ extension Runtime {
                     continue
                 }
                 guard let cell = core.cell(of: MeterIndex.cost, at: i) else { continue }
-                figures[core.id(of: i)] = [
+                figures.places.set(core.id(of: i), Int64(figures.values.count))
+                for value in [
                     cell.spent(cell.slot(at: h)).value, node.input.value, node.output.value,
                     node.steps.value, Int64(node.toolCalls.value),
-                ]
+                ] { figures.values.append(value) }
             }
             return figures
         }
     }
 
     private func compare(
-        _ counted: [Int64: [Int64]], _ connection: Connection
+        _ counted: Figures, _ connection: Connection
     ) throws(Failure) -> Failure? {
         let rows = connection[.spentOfNodes]
         defer { rows.reset() }
         rows.put(core.statistic(Header.segmentID).value)
         while try rows.step() {
-            let column = [0, 0, 1, 2, 0, 3, 4][Int(rows.int(3))]
-            guard let here = counted[rows.int(0)]?[column], here != rows.int(4) else { continue }
+            guard let place = counted.places[rows.int(0)] else { continue }
+            let here = counted.values[Int(place + rows.int(3))]
+            if here == rows.int(4) { continue }
             let found = LedgerDifference(
                 name: rows.bytes(1), meter: rows.bytes(2), stored: rows.int(4), computed: here)
             var failure = found.failure
