@@ -62,7 +62,9 @@ final class LedgerMover {
 
     private func leave() {
         database = nil
-        Busy.shared.movers.removeAll { $0 === self }
+        var others: [LedgerMover] = []
+        for mover in Busy.shared.movers where mover !== self { others.append(mover) }
+        Busy.shared.movers = others
     }
 
     /// Moves some blocks: true when there may be more. `removes`: files of the outbox that

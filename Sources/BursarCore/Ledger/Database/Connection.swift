@@ -83,10 +83,13 @@ final class Connection {
         failure.values.0 = Int64(code)
         let at = Int(sqlite3_error_offset(db))
         if at < 0 || at > sql.count { return failure }
-        let start = (sql[..<at].lastIndex(of: UInt8(ascii: "\n")) ?? -1) + 1
         failure.line = 1
-        for byte in sql[..<start] where byte == UInt8(ascii: "\n") { failure.line += 1 }
-        failure.column = Int32(clamping: at - start + 1)
+        failure.column = 1
+        for k in 0..<at {
+            let ends = sql[k] == UInt8(ascii: "\n")
+            failure.line += ends ? 1 : 0
+            failure.column = ends ? 1 : failure.column + 1
+        }
         return failure
     }
 
