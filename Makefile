@@ -70,7 +70,7 @@ build/lib/bursar.pc: tools/bursar.pc.in
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
 
 # Everything, in the order in which it fails soonest.
-test: test-swift test-c model test-oracles test-python test-wheel test-go test-race test-torture litmus test-fuzz test-readme
+test: test-swift test-c model test-oracles test-python test-wheel test-go test-race test-torture litmus test-fuzz test-readme test-ledger
 	@echo "make test: everything passed"
 
 # The core, in full mode.
@@ -236,6 +236,11 @@ $(DEMO_ENV)/.ready: demo/requirements.txt | build/.bootstrap
 # README.md's samples, as they stand there.
 test-readme: lib $(DEMO_ENV)/.ready
 	$(DEMO_ENV)/bin/python tools/readme-samples.py $(LIB)
+
+# docs/ledger.md's questions, and their answers as they stand there.
+.PHONY: test-ledger
+test-ledger: lib
+	python3 tools/ledger-questions.py $(LIB)
 
 # ---- Memory orders on ARM: herd7's answers, and the instructions of the compiler. ----
 .PHONY: litmus

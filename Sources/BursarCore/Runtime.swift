@@ -75,6 +75,8 @@ public final class Runtime: @unchecked Sendable {
     var foldSums = BatchWork()
     var batchRecords: [UInt32] = []
     var names = ToldNames()
+    /// What the next block takes along (Outcomes.swift).
+    var pendingOutcome: OutcomeEntry?
     /// The ledger could not be read or written; it was told.
     var ledgerFails = false
 

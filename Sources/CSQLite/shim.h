@@ -13,6 +13,11 @@ static inline int bursar__sqlite_bind_blob(sqlite3_stmt *s, int i, const void *p
     return sqlite3_bind_blob(s, i, n ? p : "", n, SQLITE_TRANSIENT);
 }
 
+/* Closing it leaves the write-ahead log for others. */
+static inline void bursar__sqlite_leave_log(sqlite3 *db) {
+    sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)0);
+}
+
 static inline int bursar__sqlite_chmod(const char *path, int mode) { return chmod(path, (mode_t)mode); }
 
 /* Reading and computing, and nothing else: no writes, no other files, no settings. */

@@ -82,10 +82,10 @@ CREATE TABLE events(id INTEGER PRIMARY KEY, segment INTEGER NOT NULL, sequence I
   meter INTEGER, percent INTEGER, amount INTEGER, "limit" INTEGER, committed INTEGER,
   reason INTEGER, path TEXT, text TEXT, actor TEXT) STRICT;
 CREATE INDEX events_by_time ON events(at);
-CREATE TABLE outcomes(id INTEGER PRIMARY KEY, key TEXT, revision INTEGER NOT NULL, name TEXT,
+CREATE TABLE outcomes(id INTEGER PRIMARY KEY, name TEXT, key TEXT, revision INTEGER NOT NULL,
   state INTEGER NOT NULL, session INTEGER, budget INTEGER, label_key TEXT, label_value TEXT,
   value_nanos INTEGER, rework_nanos INTEGER NOT NULL, rework_ns INTEGER NOT NULL,
-  at INTEGER NOT NULL, who TEXT, why TEXT, UNIQUE(key, revision)) STRICT;
+  at INTEGER NOT NULL, who TEXT, why TEXT, actor TEXT, UNIQUE(name, key, revision)) STRICT;
 
 -- The views: what readers ask. Columns are the project's words, money ends in `_nanos`,
 -- times are unix nanoseconds (`_at`) or UTC text (`day`, `hour`).
@@ -99,7 +99,10 @@ CREATE TABLE outcomes(id INTEGER PRIMARY KEY, key TEXT, revision INTEGER NOT NUL
 -- v_unowned   spend that nobody answers for
 -- v_retries   steps and tries: a retried step is one request, its tries all cost
 -- v_outcomes  the latest revision of each, with the cost of what it is credited to
--- v_workflow_value   cost per outcome, net value, value per dollar
+-- v_revisions every revision of every outcome: who said what, when and why
+-- v_workflow_value   cost per outcome, net value, value per dollar; NULL when no value is
+--             known, and `unvalued` says how many outcomes have none
+-- v_outcome_value    the same without costs, by workflow and name
 -- v_burn      by minute (what was compacted stands at its hour)
 -- v_events, v_corrections
 
@@ -162,31 +165,40 @@ CREATE VIEW v_unowned AS SELECT workflow, agent, user, sum(steps) steps,
 CREATE VIEW v_retries AS SELECT workflow, model, tool, sum(iif(attempt,0,steps)) requests,
   sum(steps) tries, sum(iif(attempt,steps,0)) retries, sum(cost_nanos) cost_nanos,
   sum(iif(attempt,cost_nanos,0)) retries_cost_nanos FROM v_steps GROUP BY 1,2,3;
-CREATE VIEW v_outcomes AS SELECT o.id, o.key, o.name,
+CREATE VIEW v_revisions AS SELECT o.id, o.name, o.key, o.revision,
   CASE o.state WHEN 1 THEN 'stated' WHEN 2 THEN 'verified' WHEN 3 THEN 'disputed'
-    WHEN 4 THEN 'corrected' ELSE 'withdrawn' END state, o.revision,
-  b.path workflow, o.session, o.label_key, o.label_value, iif(o.state=5,0,1) counts,
+    WHEN 4 THEN 'corrected' ELSE 'withdrawn' END state, o.session, o.budget, o.label_key,
+  o.label_value, o.value_nanos, o.rework_nanos, o.rework_ns, o.at, o.who, o.why, o.actor
+  FROM outcomes o;
+CREATE VIEW v_outcomes AS SELECT o.id, o.name, o.key, o.state, o.revision,
+  b.path workflow, o.session, o.label_key, o.label_value, o.state<>'withdrawn' counts,
   o.value_nanos, o.rework_nanos, o.rework_ns, o.at, o.who, o.why,
   CASE WHEN o.session IS NOT NULL THEN (SELECT inclusive_cost_nanos FROM v_sessions v
       WHERE v.session=o.session)
     WHEN o.label_key IS NOT NULL THEN (SELECT sum(s.cost_nanos) FROM labels l
       JOIN sessions s ON s.label_set=l.label_set WHERE l.key=o.label_key AND l.value=o.label_value)
     END cost_nanos
-  FROM outcomes o LEFT JOIN budgets b ON b.id=coalesce(o.budget,
+  FROM v_revisions o LEFT JOIN budgets b ON b.id=coalesce(o.budget,
     (SELECT budget FROM sessions WHERE id=o.session), (SELECT s.budget FROM labels l
       JOIN sessions s ON s.label_set=l.label_set
       WHERE l.key=o.label_key AND l.value=o.label_value LIMIT 1))
-  WHERE o.key IS NULL OR o.revision=(SELECT max(revision) FROM outcomes x WHERE x.key=o.key);
-CREATE VIEW v_workflow_value AS SELECT workflow, outcomes, verified, cost_nanos, value_nanos,
-  rework_nanos, rework_ns, cost_nanos/nullif(outcomes,0) cost_per_outcome_nanos,
+  WHERE o.key IS NULL OR o.revision=
+    (SELECT max(revision) FROM outcomes x WHERE x.name IS o.name AND x.key=o.key);
+CREATE VIEW v_workflow_value AS SELECT workflow, outcomes, verified, unvalued, cost_nanos,
+  value_nanos, rework_nanos, rework_ns, cost_nanos/nullif(outcomes,0) cost_per_outcome_nanos,
   cost_nanos/nullif(verified,0) cost_per_verified_nanos,
   value_nanos-rework_nanos-cost_nanos net_value_nanos,
   round(1.0*value_nanos/nullif(cost_nanos,0),6) value_per_dollar
   FROM (SELECT b.path workflow, sum(s.cost_nanos) cost_nanos FROM sessions s
     LEFT JOIN budgets b ON b.id=s.budget GROUP BY 1) c
   LEFT JOIN (SELECT workflow w, sum(counts) outcomes, sum(state='verified') verified,
-    coalesce(sum(iif(counts,value_nanos,0)),0) value_nanos, sum(rework_nanos) rework_nanos,
-    sum(rework_ns) rework_ns FROM v_outcomes GROUP BY 1) o ON o.w IS c.workflow;
+    sum(counts AND value_nanos IS NULL) unvalued, sum(iif(counts,value_nanos,NULL)) value_nanos,
+    sum(rework_nanos) rework_nanos, sum(rework_ns) rework_ns
+    FROM v_outcomes GROUP BY 1) o ON o.w IS c.workflow;
+CREATE VIEW v_outcome_value AS SELECT workflow, name, sum(counts) outcomes,
+  sum(state='verified') verified, sum(state='disputed') disputed,
+  sum(counts AND value_nanos IS NULL) unvalued, sum(iif(counts,value_nanos,NULL)) value_nanos,
+  sum(rework_nanos) rework_nanos, sum(rework_ns) rework_ns FROM v_outcomes GROUP BY 1,2;
 CREATE VIEW v_burn AS SELECT strftime('%Y-%m-%d %H:%M',id/1000000000,'unixepoch') minute,
   sum(steps) steps, sum(tool_calls) tool_calls, sum(input_tokens+output_tokens) tokens,
   sum(cost_nanos) cost_nanos FROM steps GROUP BY 1;
@@ -202,6 +214,9 @@ PRAGMA user_version=1;
 
 --: begin
 BEGIN IMMEDIATE
+
+--: beginReading
+BEGIN
 
 --: commit
 COMMIT
@@ -323,8 +338,25 @@ image_input_tokens=?28,image_output_tokens=?29,extra_nanos=?30,units=?32 WHERE i
 INSERT INTO events VALUES(NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 
 --: addOutcome
-INSERT INTO outcomes VALUES(NULL,?1,(SELECT coalesce(max(revision),0)+1 FROM outcomes
-WHERE key=?1),?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)
+INSERT INTO outcomes SELECT NULL,?1,?2,ifnull(o.revision,0)+1,?3,iif(o.id,o.session,?4),
+iif(o.id,o.budget,?5),iif(o.id,o.label_key,?6),iif(o.id,o.label_value,?7),
+coalesce(?8,o.value_nanos),coalesce(?9,o.rework_nanos,0),coalesce(?10,o.rework_ns,0),?11,?12,?13,
+?14 FROM (SELECT 1) LEFT JOIN outcomes o ON o.name=?1 AND o.key=?2 AND o.revision=
+(SELECT max(revision) FROM outcomes WHERE name=?1 AND key=?2)
+WHERE o.id IS NULL OR o.state<>?3 OR o.who IS NOT ?12 OR o.value_nanos IS NOT coalesce(?8,o.value_nanos)
+OR o.rework_nanos<>coalesce(?9,o.rework_nanos) OR o.rework_ns<>coalesce(?10,o.rework_ns)
+
+--: revisions
+SELECT state,value_nanos,who FROM outcomes WHERE name=? AND key=?
+ORDER BY revision
+
+--: spentOfNodes
+SELECT b.node,b.path,n.name,CASE n.id WHEN 0 THEN 0 WHEN 2 THEN 1 WHEN 3 THEN 2 WHEN 5 THEN 3 ELSE 4 END,
+p.amount FROM budgets b JOIN spent p ON p.budget=b.id JOIN names n ON n.id=p.meter
+WHERE b.segment=? AND p.meter IN (0,2,3,5,6)
+
+--: segmentCount
+SELECT count(*) FROM segments
 
 --: closeSessions
 UPDATE sessions SET closed_at=?2,reason=?3 WHERE closed_at IS NULL AND segment<>?1

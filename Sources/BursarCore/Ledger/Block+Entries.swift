@@ -27,6 +27,7 @@ extension BlockReader {
                     spent.change = reader.take()
                     block.spent.append(spent)
                 }
+            case .outcome: block.outcomes.append(reader.takeOutcome())
             default: return false
             }
             return true
@@ -158,6 +159,41 @@ extension BlockReader {
             state.topUps.append(BudgetStateEntry.TopUp(limit: take(), amount: take(), ends: take()))
         }
         return state
+    }
+}
+
+extension Block {
+    func put(_ outcome: OutcomeEntry) {
+        open(.outcome)
+        for value in [
+            outcome.state.rawValue, outcome.session, outcome.budget, outcome.hasValue ? 1 : 0,
+            outcome.value, outcome.reworkNanos, outcome.reworkTime, outcome.at,
+        ] { put(value) }
+        for text in [
+            outcome.key, outcome.name, outcome.join, outcome.who, outcome.why, outcome.actor,
+        ] { put(text) }
+        close()
+    }
+}
+
+extension BlockReader {
+    fileprivate mutating func takeOutcome() -> OutcomeEntry {
+        var outcome = OutcomeEntry()
+        outcome.state = OutcomeEntry.State(rawValue: take()) ?? .stated
+        outcome.session = take()
+        outcome.budget = take()
+        outcome.hasValue = take() != 0
+        outcome.value = take()
+        outcome.reworkNanos = take()
+        outcome.reworkTime = take()
+        outcome.at = take()
+        outcome.key = takeText()
+        outcome.name = takeText()
+        outcome.join = takeText()
+        outcome.who = takeText()
+        outcome.why = takeText()
+        outcome.actor = takeText()
+        return outcome
     }
 }
 

@@ -21,6 +21,7 @@ enum Section: Int64 {
     case name, node, state
     /// Budget, meter, change: as many as there are.
     case spent
+    case outcome
 }
 
 struct BlockHead {

@@ -168,10 +168,11 @@ struct EventEntry {
     var actor: [UInt8] = []  // who did it: uid, pid and claimed name; empty = nobody
 }
 
-/// One revision of an outcome: the latest that came is the one that holds.
+/// One revision of an outcome: the latest that came is the one that holds. What it does not
+/// say is as the revision before had it, and what it is credited to never changes.
 struct OutcomeEntry {
     enum State: Int64 { case stated = 1, verified, disputed, corrected, withdrawn }
-    /// What its revisions have in common, by itself or with `name`; unique in a home.
+    /// With `name` what its revisions have in common; empty = it has one only.
     var key: [UInt8] = []
     var name: [UInt8] = []  // "invoice_processed"
     var state = State.stated
@@ -181,11 +182,12 @@ struct OutcomeEntry {
     var join: [UInt8] = []
     var hasValue = false
     var value: Int64 = 0
-    var reworkNanos: Int64 = 0  // money
-    var reworkTime: Int64 = 0  // nanoseconds of somebody's time
+    var reworkNanos: Int64 = 0  // money; 0 = as before
+    var reworkTime: Int64 = 0  // nanoseconds of somebody's time; 0 = as before
     var at: Int64 = 0
     var who: [UInt8] = []
     var why: [UInt8] = []
+    var actor: [UInt8] = []  // uid, pid and claimed name
 }
 
 /// All that one batch brings. A batch is of one segment, and its number is one more

@@ -256,8 +256,10 @@ extension Runtime {
         scan = seen
         let open = core.statistic(Header.foldOpen)
         let untold = findUntold()
+        // After all that it may name was told.
+        let outcome = untold.count < Runtime.toldMax ? pendingOutcome : nil
         if records.isEmpty {
-            if untold.isEmpty {
+            if untold.isEmpty, outcome == nil {
                 open.storeReleasing(0)
                 return false
             }
@@ -272,10 +274,14 @@ extension Runtime {
                 offset: clock.unix &- clock.steady))
         account(records, &rows)
         var told: (nodes: [UInt32], isSure: Bool) = ([], true)
-        if let block = ledger.block { told = tell(block, untold, epoch: epoch, from: h) }
+        if let block = ledger.block {
+            told = tell(block, untold, epoch: epoch, from: h)
+            if let outcome, told.isSure { block.put(outcome) }
+        }
         do throws(Failure) {
             if let rows { try ledger.commit(rows.batch) }
             names.end(told.isSure)
+            if outcome != nil, told.isSure { pendingOutcome = nil }
         } catch {
             names.end(false)
             for i in records {

@@ -149,7 +149,12 @@ extension Runtime {
         }
         if isSure { for i in untold where foldSums.find(i) == nil { told.append(i) } }
         let offset = clock.unix &- clock.steady
-        for i in told { describe(Int(i), block, offset, epoch, h, isSure: isSure) }
+        // What is above first: what is below names it.
+        for depth in 0..<Core.pathMax {
+            for i in told where Int(core.node(Int(i)).depth) == depth {
+                describe(Int(i), block, offset, epoch, h, isSure: isSure)
+            }
+        }
         return (isSure ? told : [], isSure)
     }
 
@@ -289,13 +294,19 @@ extension Runtime {
 
     private static var parting: UInt8 { 0x1F }
 
-    /// What is kept of somebody's words about a node.
-    func signed(_ why: [UInt8]) -> [UInt8] {
+    /// Who this process is: user, process, and the name that it gave itself.
+    var actor: [UInt8] {
         var text = bytes("uid ")
         Digits.append(UInt64(bursar__user()), to: &text)
         text += bytes(" pid ")
         Digits.append(UInt64(bursar__process()), to: &text)
         if !options.name.isEmpty { text += [UInt8(ascii: " ")] + options.name.prefix(64) }
+        return text
+    }
+
+    /// What is kept of somebody's words about a node.
+    func signed(_ why: [UInt8]) -> [UInt8] {
+        var text = actor
         text.append(Runtime.parting)
         Digits.append(UInt64(max(clock.unix, 0)), to: &text)
         text.append(Runtime.parting)

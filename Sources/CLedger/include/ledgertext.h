@@ -5,6 +5,7 @@
 enum __attribute__((enum_extensibility(closed))) bursar__sql {
     bursar__sql_schema,
     bursar__sql_begin,
+    bursar__sql_beginReading,
     bursar__sql_commit,
     bursar__sql_rollback,
     bursar__sql_batch,
@@ -40,6 +41,9 @@ enum __attribute__((enum_extensibility(closed))) bursar__sql {
     bursar__sql_correctStep,
     bursar__sql_addEvent,
     bursar__sql_addOutcome,
+    bursar__sql_revisions,
+    bursar__sql_spentOfNodes,
+    bursar__sql_segmentCount,
     bursar__sql_closeSessions,
     bursar__sql_compacted,
     bursar__sql_setCompacted,

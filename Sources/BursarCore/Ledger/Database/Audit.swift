@@ -9,6 +9,14 @@ struct LedgerDifference {
     var meter: [UInt8]
     var stored: Int64
     var computed: Int64
+
+    var failure: Failure {
+        var failure = Failure(
+            .corrupt,
+            "the ledger's total of \(name) on the meter \(meter) is \(Int(stored)), and what it is the total of adds up to \(Int(computed))")
+        failure.values = (stored, computed)
+        return failure
+    }
 }
 
 extension Connection {

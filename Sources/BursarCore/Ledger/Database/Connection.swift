@@ -3,6 +3,7 @@
 // child of a fork.
 
 internal import CLedger
+internal import CPlatform
 internal import CSQLite
 
 /// The ledger's SQL by name: tools/ledger/ledger.sql.
@@ -21,17 +22,23 @@ final class Connection {
     enum Mode { case create, write, read }
 
     init(_ path: [UInt8], _ mode: Mode) throws(Failure) {
+        if bursar__database_inherited() != 0 {
+            throw Failure(
+                .forked, "the ledger was being read when this process was forked, so it cannot be used here; use it from the parent, or open the home after the fork")
+        }
         var db: OpaquePointer?
         var flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW
         flags |= mode == .read ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE
         if mode == .create { flags |= SQLITE_OPEN_CREATE }
         let name = path + [0]
+        bursar__database_count(1)
         let code = name.withUnsafeBytes {
             sqlite3_open_v2($0.baseAddress!.assumingMemoryBound(to: CChar.self), &db, flags, nil)
         }
         guard code == SQLITE_OK, let db else {
             let failure = Connection.failure(path, db, code)
             sqlite3_close_v2(db)
+            bursar__database_count(-1)
             throw failure
         }
         self.path = path
@@ -44,12 +51,15 @@ final class Connection {
     deinit {
         for statement in prepared { statement?.end() }
         sqlite3_close_v2(db)
+        bursar__database_count(-1)
         deadline.deallocate()
     }
 
     /// Nothing but reading from here on, each statement until `until`.
     func guardReading() { bursar__sqlite_guard(db, deadline) }
     func limit(until: Int64) { deadline.pointee = until }
+    /// Closing it takes no time: nothing goes from the write-ahead log into the database.
+    func leaveLog() { bursar__sqlite_leave_log(db) }
     func interrupt() { sqlite3_interrupt(db) }
 
     var isReadOnly: Bool { sqlite3_db_readonly(db, "main") == 1 }
@@ -61,6 +71,27 @@ final class Connection {
     // MARK: - Errors
 
     func failure(_ code: Int32) -> Failure { Connection.failure(path, db, code) }
+
+    /// What is wrong with a text that was just prepared, and where: SQLite's byte as line
+    /// and column.
+    func failure(_ code: Int32, in sql: [UInt8]) -> Failure {
+        let said = Connection.bytes(sqlite3_errmsg(db))
+        var failure =
+            code & 0xFF == SQLITE_AUTH
+            ? Failure(.query, "a query may only read: \(said, most: 200)")
+            : Failure(.query, "SQL: \(said, most: 300)")
+        failure.values.0 = Int64(code)
+        let at = Int(sqlite3_error_offset(db))
+        if at < 0 || at > sql.count { return failure }
+        failure.line = 1
+        failure.column = 1
+        for k in 0..<at {
+            let ends = sql[k] == UInt8(ascii: "\n")
+            failure.line += ends ? 1 : 0
+            failure.column = ends ? 1 : failure.column + 1
+        }
+        return failure
+    }
 
     fileprivate static func failure(_ path: [UInt8], _ db: OpaquePointer?, _ code: Int32) -> Failure {
         let status: Status
@@ -226,6 +257,26 @@ final class Statement {
             })
     }
 
+    func put(_ value: DBValue) {
+        count += 1
+        switch value {
+        case .null: note(sqlite3_bind_null(handle, count))
+        case .integer(let value): note(sqlite3_bind_int64(handle, count, value))
+        case .real(let value): note(sqlite3_bind_double(handle, count, value))
+        case .text(let text):
+            count -= 1
+            put(text, canBeEmpty: true)
+        case .blob(let bytes):
+            note(
+                bytes.withUnsafeBytes {
+                    bursar__sqlite_bind_blob(
+                        handle, count, $0.baseAddress, Int32(clamping: $0.count))
+                })
+        }
+    }
+
+    var parameters: Int { Int(sqlite3_bind_parameter_count(handle)) }
+
     private func note(_ code: Int32) { if self.code == SQLITE_OK { self.code = code } }
 
     // MARK: - Running
@@ -262,15 +313,21 @@ final class Statement {
     var columns: Int { Int(sqlite3_column_count(handle)) }
     func name(_ column: Int) -> [UInt8] { Connection.bytes(sqlite3_column_name(handle, Int32(column))) }
     func int(_ column: Int) -> Int64 { sqlite3_column_int64(handle, Int32(column)) }
+    func real(_ column: Int) -> Double { sqlite3_column_double(handle, Int32(column)) }
     func isNull(_ column: Int) -> Bool { sqlite3_column_type(handle, Int32(column)) == SQLITE_NULL }
+
+    /// As in the header: SQLite numbers them 1 to 5, NULL last.
+    func type(_ column: Int) -> Int32 { sqlite3_column_type(handle, Int32(column)) % SQLITE_NULL }
 
     /// The bytes of a text or a blob; empty = NULL.
     @inline(never)
-    func bytes(_ column: Int) -> [UInt8] {
+    func bytes(_ column: Int) -> [UInt8] { Array(borrowed(column)) }
+
+    /// The same, SQLite's: until the next step.
+    func borrowed(_ column: Int) -> UnsafeRawBufferPointer {
         let start = sqlite3_column_blob(handle, Int32(column))
-        let count = Int(sqlite3_column_bytes(handle, Int32(column)))
-        guard let start, count > 0 else { return [] }
-        return Array(UnsafeRawBufferPointer(start: start, count: count))
+        return UnsafeRawBufferPointer(
+            start: start, count: start == nil ? 0 : Int(sqlite3_column_bytes(handle, Int32(column))))
     }
 
     func value(_ column: Int) -> DBValue {

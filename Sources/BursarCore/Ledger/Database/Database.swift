@@ -14,7 +14,7 @@ final class Database {
     let row = StepRow()
 
     /// Milliseconds that a writer waits for another one, or for a reader that recovers.
-    static let patience: Int32 = 100
+    static let patience: Int32 = 1_000
     /// "Burs", 1114993267: what `file` and SQLite know the file by.
     static let application: Int64 = 0x4275_7273
 

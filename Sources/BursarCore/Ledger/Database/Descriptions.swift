@@ -173,24 +173,27 @@ extension Database {
     }
 
     func add(_ outcome: OutcomeEntry) throws(Failure) {
-        let session = try session(outcome.session)
-        let budget = try budget(outcome.budget) ?? null
+        // Made where nothing described it yet: what it is credited to must not be lost.
+        let session =
+            outcome.session == 0 ? nil : try place(ofSession: outcome.session).map { keys.sums[$0].key }
+        let budget = outcome.budget == 0 ? nil : try budget(outcome.budget)
         let join = outcome.join
         let cut = join.firstIndex(of: UInt8(ascii: "=")) ?? join.count
         let row = connection[.addOutcome]
-        row.put(outcome.key)
         row.put(outcome.name)
+        row.put(outcome.key)
         row.put(outcome.state.rawValue)
-        row.put(session)
-        row.put(budget)
+        row.put(session ?? null)
+        row.put(budget ?? null)
         row.put(Array(join[..<cut]))
         row.put(Array(join[min(cut + 1, join.count)...]))
         row.put(outcome.hasValue ? outcome.value : null)
-        row.put(outcome.reworkNanos)
-        row.put(outcome.reworkTime)
+        row.put(known: outcome.reworkNanos)
+        row.put(known: outcome.reworkTime)
         row.put(outcome.at)
         row.put(outcome.who)
         row.put(outcome.why)
+        row.put(outcome.actor)
         try row.run()
     }
 

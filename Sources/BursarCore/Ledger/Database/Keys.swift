@@ -20,6 +20,7 @@ struct SessionSums {
 /// Of one segment at a time.
 struct Keys {
     var segment: Int64 = 0
+    var batch: Int64 = 0  // the last that this writer wrote
     var sessions = KeyMap()  // node to place in `sums`
     var sums: [SessionSums] = []
     var waiting: [Int] = []  // places whose sums are not written

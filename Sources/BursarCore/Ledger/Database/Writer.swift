@@ -15,7 +15,11 @@ extension Database {
         try transaction { () throws(Failure) in
             for k in 0..<blocks.count {
                 let segment = blocks[k].segment
-                if k == 0 || segment != blocks[k - 1].segment { batch = try last(of: segment) }
+                if k == 0 || segment != blocks[k - 1].segment {
+                    batch = try last(of: segment)
+                    // Another writer was here: it may have given names to numbers.
+                    if keys.segment == segment, keys.batch != batch { keys = Keys() }
+                }
                 if blocks[k].batch > batch {
                     guard blocks[k].batch == batch + 1 else {
                         var failure = Failure(
@@ -52,6 +56,7 @@ extension Database {
     private func note(_ segment: Int64, _ batch: Int64) throws(Failure) {
         try flushSums()
         try connection.run(.setBatch, segment, batch)
+        keys.batch = batch
     }
 
     private func add(_ block: LedgerBlock) throws(Failure) {
