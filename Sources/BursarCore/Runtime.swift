@@ -261,6 +261,7 @@ public final class Runtime: @unchecked Sendable {
             if !core.runtime.attachment.isShared { return .forked }
             return core.life.exchange(Life.open, for: Life.closed) ? .ok : .closed
         }
+        if core.life.value == Life.open { core.runtime.foldLast() }
         guard core.life.exchange(Life.open, for: Life.closed)
             || core.life.exchange(Life.adrift, for: Life.closed)
             || core.life.exchange(Life.lost, for: Life.closed)

@@ -352,6 +352,34 @@ extension Runtime {
         RollingBuckets(spanNanos: windows.window(windowNumber(limit)).spanNanos)
     }
 
+    /// When a rolling limit's last bucket began, steady, and what had been settled at the
+    /// start of each, the oldest first.
+    func buckets(of limit: LimitSlot) -> (began: Int64, settled: [Int64]) {
+        let current = limit.window.value >> 1
+        let buckets = buckets(limit)
+        var settled = ring(of: limit)
+        settled = settled.withUnsafeMutableBufferPointer {
+            buckets.settled(current: current, ring: $0.baseAddress!)
+        }
+        return (buckets.boundaryNanos(of: current), settled)
+    }
+
+    /// The inverse, for another clock: see `RollingBuckets.begin`.
+    func startRing(
+        _ limit: LimitSlot, _ former: [Int64], began: Int64, settled: Int64, quiet: Int64, now: Int64
+    ) {
+        let buckets = buckets(limit)
+        let (current, base) = withRing(limit) { ring in
+            let current = buckets.begin(
+                at: now, former, began: began, settledByNow: settled, lastSettledNanos: quiet,
+                ring: ring)
+            return (current, buckets.base(at: now, current: current, ring: ring))
+        }
+        edit[limit.base(0)] = base
+        edit[limit.base(1)] = base
+        edit[limit.window] = current << 1
+    }
+
     func ring(of limit: LimitSlot) -> [Int64] {
         (0..<RollingBuckets.words).map { Word(slab.address(limit.spec.value) + $0 * 8).value }
     }

@@ -136,6 +136,8 @@ extension BlockReader {
         state.flags = take()
         state.topRungs = take()
         state.complexity = UInt8(truncatingIfNeeded: take())
+        state.paused = take()
+        state.pausedSince = take()
         state.limitText = takeText()
         state.who = takeText()
         state.why = takeText()

@@ -29,6 +29,13 @@ extension Runtime {
         return true
     }
 
+    /// The same before the process leaves: the next to come may find no segment.
+    func foldLast() {
+        guard attachment.place != nil, folding.lock(for: SharedLock.patience) else { return }
+        foldLocked()
+        folding.unlock()
+    }
+
     /// The same, so that what is changed next starts from exact figures.
     func foldFirst() throws(Failure) {
         if !fold() { throw stuck("ledger") }

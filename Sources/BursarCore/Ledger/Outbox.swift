@@ -31,6 +31,13 @@ final class Outbox {
     var fileBytes: Int64 = 8 << 20
     private static let step: Int64 = 1 << 20
 
+    /// Of a segment in a home: up to the dot before a file's number.
+    static func path(of segment: Int64, in folder: [UInt8]) -> [UInt8] {
+        var path = folder + bytes("/ledger.")
+        Digits.append(UInt64(bitPattern: segment), to: &path)
+        return path
+    }
+
     /// `path` of the files, up to the dot before their number.
     init(_ path: [UInt8], segment: Int64) {
         prefix = path
@@ -241,6 +248,26 @@ final class Outbox {
             _ = bursar__unlink(temporary + [0])
             (fd, number, end, reserved, baseBytes) = former
         }
+    }
+
+    /// Begins the outbox of a segment that goes on after a batch which others had.
+    func begin(after batch: Int64) throws(Failure) {
+        try ready()
+        let base = Block()
+        base.begin(BlockHead(isBase: true, batch: batch, segment: segment))
+        if batch > 0 { try write(base.end()) }
+    }
+
+    /// Whether it has all batches from the first on.
+    func isWhole() throws(Failure) -> Bool {
+        guard try range().first == 1, try turn(to: 1) else { return false }
+        return try base() == 0
+    }
+
+    /// Removes all files.
+    func removeAll() {
+        guard let all = try? range() else { return }
+        for n in max(all.first, 1)...max(all.last, 1) { _ = bursar__unlink(name(n) + [0]) }
     }
 
     /// Removes the files whose every block is up to a batch; never the last.

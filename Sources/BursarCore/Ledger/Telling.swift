@@ -32,7 +32,7 @@ struct ToldNames {
     }
 
     @inline(__always)
-    private mutating func note(_ kind: NameEntry.Kind, _ number: UInt32) {
+    mutating func note(_ kind: NameEntry.Kind, _ number: UInt32) {
         if number != 0, !isTold(kind, number) { add(kind, number) }
     }
 
@@ -131,7 +131,16 @@ extension Runtime {
         // is told again.
         let isSure = config.tryLock(for: SharedLock.patience)
         defer { if isSure { config.unlock() } }
-        if isSure { book.learn() }
+        if isSure {
+            book.learn()
+            for i in untold where foldSums.find(i) == nil { told.append(i) }
+            // The states below name meters.
+            for i in told {
+                eachLimit(Int(i)) { _, limit in
+                    if meterName(limit.meter) != nil { names.note(.meter, UInt32(limit.meter)) }
+                }
+            }
+        }
         for (kind, number) in names.new {
             let name: [UInt8]?
             switch kind {
@@ -147,7 +156,6 @@ extension Runtime {
             block.put(name)
             block.close()
         }
-        if isSure { for i in untold where foldSums.find(i) == nil { told.append(i) } }
         let offset = clock.unix &- clock.steady
         for i in told { describe(Int(i), block, offset, epoch, h, isSure: isSure) }
         return (isSure ? told : [], isSure)
@@ -236,15 +244,28 @@ extension Runtime {
         let observed =
             i == 0 ? core.headerFlags.value & HeaderFlag.observed != 0
             : node.flags.value & NodeFlag.observed != 0
+        var flags = Int64(node.flags.value & NodeFlag.declared | (observed ? NodeFlag.observed : 0))
+        var paused: (sum: Int64, since: Int64) = (0, 0)
+        if i != 0 {
+            if meta(UInt32(i)).owner.value != 0 { flags |= BudgetStateEntry.ownsOwner }
+            if meta(UInt32(i)).costCenter.value != 0 { flags |= BudgetStateEntry.ownsCostCenter }
+        }
+        if node.extras.value != 0 {
+            let extras = Ladder(p: slab.address(node.extras.value))
+            let since = extras.pausedSince.value
+            paused = (extras.paused.value, since > 0 ? since &+ offset : 0)
+        }
         let list = limits(of: i)
         block.open(.state)
         block.put(core.id(of: i))
         block.put(node.state.value & (StateBit.stops & ~StateBit.closed))
         block.put(Int64(node.stateReason.rawValue))
         block.put(words.when)
-        block.put(Int64(node.flags.value & NodeFlag.declared | (observed ? NodeFlag.observed : 0)))
+        block.put(flags)
         block.put(i == 0 ? 0 : Int64(node.rungs.value))
         block.put(Int64(node.complexity))
+        block.put(paused.sum)
+        block.put(paused.since)
         block.put(list.limits.isEmpty ? [] : list.print())
         block.put(words.who)
         block.put(words.why)
@@ -258,6 +279,7 @@ extension Runtime {
             let window = limit.window.value
             let base = Int(window & 1)
             let isCalendar = limit.windowKind == WindowCode.calendar
+            let ring = limit.windowKind == WindowCode.rolling ? buckets(of: limit) : nil
             var spent: Int64 = 0
             if let cell = core.cell(of: limit.meter, at: i) {
                 spent = cell.spent(cell.slot(at: h)).value
@@ -266,15 +288,15 @@ extension Runtime {
                 }
             }
             block.put(
-                limit.isTime ? window &+ offset : limit.isRate ? 0
-                    : isCalendar ? (window >> 1) &* 1_000_000_000 : window >> 1)
+                limit.isTime ? window &+ offset : isCalendar ? (window >> 1) &* 1_000_000_000
+                    : ring.map { $0.began &+ offset } ?? 0)
             block.put(limit.countsAmounts ? spent : 0)
             block.put(limit.isRate ? 0 : limit.base(limit.isTime ? 0 : base).value)
             block.put(
                 isCalendar && limit.fired.value & LimitFlag.midway != 0 ? limit.base(base ^ 1).value : 0)
             block.put(limit.isRate ? 0 : limit.extra.value)
-            block.put(Int64(limit.fired.value & 31))
-            block.put(limit.windowKind == WindowCode.rolling ? ring(of: limit) : [])
+            block.put(Int64(limit.fired.value & LimitFlag.told))
+            block.put(ring?.settled ?? [])
         }
         eachTopUp(of: core.id(of: i)) { l, amount, due in
             guard let k = slots.firstIndex(of: l) else { return }
@@ -291,14 +313,20 @@ extension Runtime {
 
     /// What is kept of somebody's words about a node.
     func signed(_ why: [UInt8]) -> [UInt8] {
-        var text = bytes("uid ")
-        Digits.append(UInt64(bursar__user()), to: &text)
-        text += bytes(" pid ")
-        Digits.append(UInt64(bursar__process()), to: &text)
-        if !options.name.isEmpty { text += [UInt8(ascii: " ")] + options.name.prefix(64) }
-        text.append(Runtime.parting)
-        Digits.append(UInt64(max(clock.unix, 0)), to: &text)
-        text.append(Runtime.parting)
+        var who = bytes("uid ")
+        Digits.append(UInt64(bursar__user()), to: &who)
+        who += bytes(" pid ")
+        Digits.append(UInt64(bursar__process()), to: &who)
+        if !options.name.isEmpty { who += [UInt8(ascii: " ")] + options.name.prefix(64) }
+        return Runtime.signed(who, clock.unix, why)
+    }
+
+    /// The same of somebody who is known, or of nobody.
+    static func signed(_ who: [UInt8], _ when: Int64, _ why: [UInt8]) -> [UInt8] {
+        if who.isEmpty, when == 0 { return why }
+        var text = who + [parting]
+        Digits.append(UInt64(max(when, 0)), to: &text)
+        text.append(parting)
         return text + why
     }
 

@@ -14,8 +14,8 @@ internal import CPlatform
 
 final class LedgerWriter: @unchecked Sendable {  // Sendable: see each property.
     private let core: Core
-    private let path: [UInt8]
-    private let mode: Int32
+    private let folder: [UInt8]
+    private let mode: UInt32
     private let outbox: Outbox
     private let segment: Int64
     private let bell: Int32
@@ -35,8 +35,8 @@ final class LedgerWriter: @unchecked Sendable {  // Sendable: see each property.
     /// Of a home's runtime. `stop` must be called.
     init?(_ core: Core, _ place: Attachment.Place, outbox prefix: [UInt8]) {
         self.core = core
-        path = place.folder.path + bytes("/ledger.db")
-        mode = Int32(place.folder.fileMode)
+        folder = place.folder.path
+        mode = place.folder.fileMode
         segment = core.statistic(Header.segmentID).value
         outbox = Outbox(prefix, segment: segment)
         bell = bursar__eventfd()
@@ -114,16 +114,7 @@ final class LedgerWriter: @unchecked Sendable {  // Sendable: see each property.
 
     /// Opens the database, and finds the place in the outbox that follows it.
     private func open() throws(Failure) {
-        // Made for whom the home belongs to. Not opened when it is there: closing it would
-        // drop the locks that SQLite has on it in this process.
-        var there = bursar__file()
-        if bursar__stat(path + [0], &there) == -ENOENT {
-            let file = (path + [0]).withUnsafeBytes {
-                bursar__ledger_open($0.baseAddress!.assumingMemoryBound(to: CChar.self), 1)
-            }
-            if file >= 0 { bursar__ledger_close(file) }
-        }
-        let new = try Database(path, mode: mode)
+        let new = try Database(inHome: folder, mode: mode)
         batch = try new.last(of: segment)
         outbox.close()
         try outbox.seek(after: batch)

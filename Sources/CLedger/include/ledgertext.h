@@ -40,6 +40,8 @@ enum __attribute__((enum_extensibility(closed))) bursar__sql {
     bursar__sql_correctStep,
     bursar__sql_addEvent,
     bursar__sql_addOutcome,
+    bursar__sql_lastBatch,
+    bursar__sql_newestStep,
     bursar__sql_closeSessions,
     bursar__sql_compacted,
     bursar__sql_setCompacted,
