@@ -1,0 +1,383 @@
+// A home whose segment is gone: what its ledger knows comes back, whenever somebody is
+// killed while that happens, or not at all, with a sentence.
+
+import Glibc
+import Testing
+
+@testable import BursarCore
+@testable import CPlatform
+
+/// A home that reboots.
+private final class RestoredHome {
+    let folder: TestFolder
+    init() throws { folder = try TestFolder() }
+    deinit {
+        if let record = try? record, access(RestoredHome.text(record.segment), F_OK) == 0 {
+            _ = bursar__unlink(record.segment + [0])
+        }
+    }
+
+    static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+    var path: [UInt8] { folder.path }
+    var record: HomeRecord {
+        get throws { try #require(try HomeRecord(of: try Folder(path))) }
+    }
+
+    func open() throws -> TestRuntime {
+        let path = path
+        return try TestRuntime { $0.home = path }
+    }
+
+    /// Nobody has it open: the segment is gone, and the machine was started anew.
+    func reboot() throws { try RestoredHome.reboot(path) }
+
+    static func reboot(_ path: [UInt8]) throws {
+        let folder = try Folder(path)
+        guard let record = try HomeRecord(of: folder) else { return }
+        _ = bursar__unlink(record.segment + [0])
+        record.boot = [UInt8]("00000000-0000-0000-0000-000000000000".utf8)
+        try record.write(to: folder)
+    }
+
+    func query(_ sql: String) throws -> [[String]] {
+        try Reader(Database.path(in: path)).rows(sql)
+    }
+}
+
+extension TestRuntime {
+    /// All that can be read of the budgets, but for what only a process can know.
+    fileprivate func readings() throws -> [String] {
+        var lines: [String] = []
+        try read(0, "", &lines)
+        return lines.sorted()
+    }
+
+    private func read(_ id: Int64, _ path: String, _ lines: inout [String]) throws {
+        func text(_ kind: TextKind) throws -> String {
+            RestoredHome.text(try runtime.textRead(id, kind))
+        }
+        let view = try runtime.read(id)
+        #expect(view.reservedNanos == 0)
+        let i = Int(id & 0xFFFF_FFFF)
+        let words = runtime.words(of: i)
+        lines.append(
+            "\(path): state \(view.state) \(view.effectiveState) \(view.reason) flags \(view.flags) spent \(view.spentNanos) left \(view.remainingNanos) steps \(view.steps) calls \(view.toolCalls) in \(view.inputTokens) out \(view.outputTokens) limits \(view.limits)"
+        )
+        lines.append(
+            "\(path): \(try text(.owner)) | \(try text(.costCenter)) | \(try text(.purpose)) | \(try text(.limits)) | \(try text(.reason)) | \(RestoredHome.text(words.who)) | \(words.when) | \(core.node(i).complexity) | \(i == 0 ? 0 : core.node(i).rungs.value)"
+        )
+        for meter in Int32(0)..<32 {
+            guard let view = try? runtime.meterRead(id, meter) else { continue }
+            let name = meter < 8 ? "\(meter)" : RestoredHome.text(try runtime.textRead(Int64(meter), .meter))
+            lines.append("\(path): meter \(name) \(view)")
+        }
+        var slots: [LimitSlot] = []
+        runtime.eachLimit(i) { _, limit in slots.append(limit) }
+        for k in slots.indices {
+            let limit = try runtime.limitRead(id, UInt32(k))
+            let isRolling = slots[k].windowKind == WindowCode.rolling
+            var line = "\(path): limit \(RestoredHome.text(limit.text)) \(limit.amount) \(limit.extra) \(slots[k].end)"
+            // A clock that goes on is compared by itself.
+            if limit.meter < 32 {
+                line += " spent \(limit.spent) \(limit.committed) \(limit.remaining)"
+                if !isRolling { line += " \(limit.startUnixNanos) \(limit.endUnixNanos)" }
+            }
+            lines.append(line + " told \(slots[k].fired.value & LimitFlag.told)")
+        }
+        runtime.eachTopUp(of: core.id(of: i)) { l, amount, _ in lines.append("\(path): top-up \(amount)") }
+        var children: [Int64] = []
+        _ = try runtime.children(id) { children.append($0) }
+        for child in children where !core.node(Int(child & 0xFFFF_FFFF)).isSession {
+            try read(child, RestoredHome.text(try runtime.textRead(child, .path)), &lines)
+        }
+    }
+
+    func find(_ path: String) throws -> Int64 { try runtime.budgetFind([UInt8](path.utf8)) }
+}
+
+@Suite(.serialized) struct RestoreTests {
+    private let home: RestoredHome
+    init() throws { home = try RestoredHome() }
+
+    /// Budgets with all that a budget can have, and steps of every kind.
+    private func work(_ t: TestRuntime) throws {
+        try t.budget("acme", "$1000/month, 5M tokens/day alert 1% 50%, 900 credits") {
+            $0.owner = [UInt8]("ann".utf8)
+            $0.costCenter = [UInt8]("cc-7".utf8)
+            $0.purpose = [UInt8]("all of it".utf8)
+            $0.topRungs = (1, 2, 3, 4)
+        }
+        try t.budget("acme/support", "$50/day downgrade 80%, $40/5h, 9 in_flight, 10 calls(search)/day") {
+            $0.owner = [UInt8]("bob".utf8)
+            $0.complexity = 2
+        }
+        try t.budget("acme/support/triage", "$20, 1h wall, $1 per session, 60 steps/min")
+        try t.budget("acme/quiet", "2h wall")
+        let watched = try t.budget("watched", "$3/day observe") { $0.isObserved = true }
+        let gone = try t.budget("acme/gone", "$5")
+        let model = try t.model("m", input: 3_000, output: 15_000)
+        let tool = try t.tool("search", price: 7)
+        let credits = try t.meter("credits")
+        var sessions: [Int64] = []
+        for path in ["acme/support/triage", "acme/support", "acme", "acme/gone", "beta/undeclared/x", "watched"] {
+            try t.budget("beta", "$9")
+            sessions.append(try t.session(path))
+        }
+        sessions.append(try t.child(of: sessions[0]))
+        for (k, session) in sessions.enumerated() {
+            for n in 0..<5 {
+                let d = t.granted(session) {
+                    $0.model = model
+                    $0.input = 2_000 + Int64(n)
+                    $0.maxOutput = 1_000
+                    if n == 2 { $0.tool = tool }
+                    if n == 3 {
+                        $0.units = 4
+                        $0.meter = credits
+                    }
+                }
+                t.settle(d.reservation, input: 1_000 + Int64(k * n), output: 500 + Int64(n)) {
+                    $0.usage.cacheReadInputTokens = Int64(100 * n)
+                    $0.usage.reasoningOutputTokens = 50
+                    if n == 3 { $0.units = 3 }
+                }
+            }
+            t.spend(session, 12_345_678)
+        }
+        t.spend(sessions[5], 4 * dollar)
+        try t.runtime.sessionClose(sessions[3])
+        try t.runtime.budgetRemove(gone)
+        try t.topUp(try t.find("acme/support"), "$7")
+        try t.topUp(try t.find("acme/support"), "$2", for: hour)
+        try t.control(.kill, watched, "ran away")
+        try t.control(.pause, try t.find("acme/quiet"), "lunch")
+        // An operator's cut.
+        try t.setLimits(try t.find("acme/support/triage"), "$15, 1h wall, 60 steps/min")
+        // What is held is given back, and what was sent is settled at its worst.
+        _ = t.granted(sessions[2], 100) { $0.flags = Request.hold }
+        let lost = t.granted(sessions[2], 100) { $0.timeToLive = 1 }
+        usleep(2000)
+        _ = t.runtime.scan()
+        t.attend()
+        t.runtime.fold()
+        #expect(t.settle(lost.reservation, cost: 40).r.has(Receipt.late))
+        t.runtime.fold()
+        t.attend()
+        try t.runtime.sessionClose(sessions[2])
+        #expect(t.runtime.verify() == nil)
+    }
+
+    /// The counters say what the views say.
+    private func expectSameInSQL(_ t: TestRuntime, at place: SourceLocation = #_sourceLocation) throws {
+        for row in try home.query(
+            "SELECT path, cost_nanos, steps, tool_calls, state, owner FROM v_budgets WHERE closed_at IS NULL AND path<>''")
+        {
+            let id = try t.find(row[0])
+            let view = try t.runtime.read(id)
+            #expect(row[1...3] == ["\(view.spentNanos)", "\(view.steps)", "\(view.toolCalls)"], "\(row)", sourceLocation: place)
+            #expect((row[4] == "killed") == (view.state == 3) && (row[4] == "paused") == (view.state == 1), "\(row)", sourceLocation: place)
+        }
+        for row in try home.query(
+            "SELECT path, meter, spent FROM v_meters JOIN budgets b ON b.id=budget WHERE b.closed_at IS NULL AND b.path<>''")
+        {
+            let id = try t.find(row[0])
+            let names = ["cost", "tokens", "input_tokens", "output_tokens", "fresh_tokens", "steps", "tool_calls"]
+            let known = names.firstIndex(of: row[1]).map { Int32($0) }
+            guard let meter = try known ?? t.runtime.configuring({ t.runtime.meter(named: [UInt8](row[1].utf8)).map { Int32($0) } }),
+                let view = try? t.runtime.meterRead(id, meter)
+            else { continue }
+            #expect("\(view.spent)" == row[2], "\(row)", sourceLocation: place)
+        }
+        let steps = try home.query("SELECT sum(cost_nanos), sum(steps), sum(input_tokens), sum(output_tokens) FROM v_steps")[0]
+        let all = try t.runtime.read(0)
+        #expect(steps[1...3] == ["\(all.steps)", "\(all.inputTokens)", "\(all.outputTokens)"], sourceLocation: place)
+        #expect(try home.query("SELECT count(*) FROM sessions WHERE closed_at IS NULL") == [["0"]], sourceLocation: place)
+    }
+
+    @Test func allComesBackAfterAReboot() throws {
+        var t: TestRuntime? = try home.open()
+        try work(t!)
+        let before = try t!.readings()
+        t = nil
+        for _ in 0..<3 {
+            try home.reboot()
+            t = try home.open()
+            #expect(try t!.readings() == before)
+            try expectSameInSQL(t!)
+            #expect(t!.runtime.verify() == nil)
+            #expect(try home.query("SELECT count(*) FROM segments WHERE batch=0") == [["0"]])
+            t = nil
+        }
+        // And it works on: limits hold, kills stand until they are undone.
+        t = try home.open()
+        let s = try t!.session("watched")
+        #expect(t!.refused(s, 1).reason == .killed)
+        try t!.control(.revive, try t!.find("watched"))
+        let triage = try t!.session("acme/support/triage")
+        let spent = try t!.spent(try t!.find("acme/support/triage"))
+        #expect(t!.refused(triage, 15 * dollar - spent + 1).limit == 15 * dollar)
+        t!.spend(triage, 15 * dollar - spent)
+        t!.runtime.fold()
+        #expect(try t!.remaining(try t!.find("acme/support/triage")) == 0)
+        let now = try t!.readings()
+        t = nil
+        try home.reboot()
+        t = try home.open()
+        #expect(try t!.readings() == now)
+        try expectSameInSQL(t!)
+    }
+
+    @Test func theEventSaysWhatHappened() throws {
+        do { try work(try home.open()) }
+        try home.reboot()
+        let t = try home.open()
+        try t.listen()
+        let event = try #require(t.events(.home).first)
+        #expect(RestoredHome.text(event.text).contains("the machine was started anew: its budgets and what they spent are in it"))
+    }
+
+    @Test func whoeverIsKilledMeanwhileTheNextComesToTheSame() async throws {
+        var t: TestRuntime? = try home.open()
+        try work(t!)
+        let before = try t!.readings()
+        t = nil
+        for k in 0..<(12 * effort) {
+            try home.reboot()
+            let micros = UInt32(k % 12) * 3_000 + UInt32(k * 7 % 1_000) + 500
+            await #expect(processExitsWith: .signal(SIGKILL)) { [path = home.path as [UInt8], micros = micros as UInt32] in
+                try killAfter(micros) {
+                    var options = OpenOptions()
+                    options.home = path
+                    _ = try Runtime.open(options)
+                }
+            }
+            if k % 3 != 0 { continue }
+            t = try home.open()
+            #expect(try t!.readings() == before, "killed after \(micros) us")
+            try expectSameInSQL(t!)
+            t = nil
+        }
+    }
+
+    @Test func whatStandsInTheWayIsSaid() throws {
+        do { try work(try home.open()) }
+        func refusal() throws -> String {
+            try home.reboot()
+            do throws(BursarCore.Failure) {
+                var options = OpenOptions()
+                options.home = home.path
+                _ = Runtime.close(try Runtime.open(options))
+                Issue.record("it was opened")
+                return ""
+            } catch {
+                #expect(error.status == .home)
+                return error.text
+            }
+        }
+        let ledger = RestoredHome.text(Database.path(in: home.path))
+        // Somebody else writes.
+        do {
+            _ = try home.open()
+            let other = try Connection(Database.path(in: home.path), .write)
+            try other.execute("BEGIN IMMEDIATE")
+            let text = try refusal()
+            #expect(text.contains(ledger) && text.contains("database is locked"), "\(text)")
+            // Alone, if that was asked for.
+            let path = home.path
+            let alone = try TestRuntime {
+                $0.home = path
+                $0.onUnavailable = .private
+            }
+            try alone.listen()
+            let event = try #require(alone.events(.home).first)
+            #expect(RestoredHome.text(event.text).contains("database is locked; this runtime is private"))
+            try other.execute("ROLLBACK")
+        }
+        let before = try home.open().readings()
+        // It is gone, with what only it knew.
+        try home.reboot()
+        #expect(rename(ledger, ledger + ".away") == 0)
+        #expect(try refusal().contains("is gone; put it back"))
+        #expect(access(ledger, F_OK) != 0, "and nothing is left in its place")
+        // It is no database.
+        let fd = Glibc.open(ledger, O_RDWR | O_CREAT, 0o600)
+        _ = write(fd, [UInt8](repeating: 7, count: 8192), 8192)
+        close(fd)
+        #expect(try refusal().contains("file is not a database"))
+        #expect(rename(ledger + ".away", ledger) == 0)
+        // A block that it does not have is gone.
+        #expect(try home.open().readings() == before)
+    }
+
+    @Test func aDatabaseThatNeverWasIsMadeOfTheOutbox() throws {
+        var t: TestRuntime? = try home.open()
+        try work(t!)
+        let before = try t!.readings()
+        let first = access(RestoredHome.text(Outbox.path(of: try home.record.segmentID, in: home.path)) + ".1.log", F_OK)
+        t = nil
+        #expect(first == 0)
+        for suffix in ["", "-wal", "-shm"] { unlink(RestoredHome.text(Database.path(in: home.path)) + suffix) }
+        try home.reboot()
+        t = try home.open()
+        #expect(try t!.readings() == before)
+        try expectSameInSQL(t!)
+    }
+
+    @Test func windowsThatOpenedMeanwhileAreNewAndOthersAreNot() throws {
+        var t: TestRuntime? = try home.open()
+        let id = try t!.budget("acme", "$10/day, $20/5h, 1h idle")
+        t!.spend(try t!.session("acme"), 4 * dollar)
+        t!.runtime.fold()
+        let opened = try t!.runtime.read(id).openedUnixNanos
+        t = nil
+        // As if all that had been yesterday, and six hours ago.
+        func shift(_ nanos: Int64) throws {
+            try home.sql(
+                """
+                UPDATE steps SET id=id-\(nanos); UPDATE budgets SET opened_at=opened_at-\(nanos); \
+                UPDATE limits SET window_start=window_start-\(day) WHERE position=0; \
+                UPDATE limits SET window_start=window_start-\(nanos) WHERE position=1
+                """)
+        }
+        try home.reboot()
+        t = try home.open()
+        t = nil
+        try shift(day)
+        try home.reboot()
+        t = try home.open()
+        let again = try t!.find("acme")
+        #expect(try t!.spent(again) == 4 * dollar)
+        #expect(try t!.runtime.limitRead(again, 0).remaining == 10 * dollar)
+        #expect(try t!.runtime.limitRead(again, 1).remaining == 20 * dollar)
+        #expect(abs(try t!.runtime.read(again).openedUnixNanos - opened + day) < second)
+        #expect(t!.runtime.verify() == nil)
+    }
+}
+
+extension RestoredHome {
+    /// As somebody with the sqlite3 shell.
+    fileprivate func sql(_ text: String) throws {
+        let connection = try Connection(Database.path(in: path), .write)
+        for part in text.split(separator: ";") {
+            let (statement, _) = Array((String(part) + "\0").utf8CString).withUnsafeBufferPointer {
+                connection.prepare($0.baseAddress!, -1)
+            }
+            try statement.run()
+            statement.end()
+        }
+    }
+}
+
+/// Runs `body`, and dies `micros` after its beginning; waits for that when it comes earlier to its end.
+private func killAfter(_ micros: UInt32, _ body: () throws -> Void) throws {
+    var thread = pthread_t()
+    let box = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
+    box.pointee = micros
+    pthread_create(&thread, nil, { argument in
+        usleep(argument!.load(as: UInt32.self))
+        kill(getpid(), SIGKILL)
+        return nil
+    }, box)
+    try body()
+    while true { pause() }
+}
