@@ -101,6 +101,7 @@ extension TestRuntime {
 
     /// Budgets with all that a budget can have, and steps of every kind.
     private func work(_ t: TestRuntime) throws {
+        let credits = try t.meter("credits")
         try t.budget("acme", "$1000/month, 5M tokens/day alert 1% 50%, 900 credits") {
             $0.owner = [UInt8]("ann".utf8)
             $0.costCenter = [UInt8]("cc-7".utf8)
@@ -113,11 +114,10 @@ extension TestRuntime {
         }
         try t.budget("acme/support/triage", "$20, 1h wall, $1 per session, 60 steps/min")
         try t.budget("acme/quiet", "2h wall")
-        let watched = try t.budget("watched", "$3/day observe") { $0.isObserved = true }
+        let watched = try t.budget("watched", "$3/day then observe") { $0.isObserved = true }
         let gone = try t.budget("acme/gone", "$5")
         let model = try t.model("m", input: 3_000, output: 15_000)
         let tool = try t.tool("search", price: 7)
-        let credits = try t.meter("credits")
         var sessions: [Int64] = []
         for path in ["acme/support/triage", "acme/support", "acme", "acme/gone", "beta/undeclared/x", "watched"] {
             try t.budget("beta", "$9")
@@ -339,9 +339,7 @@ extension TestRuntime {
                 UPDATE limits SET window_start=window_start-\(nanos) WHERE position=1
                 """)
         }
-        try home.reboot()
-        t = try home.open()
-        t = nil
+        try home.drain()
         try shift(day)
         try home.reboot()
         t = try home.open()
@@ -355,6 +353,16 @@ extension TestRuntime {
 }
 
 extension RestoredHome {
+    /// What a keeper's writer does.
+    fileprivate func drain() throws {
+        let id = try record.segmentID
+        let database = try Database(inHome: path, mode: 0o600)
+        let outbox = Outbox(Outbox.path(of: id, in: path), segment: id)
+        var last = try database.last(of: id)
+        try outbox.seek(after: last)
+        while let block = try outbox.nextBlock(after: last) { last = try database.apply([block]) }
+    }
+
     /// As somebody with the sqlite3 shell.
     fileprivate func sql(_ text: String) throws {
         let connection = try Connection(Database.path(in: path), .write)
