@@ -75,6 +75,8 @@ public final class Runtime: @unchecked Sendable {
     var foldSums = BatchWork()
     var batchRecords: [UInt32] = []
     var names = ToldNames()
+    /// The batch's corrections, whose windows' bases fall when it is committed.
+    var lowering: [UInt32] = []
     /// The ledger could not be read or written; it was told.
     var ledgerFails = false
 

@@ -419,23 +419,29 @@ extension Runtime {
         recompute(Int(limit.node.value), meter: limit.meter)
     }
 
+    /// Whether a step of then belongs to the time before a limit's window. (A rolling one's
+    /// ring is of all times.)
+    func isBefore(_ limit: LimitSlot, _ settledUnix: Int64) -> Bool {
+        if limit.windowKind != WindowCode.calendar { return limit.windowKind == WindowCode.rolling }
+        let since =
+            limit.fired.value & LimitFlag.midway != 0
+            ? limit.base(Int(limit.window.value & 1) ^ 1).value
+            : (limit.window.value >> 1) &* 1_000_000_000
+        return since > settledUnix
+    }
+
     /// A step of the time before a window turned out cheaper: the window's base falls
     /// with it. `change` is below 0.
     func lowerBase(_ limit: LimitSlot, by change: Int64, settledUnix: Int64) {
-        let slot = Int(limit.window.value & 1)
-        let since =
-            limit.fired.value & LimitFlag.midway != 0
-            ? limit.base(slot ^ 1).value : (limit.window.value >> 1) &* 1_000_000_000
-        if limit.windowKind == WindowCode.calendar, since > settledUnix {
-            let base = limit.base(slot)
+        guard isBefore(limit, settledUnix) else { return }
+        if limit.windowKind == WindowCode.calendar {
+            let base = limit.base(Int(limit.window.value & 1))
             edit[base] = saturatingAdd(base.value, change)
-        } else if limit.windowKind == WindowCode.rolling {
+        } else {
             withRing(limit) { ring in
                 for k in 0..<RollingBuckets.words { ring[k] = saturatingAdd(ring[k], change) }
             }
             for k in 0...1 { edit[limit.base(k)] = saturatingAdd(limit.base(k).value, change) }
-        } else {
-            return
         }
         recompute(Int(limit.node.value), meter: limit.meter)
     }

@@ -29,9 +29,23 @@ extension Runtime {
         return true
     }
 
-    /// The same before the process leaves: the next to come may find no segment.
+    /// The same before a handle is closed; with the last one goes all that the process has
+    /// in flight. The next to come may find no segment, and know the ledger only.
     func foldLast() {
-        guard attachment.place != nil, folding.lock(for: SharedLock.patience) else { return }
+        guard attachment.place != nil else { return }
+        if attachment.isLast(core.page) {
+            core.eachRecord { i, record in
+                let word = record.word.loadAcquiring()
+                let state = RecordWord.state(word)
+                if state == RecordState.held || state == RecordState.inFlight,
+                    RecordWord.actor(word) == core.me, let orphan = core.expire(i, word)
+                {
+                    report(orphan)
+                }
+                return true
+            }
+        }
+        guard folding.lock(for: SharedLock.patience) else { return }
         foldLocked()
         folding.unlock()
     }
@@ -270,7 +284,8 @@ extension Runtime {
             foldSums.begin(meters: MeterIndex.end)
             open.storeSequential(next)
         }
-        for i in records where core.record(Int(i)).isCorrection { judge(core.record(Int(i))) }
+        lowering = records.filter { core.record(Int($0)).isCorrection }
+        for i in lowering { judge(core.record(Int(i))) }
         var rows: BatchRows? = BatchRows(next)
         ledger.block?.begin(
             BlockHead(

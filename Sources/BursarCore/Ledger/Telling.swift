@@ -134,6 +134,7 @@ extension Runtime {
         if isSure {
             book.learn()
             for i in untold where foldSums.find(i) == nil { told.append(i) }
+            if !lowering.isEmpty { tellPaths(&told) }
             // The states below name meters.
             for i in told {
                 eachLimit(Int(i)) { _, limit in
@@ -291,12 +292,13 @@ extension Runtime {
                 limit.isTime ? window &+ offset : isCalendar ? (window >> 1) &* 1_000_000_000
                     : ring.map { $0.began &+ offset } ?? 0)
             block.put(limit.countsAmounts ? spent : 0)
-            block.put(limit.isRate ? 0 : limit.base(limit.isTime ? 0 : base).value)
+            let falls = lowering.isEmpty ? 0 : falls(limit, i)
+            block.put(limit.isRate ? 0 : limit.base(limit.isTime ? 0 : base).value &+ falls)
             block.put(
                 isCalendar && limit.fired.value & LimitFlag.midway != 0 ? limit.base(base ^ 1).value : 0)
             block.put(limit.isRate ? 0 : limit.extra.value)
             block.put(Int64(limit.fired.value & LimitFlag.told))
-            block.put(ring?.settled ?? [])
+            block.put(ring?.settled.map { $0 &+ falls } ?? [])
         }
         eachTopUp(of: core.id(of: i)) { l, amount, due in
             guard let k = slots.firstIndex(of: l) else { return }
@@ -305,6 +307,31 @@ extension Runtime {
             block.put(saturatingAdd(due, offset))
         }
         block.close()
+    }
+
+    /// The budgets whose windows' bases are about to fall: with the batch, not after it.
+    private func tellPaths(_ told: inout [UInt32]) {
+        for entry in 0..<foldSums.count {
+            let i = foldSums.node(entry)
+            let node = core.node(Int(i))
+            if !node.isSession, node.flags.value & NodeFlag.untold == 0 { told.append(i) }
+        }
+    }
+
+    /// By how much `lowerBases` will lower a limit's base.
+    private func falls(_ limit: LimitSlot, _ i: Int) -> Int64 {
+        guard limit.countsAmounts else { return 0 }
+        var sum: Int64 = 0
+        for k in lowering {
+            let record = core.record(Int(k))
+            let change = record.delta[limit.meter]
+            if change < 0, record.flags.value & RecordFlag.lowered == 0, core.passes(record, i),
+                let row = ledger.estimate(record.original), isBefore(limit, row.settledAt)
+            {
+                sum = saturatingAdd(sum, change)
+            }
+        }
+        return sum
     }
 
     // MARK: - Who stopped a node, when and why: one text, its parts parted by a control byte
