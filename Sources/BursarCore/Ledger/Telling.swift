@@ -125,7 +125,7 @@ extension Runtime {
             }
         }
         block.close()
-        if names.new.isEmpty, told.isEmpty, untold.isEmpty { return ([], true) }
+        if names.new.isEmpty, told.isEmpty, untold.isEmpty, lowering.isEmpty { return ([], true) }
         // Without the config lock, which somebody may have who was stopped, steps go on all
         // the same: what they name stays as it is, is described as far as it has words, and
         // is told again.
