@@ -82,6 +82,9 @@ extension TestRuntime {
                 line += " spent \(limit.spent) \(limit.committed) \(limit.remaining)"
                 if !isRolling { line += " \(limit.startUnixNanos) \(limit.endUnixNanos)" }
             }
+            if slots[k].fired.value & LimitFlag.midway != 0 {
+                line += " since \(slots[k].base(Int(slots[k].window.value & 1) ^ 1).value)"
+            }
             // That it refuses is told again at worst.
             lines.append(line + " told \(slots[k].fired.value & (limit.meter < 32 ? 31 : LimitFlag.told))")
         }
@@ -256,6 +259,102 @@ extension TestRuntime {
         t = try home.open()
         session = try t!.session("acme")
         #expect(t!.refused(session, 1).reason == .rate)
+    }
+
+    @Test func everythingThatWasKilledStaysSoAndWhatIsInheritedIsInheritedStill() throws {
+        var t: TestRuntime? = try home.open()
+        try t!.budget("acme", "$10") { $0.owner = [UInt8]("ann".utf8) }
+        try t!.budget("acme/own", "$10") { $0.owner = [UInt8]("ann".utf8) }
+        try t!.budget("acme/heir", "$10")
+        try t!.control(.kill, 0, "enough")
+        try t!.runtime.observe(0, true)
+        let before = try t!.readings()
+        t = nil
+        try home.reboot()
+        t = try home.open()
+        expectEqual(try t!.readings(), before)
+        #expect(try t!.runtime.read(0).state == 3)
+        try t!.control(.revive, 0)
+        try t!.budget("acme", "$10") {
+            $0.replaces = true
+            $0.owner = [UInt8]("eve".utf8)
+        }
+        for (path, owner) in [("acme/own", "ann"), ("acme/heir", "eve")] {
+            #expect(RestoredHome.text(try t!.runtime.textRead(try t!.find(path), .owner)) == owner)
+        }
+        t = nil
+        try home.reboot()
+        t = try home.open()
+        #expect(try t!.runtime.read(0).state == 0)
+        #expect(RestoredHome.text(try t!.runtime.textRead(try t!.find("acme/heir"), .owner)) == "eve")
+    }
+
+    @Test func aMeterThatIsYoungerThanItsBudgetCountsAllAndItsLimitOnlyItsOwn() throws {
+        var t: TestRuntime? = try home.open()
+        let credits = try t!.meter("credits")
+        let id = try t!.budget("acme", "$10")
+        let session = try t!.session("acme")
+        func spend(_ units: Int64) {
+            let d = t!.granted(session, 5) {
+                $0.units = units
+                $0.meter = credits
+            }
+            t!.settle(d.reservation, cost: 5, units: units)
+        }
+        spend(30)
+        t!.runtime.fold()
+        try t!.setLimits(id, "$10, 100 credits, 100 credits/day, 100 credits/5h")
+        spend(7)
+        t!.runtime.fold()
+        for _ in 0..<2 {
+            for k in 1..<4 { #expect(try t!.runtime.limitRead(try t!.find("acme"), UInt32(k)).remaining == 93) }
+            t = nil
+            try home.reboot()
+            t = try home.open()
+            let number = try #require(try t!.runtime.configuring { t!.runtime.meter(named: [UInt8]("credits".utf8)) })
+            #expect(try t!.spent(try t!.find("acme"), Int32(number)) == 37)
+            try expectSameInSQL(t!)
+        }
+    }
+
+    @Test func timeGoesOnAndStandsWhereItStood() throws {
+        var t: TestRuntime? = try home.open()
+        let ids = [try t!.budget("runs", "1h wall"), try t!.budget("stands", "1h wall")]
+        usleep(50_000)
+        try t!.control(.pause, ids[0])
+        usleep(30_000)
+        try t!.control(.resume, ids[0])
+        try t!.control(.pause, ids[1])
+        usleep(20_000)
+        let unix = t!.runtime.clock.unix
+        let before = try ids.map { try t!.runtime.limitRead($0, 0).spent }
+        t = nil
+        try home.reboot()
+        usleep(20_000)
+        for _ in 0..<2 {
+            t = try home.open()
+            let passed = t!.runtime.clock.unix - unix
+            let runs = try t!.runtime.limitRead(try t!.find("runs"), 0).spent
+            #expect(abs(runs - before[0] - passed) < second / 4)
+            #expect(abs(try t!.runtime.limitRead(try t!.find("stands"), 0).spent - before[1]) < second / 100)
+            t = nil
+            try home.reboot()
+        }
+    }
+
+    @Test func aTopUpThatEndedMeanwhileIsGone() throws {
+        var t: TestRuntime? = try home.open()
+        let id = try t!.budget("acme", "$10")
+        try t!.topUp(id, "$5", for: hour)
+        try t!.topUp(id, "$3", for: 2 * hour)
+        t = nil
+        try home.drain()
+        try home.sql("UPDATE top_ups SET ends_at=1 WHERE amount=5000000000")
+        try home.reboot()
+        t = try home.open()
+        #expect(try t!.remaining(try t!.find("acme")) == 13 * dollar)
+        t!.pass(3 * hour)
+        #expect(try t!.remaining(try t!.find("acme")) == 10 * dollar)
     }
 
     @Test func theEventSaysWhatHappened() throws {
