@@ -81,7 +81,7 @@ test("whoever is killed while budgets are brought back, the next brings back the
         hear(o.ready[0]);
         say(o.go[1]);
         dice = dice * 1103515245 + 12345;
-        struct timespec t = {0, (long)(dice >> 8) % 15000000};
+        struct timespec t = {0, (long)(dice >> 8) % 80000000};
         nanosleep(&t, NULL);
         kill(o.pid, SIGKILL);
         end_other(&o);

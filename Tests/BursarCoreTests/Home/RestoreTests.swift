@@ -373,7 +373,7 @@ extension TestRuntime {
         t = nil
         for k in 0..<(12 * effort) {
             try home.reboot()
-            let micros = UInt32(k % 12) * 3_000 + UInt32(k * 7 % 1_000) + 500
+            let micros = UInt32(k % 12) * 6_000 + UInt32(k * 7 % 1_000) + 500
             await #expect(processExitsWith: .signal(SIGKILL)) { [path = home.path as [UInt8], micros = micros as UInt32] in
                 try killAfter(micros) {
                     var options = OpenOptions()
