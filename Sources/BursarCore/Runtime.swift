@@ -77,6 +77,9 @@ public final class Runtime: @unchecked Sendable {
     var names = ToldNames()
     /// The batch's corrections, whose windows' bases fall when it is committed.
     var lowering: [UInt32] = []
+    /// When the ledger was told of steps in flight, steady, and in which file of the outbox.
+    var flightsAt = Int64.min
+    var flightsFile: Int64 = 0
     /// The ledger could not be read or written; it was told.
     var ledgerFails = false
 

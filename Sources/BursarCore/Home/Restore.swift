@@ -14,9 +14,10 @@
 // comes after a death at any point begins at R1 and comes to the same. What cannot be
 // read or written is refused with a sentence; nobody ever begins with nothing by accident.
 //
-// What was in flight or settled in the last moment is known to the journal only, and is
-// gone with it: what was settled comes to the ledger with the next fold, 50 ms later, and
-// when the last process closes the home.
+// What was held goes back. What was in flight for a second or more the outbox was told of
+// each second: it is settled at its estimate. Only the journal knew what was sent, or
+// settled, after the last fold; whoever closes the home folds, so that takes a power cut
+// or a kill of everybody.
 
 internal import CLedger
 internal import CPlatform
@@ -123,19 +124,50 @@ struct Restoration {
 }
 
 extension Database {
-    /// Takes all that an outbox has and the database does not.
+    /// Takes all that an outbox has and the database does not; then, as a batch of its own,
+    /// the steps that were in flight, which nobody settles any more.
     fileprivate func drain(_ outbox: Outbox, _ segment: Int64) throws(Failure) {
-        var last = try last(of: segment)
-        try outbox.seek(after: last)
-        while true {
-            var blocks: [LedgerBlock] = []
-            while blocks.count < 64, let block = try outbox.nextBlock(after: last) {
-                blocks.append(block)
-                last = block.batch
-            }
-            if blocks.isEmpty { return }
-            try apply(blocks)
+        let had = try last(of: segment)
+        var last = try outbox.rewind()
+        if last > had {
+            throw Failure(
+                .corrupt, "the ledger \(path: connection.path) has batch \(Int(had)) and the files beside it go on after batch \(Int(last))")
         }
+        var flights: [FlightEntry] = []
+        while let block = try outbox.nextBlock(after: last) {
+            last = block.batch
+            if let told = block.flights { flights = told }
+            if !flights.isEmpty {
+                var settled = KeyMap()
+                for step in block.steps { settled.set(step.handle, 0) }
+                flights.removeAll { settled[$0.step.handle] != nil }
+            }
+            if last > had { try apply([block]) }
+        }
+        if flights.isEmpty || had > last { return }
+        var block = LedgerBlock()
+        block.segment = segment
+        block.batch = last + 1
+        for flight in flights {
+            let step = flight.step
+            block.steps.append(step)
+            for budget in flight.path + [0] {
+                let tokens = step.input &+ step.output
+                for (meter, change) in [
+                    step.cost, tokens, step.input, step.output,
+                    tokens &- step.cacheRead, step.steps, step.toolCalls,
+                ].enumerated() where change != 0 {
+                    block.spent.append(
+                        SpentEntry(budget: budget, meter: Int64(meter), change: change))
+                }
+                for (meter, change) in [(step.meter, step.units), (step.callMeter, step.toolCalls)]
+                where meter != 0 && change != 0 {
+                    block.spent.append(
+                        SpentEntry(budget: budget, meter: Int64(meter), change: change))
+                }
+            }
+        }
+        try apply([block])
     }
 }
 

@@ -27,6 +27,13 @@ extension BlockReader {
                     spent.change = reader.take()
                     block.spent.append(spent)
                 }
+            case .flights:
+                _ = reader.take()
+                var flights: [FlightEntry] = []
+                while reader.at < end, reader.takeStep(&block), let step = block.steps.popLast() {
+                    flights.append(FlightEntry(step: step, path: reader.takeList()))
+                }
+                block.flights = flights
             default: return false
             }
             return true

@@ -21,6 +21,9 @@ enum Section: Int64 {
     case name, node, state
     /// Budget, meter, change: as many as there are.
     case spent
+    /// All steps that are in flight for long, when that was, instead of those told before: a
+    /// record as it would be settled at an estimate, and the ids of its path.
+    case flights
 }
 
 struct BlockHead {

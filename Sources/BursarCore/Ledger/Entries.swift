@@ -193,6 +193,13 @@ struct OutcomeEntry {
     var why: [UInt8] = []
 }
 
+/// A step that is in flight, as it is settled when nobody is left to do so.
+struct FlightEntry {
+    var step = StepEntry()
+    /// Its session and all above but the root.
+    var path: [Int64] = []
+}
+
 /// All that one batch brings. A batch is of one segment, and its number is one more
 /// than that of the batch before.
 struct LedgerBlock {
@@ -206,4 +213,6 @@ struct LedgerBlock {
     var states: [BudgetStateEntry] = []
     var events: [EventEntry] = []
     var outcomes: [OutcomeEntry] = []
+    /// Not for the database; nil: as before.
+    var flights: [FlightEntry]?
 }

@@ -276,8 +276,9 @@ extension Runtime {
         scan = seen
         let open = core.statistic(Header.foldOpen)
         let untold = findUntold()
+        let flights = findFlights(at: began)
         if records.isEmpty {
-            if untold.isEmpty {
+            if untold.isEmpty, flights == nil {
                 open.storeReleasing(0)
                 return false
             }
@@ -293,7 +294,10 @@ extension Runtime {
                 offset: clock.unix &- clock.steady))
         account(records, &rows)
         var told: (nodes: [UInt32], isSure: Bool) = ([], true)
-        if let block = ledger.block { told = tell(block, untold, epoch: epoch, from: h) }
+        if let block = ledger.block {
+            if let flights { tell(flights, block) }
+            told = tell(block, untold, epoch: epoch, from: h)
+        }
         do throws(Failure) {
             if let rows { try ledger.commit(rows.batch) }
             names.end(told.isSure)
@@ -311,6 +315,7 @@ extension Runtime {
         let isFinished = finish(records, epoch: epoch, from: h)
         if isFinished { open.storeReleasing(0) }
         confirm(told.nodes)
+        if flights?.isEmpty == true { core.header(Header.flightsTold).value = 0 }
         for (id, handle, amount) in rows?.corrected ?? [] { reportLate(id, handle, amount) }
         return (left || untold.count >= Runtime.toldMax) && isFinished
     }

@@ -19,7 +19,7 @@ final class Outbox {
     private var fd: Int32 = -1
     /// Of the open file: its number; all up to `end` was read, or written by us; up to
     /// `reserved` there is room on the disk.
-    private var number: Int64 = 0
+    private(set) var number: Int64 = 0
     private var end: Int64 = 0
     private var reserved: Int64 = 0
     private var baseBytes: Int64 = 0
@@ -179,6 +179,14 @@ final class Outbox {
             }
             n -= 1
         }
+    }
+
+    /// Goes to the first block that there is; the batch before it.
+    func rewind() throws(Failure) -> Int64 {
+        seeks = true
+        let first = try range().first
+        guard first > 0, try turn(to: first) else { return 0 }
+        return try base()
     }
 
     // MARK: - Writing: the fold lock is held, and all was read

@@ -104,6 +104,64 @@ extension Runtime {
         return found
     }
 
+    /// How often the ledger is told of steps in flight, and how old those are.
+    private static var flightsEvery: Int64 { 1_000_000_000 }
+
+    /// The steps in flight that the ledger has to be told of now; nil: none, and it knows.
+    func findFlights(at now: Int64) -> [UInt32]? {
+        guard ledger.block != nil else { return nil }
+        let file = ledger.file
+        guard saturatingAdd(now, 0 &- Runtime.flightsEvery) >= flightsAt || file != flightsFile
+        else { return nil }
+        flightsAt = now
+        flightsFile = file
+        var found: [UInt32] = []
+        core.eachRecord { i, record in
+            if RecordWord.state(record.word.loadAcquiring()) == RecordState.inFlight,
+                now &- record.reservedAt.value >= Runtime.flightsEvery
+            {
+                found.append(UInt32(i))
+            }
+            return true
+        }
+        return found.isEmpty && core.header(Header.flightsTold).value == 0 ? nil : found
+    }
+
+    /// Steps in flight, each as it would be settled if everybody died now.
+    func tell(_ flights: [UInt32], _ block: Block) {
+        core.header(Header.flightsTold).value = 1
+        let copy = Record(.allocate(byteCount: Record.size, alignment: 64))
+        defer { copy.p.deallocate() }
+        block.open(.flights)
+        block.put(clock.unix)
+        for i in flights {
+            let record = core.record(Int(i))
+            let word = record.word.loadAcquiring()
+            for at in stride(from: 8, to: Record.size, by: 8) {
+                Word(copy.p + at).value = Word(record.p + at).value
+            }
+            acquireFence()
+            guard RecordWord.state(word) == RecordState.inFlight,
+                record.word.loadAcquiring() == word, let leaf = core.leaf(of: copy)
+            else { continue }
+            let bill = core.estimated(copy, wasSent: true)
+            copy.flags.update(setting: RecordFlag.estimated, clearing: RecordFlag.outcome)
+            copy.settledAt.value = clock.steady
+            copy.usedCost.value = bill.cost
+            copy.usedInput.value = bill.input
+            copy.usedOutput.value = bill.output
+            copy.cacheRead.value = bill.cacheRead
+            copy.reasoning.value = bill.reasoning
+            copy.addMore()
+            copy.usedUnitsWord.value = bill.units
+            copy.askedCostWord.value = bill.askedCost
+            names.note(copy)
+            block.put(copy, handle: Handle.make(index: Int(i), gen: RecordWord.gen(word)))
+            block.put(path(from: leaf))
+        }
+        block.close()
+    }
+
     /// What a batch adds to budgets, then names, nodes and their states. The nodes told, and
     /// whether names were for sure. Fold lock held.
     func tell(

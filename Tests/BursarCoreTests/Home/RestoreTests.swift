@@ -248,6 +248,52 @@ extension TestRuntime {
         try expectSameInSQL(t!)
     }
 
+    /// A process sends three steps, settles and releases one each, and is killed.
+    private static func sendAndDie(_ path: [UInt8], settles: Bool) throws {
+        let t = try TestRuntime { $0.home = path }
+        t.runtime.loop.stop()
+        try t.budget("acme", "$50, 9k tokens/day")
+        let session = try t.session("acme")
+        let model = try t.model("m", input: 1_000_000_000, output: 0)
+        t.spend(session, dollar)
+        let sent = t.granted(session) {
+            $0.model = model
+            $0.input = 2_000
+            $0.maxOutput = 10
+        }
+        let settled = t.granted(session, 4 * dollar)
+        let released = t.granted(session, 8 * dollar)
+        _ = t.granted(session, 16 * dollar) { $0.flags = Request.hold }
+        t.runtime.clock.shiftSteady(by: 2 * second)
+        t.runtime.fold()
+        if settles {
+            t.settle(settled.reservation, cost: 3 * dollar)
+            #expect(t.core.release(released.reservation) == .ok)
+            t.runtime.clock.shiftSteady(by: 2 * second)
+            t.runtime.fold()
+        }
+        #expect(sent.reservedNanos == 2 * dollar)
+        kill(getpid(), SIGKILL)
+    }
+
+    @Test func whatIsInFlightWhenEverybodyIsKilledIsCountedAtItsWorst() async throws {
+        for settles in [false, true] {
+            let home = try RestoredHome()
+            await #expect(processExitsWith: .signal(SIGKILL)) { [path = home.path as [UInt8], settles = settles as Bool] in
+                try RestoreTests.sendAndDie(path, settles: settles)
+            }
+            for _ in 0..<3 {
+                try home.reboot()
+                let t = try home.open()
+                let spent = (settles ? 1 + 3 + 2 : 1 + 2 + 4 + 8) * dollar
+                #expect(try t.spent(try t.find("acme")) == spent)
+                #expect(try t.spent(try t.find("acme"), 1) == 2_010)
+                #expect(try home.query("SELECT sum(estimated), sum(direct_cost_nanos) FROM v_sessions") == [[settles ? "1" : "3", "\(spent)"]])
+                #expect(try Database(Database.path(in: home.path)).connection.verify().isEmpty && t.runtime.verify() == nil)
+            }
+        }
+    }
+
     @Test func aRateThatWasUsedUpIsUsedUpStill() throws {
         var t: TestRuntime? = try home.open()
         try t!.budget("acme", "3 steps/min")
