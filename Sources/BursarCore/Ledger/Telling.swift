@@ -216,7 +216,14 @@ extension Runtime {
             block.close()
         }
         let offset = clock.unix &- clock.steady
-        for i in told { describe(Int(i), block, offset, epoch, h, isSure: isSure) }
+        // What a node names comes before it.
+        var deepest: UInt32 = 0
+        for i in told { deepest = max(deepest, core.node(Int(i)).depth) }
+        for depth in 0...min(deepest, 40) {
+            for i in told where core.node(Int(i)).depth == depth {
+                describe(Int(i), block, offset, epoch, h, isSure: isSure)
+            }
+        }
         return (isSure ? told : [], isSure)
     }
 

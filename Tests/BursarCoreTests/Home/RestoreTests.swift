@@ -12,7 +12,8 @@ private final class RestoredHome {
     let folder: TestFolder
     init() throws { folder = try TestFolder() }
     deinit {
-        guard let record = try? record else { return }
+        guard let folder = try? Folder(path, mustExist: true), let record = try? HomeRecord(of: folder)
+        else { return }
         _ = bursar__unlink(record.segment + [0])
         _ = bursar__unlink(record.segment + bytes(".new") + [0])  // of one that was killed
     }
@@ -191,6 +192,7 @@ extension TestRuntime {
             else { continue }
             #expect("\(view.spent)" == row[2], "\(row)", sourceLocation: place)
         }
+        #expect(try Database(Database.path(in: home.path)).connection.verify().isEmpty, sourceLocation: place)
         let steps = try home.query("SELECT sum(cost_nanos), sum(steps), sum(input_tokens), sum(output_tokens) FROM v_steps")[0]
         let all = try t.runtime.read(0)
         #expect(steps[1...3] == ["\(all.steps)", "\(all.inputTokens)", "\(all.outputTokens)"], sourceLocation: place)
@@ -289,7 +291,10 @@ extension TestRuntime {
                 #expect(try t.spent(try t.find("acme")) == spent)
                 #expect(try t.spent(try t.find("acme"), 1) == 2_010)
                 #expect(try home.query("SELECT sum(estimated), sum(direct_cost_nanos) FROM v_sessions") == [[settles ? "1" : "3", "\(spent)"]])
-                #expect(try Database(Database.path(in: home.path)).connection.verify().isEmpty && t.runtime.verify() == nil)
+                for line in try Database(Database.path(in: home.path)).connection.verify() {
+                    Issue.record("\(RestoredHome.text(line.name)) \(RestoredHome.text(line.meter)) \(line.stored) \(line.computed)")
+                }
+                #expect(t.runtime.verify() == nil)
             }
         }
     }

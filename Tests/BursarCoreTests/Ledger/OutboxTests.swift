@@ -123,6 +123,8 @@ import Testing
         #expect(reader.text(reader.names["tool \(tool)"]) == "search")
         #expect(reader.text(reader.names["meter \(unit)"]) == "credits")
         #expect(reader.text(reader.names["price \(step.price)"]) == "set by the program")
+        let told = try blocks().flatMap(\.nodes).map(\.id)
+        #expect(told == told.sorted { (a, b) in one.core.node(Int(a & 0xFFFF)).depth < one.core.node(Int(b & 0xFFFF)).depth })
         // Whom it names, up to the root.
         let node = try #require(reader.nodes[session])
         #expect(node.kind == .session && node.parent == team && reader.text(node.path) == "acme/team")
