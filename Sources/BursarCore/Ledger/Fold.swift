@@ -46,6 +46,7 @@ extension Runtime {
             }
         }
         guard folding.lock(for: SharedLock.patience) else { return }
+        flightsAt = .min
         foldLocked()
         folding.unlock()
     }

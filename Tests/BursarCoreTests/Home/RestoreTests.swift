@@ -299,6 +299,21 @@ extension TestRuntime {
         }
     }
 
+    @Test func whatWasInFlightAndReleasedBeforeTheCloseIsNothing() throws {
+        var t: TestRuntime? = try home.open()
+        try t!.budget("acme", "$50")
+        let d = t!.granted(try t!.session("acme"), 8 * dollar)
+        t!.runtime.clock.shiftSteady(by: 2 * second)
+        t!.runtime.fold()
+        #expect(t!.core.header(Header.flightsTold).value == 1)
+        #expect(t!.core.release(d.reservation) == .ok)
+        t = nil
+        try home.reboot()
+        t = try home.open()
+        #expect(try t!.spent(try t!.find("acme")) == 0)
+        try expectSameInSQL(t!)
+    }
+
     @Test func aRateThatWasUsedUpIsUsedUpStill() throws {
         var t: TestRuntime? = try home.open()
         try t!.budget("acme", "3 steps/min")
