@@ -193,7 +193,7 @@ extension TestRuntime {
             #expect("\(view.spent)" == row[2], "\(row)", sourceLocation: place)
         }
         #expect(try Database(Database.path(in: home.path)).connection.verify().isEmpty, sourceLocation: place)
-        let steps = try home.query("SELECT sum(cost_nanos), sum(steps), sum(input_tokens), sum(output_tokens) FROM v_steps")[0]
+        let steps = try home.query("SELECT total(cost_nanos), coalesce(sum(steps),0), coalesce(sum(input_tokens),0), coalesce(sum(output_tokens),0) FROM v_steps")[0]
         let all = try t.runtime.read(0)
         #expect(steps[1...3] == ["\(all.steps)", "\(all.inputTokens)", "\(all.outputTokens)"], sourceLocation: place)
         #expect(try home.query("SELECT count(*) FROM sessions WHERE closed_at IS NULL") == [["0"]], sourceLocation: place)
