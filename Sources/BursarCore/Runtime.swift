@@ -77,6 +77,11 @@ public final class Runtime: @unchecked Sendable {
     var names = ToldNames()
     /// What the next block takes along (Outcomes.swift).
     var pendingOutcome: OutcomeEntry?
+    /// The batch's corrections, whose windows' bases fall when it is committed.
+    var lowering: [UInt32] = []
+    /// When the ledger was told of steps in flight, steady, and in which file of the outbox.
+    var flightsAt = Int64.min
+    var flightsFile: Int64 = 0
     /// The ledger could not be read or written; it was told.
     var ledgerFails = false
 
@@ -263,6 +268,7 @@ public final class Runtime: @unchecked Sendable {
             if !core.runtime.attachment.isShared { return .forked }
             return core.life.exchange(Life.open, for: Life.closed) ? .ok : .closed
         }
+        if core.life.value == Life.open { core.runtime.foldLast() }
         guard core.life.exchange(Life.open, for: Life.closed)
             || core.life.exchange(Life.adrift, for: Life.closed)
             || core.life.exchange(Life.lost, for: Life.closed)

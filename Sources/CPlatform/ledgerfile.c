@@ -69,6 +69,20 @@ int32_t bursar__ledger_range(const char *prefix, int64_t *out_first, int64_t *ou
     return 0;
 }
 
+int64_t bursar__ledger_segment(const char *folder, int64_t after) {
+    DIR *all = opendir(folder);
+    if (!all) return -errno;
+    int64_t least = 0;
+    for (struct dirent *entry; (entry = readdir(all));) {
+        long long id = 0, n = 0;
+        int end = 0;
+        if (sscanf(entry->d_name, "ledger.%19lld.%18lld.log%n", &id, &n, &end) != 2 || end == 0) continue;
+        if (!entry->d_name[end] && n > 0 && id > after && (least == 0 || id < least)) least = id;
+    }
+    closedir(all);
+    return least;
+}
+
 int32_t bursar__ledger_reserve(int32_t fd, int64_t offset, int64_t bytes) {
     int rc;
     do rc = fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, bytes);

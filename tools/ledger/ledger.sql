@@ -39,6 +39,7 @@ CREATE TABLE budgets(id INTEGER PRIMARY KEY, parent INTEGER, path TEXT NOT NULL,
   owner TEXT, cost_center TEXT, purpose TEXT, opened_at INTEGER, closed_at INTEGER,
   limits TEXT, state INTEGER NOT NULL DEFAULT 0, state_reason INTEGER, state_who TEXT,
   state_why TEXT, state_at INTEGER, flags INTEGER, top_rungs INTEGER, complexity INTEGER,
+  paused_ns INTEGER, paused_since INTEGER,
   UNIQUE(path, ordinal)) STRICT;
 CREATE INDEX budgets_by_node ON budgets(segment, node);
 CREATE TABLE limits(budget INTEGER, position INTEGER, text TEXT, meter INTEGER,
@@ -273,7 +274,7 @@ level_3=?11,level_4=?12,level_5=?13,level_6=?14,level_7=?15,level_8=?16 WHERE id
 
 --: setState
 UPDATE budgets SET limits=?2,state=?3,state_reason=?4,state_who=?5,state_why=?6,state_at=?7,
-flags=?8,top_rungs=?9,complexity=?10 WHERE id=?1
+flags=?8,top_rungs=?9,complexity=?10,paused_ns=?11,paused_since=?12 WHERE id=?1
 
 --: clearLimits
 DELETE FROM limits WHERE budget=?
@@ -358,6 +359,12 @@ WHERE b.segment=? AND p.meter IN (0,2,3,5,6)
 --: segmentCount
 SELECT count(*) FROM segments
 
+--: lastBatch
+SELECT max(batch) FROM segments
+
+--: newestStep
+SELECT max(id) FROM steps
+
 --: closeSessions
 UPDATE sessions SET closed_at=?2,reason=?3 WHERE closed_at IS NULL AND segment<>?1
 
@@ -420,7 +427,7 @@ SELECT id,name FROM names WHERE kind=4 AND id>63 ORDER BY id
 
 --: openBudgets
 SELECT id,parent,path,owner,cost_center,purpose,opened_at,complexity,limits,state,state_reason,
-state_who,state_why,state_at,flags,top_rungs FROM budgets WHERE closed_at IS NULL
+state_who,state_why,state_at,flags,top_rungs,paused_ns,paused_since FROM budgets WHERE closed_at IS NULL
 ORDER BY length(path)-length(replace(path,'/','')),path
 
 --: limitStates

@@ -52,7 +52,7 @@ extension Runtime {
         }
     }
 
-    private func describe(_ i: Int, _ options: BudgetOptions) throws(Failure) {
+    func describe(_ i: Int, _ options: BudgetOptions) throws(Failure) {
         let node = core.node(i)
         let meta = meta(UInt32(i))
         let was = [meta.owner.value, meta.costCenter.value]

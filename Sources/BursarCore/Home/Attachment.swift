@@ -82,12 +82,8 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
         eventRing = isShared
             ? EventRing(header: segment.base, entries: segment.base + segment.places.eventsAt) : nil
         if let place {
-            // By the number of the segment that it belongs to.
-            var path = place.folder.path
-            path.append("/ledger.")
-            let id = Word(segment.base + Header.segmentID).value
-            Digits.append(UInt64(bitPattern: id), to: &path)
-            ledgerPath = path
+            ledgerPath = Outbox.path(
+                of: Word(segment.base + Header.segmentID).value, in: place.folder.path)
         }
         fold = SharedLock(locks, LockByte.fold)
         config = SharedLock(locks, LockByte.config, segment.edit)

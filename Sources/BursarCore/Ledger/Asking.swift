@@ -50,7 +50,7 @@ extension Runtime {
     private func reader(
         _ place: Attachment.Place, _ segment: Int64, _ batch: Int64?
     ) throws(Failure) -> Connection {
-        let connection = try Connection(place.ledger, .read)
+        let connection = try Connection(Database.path(in: place.folder.path), .read)
         connection.setBusyTimeout(Database.patience)
         let version = try Database.check(connection, latest: Database.version)
         if let batch {

@@ -28,6 +28,13 @@ extension BlockReader {
                     block.spent.append(spent)
                 }
             case .outcome: block.outcomes.append(reader.takeOutcome())
+            case .flights:
+                _ = reader.take()
+                var flights: [FlightEntry] = []
+                while reader.at < end, reader.takeStep(&block), let step = block.steps.popLast() {
+                    flights.append(FlightEntry(step: step, path: reader.takeList()))
+                }
+                block.flights = flights
             default: return false
             }
             return true
@@ -137,6 +144,8 @@ extension BlockReader {
         state.flags = take()
         state.topRungs = take()
         state.complexity = UInt8(truncatingIfNeeded: take())
+        state.paused = take()
+        state.pausedSince = take()
         state.limitText = takeText()
         state.who = takeText()
         state.why = takeText()

@@ -22,6 +22,9 @@ enum Section: Int64 {
     /// Budget, meter, change: as many as there are.
     case spent
     case outcome
+    /// All steps that are in flight for long, when that was, instead of those told before: a
+    /// record as it would be settled at an estimate, and the ids of its path.
+    case flights
 }
 
 struct BlockHead {

@@ -104,7 +104,7 @@ struct BudgetStateEntry {
         /// Canonical text of this one limit.
         var text: [UInt8] = []
         var meter: Int64 = 0
-        var windowStart: Int64 = 0  // unix ns; 0 = total. A rolling one: its bucket's number
+        var windowStart: Int64 = 0  // unix ns; 0 = total. A rolling one: its last bucket's
         /// What the budget's cell says was spent, after this block's batch. `base` and
         /// `ring` count on from it; a cell that is younger than its budget counts less
         /// than the ledger, which shifts all three to its own count.
@@ -112,8 +112,8 @@ struct BudgetStateEntry {
         var base: Int64 = 0  // what was settled when the window began
         var since: Int64 = 0  // a calendar limit set midway: unix ns of that; 0 = no
         var extra: Int64 = 0
-        var fired: Int64 = 0  // alerts that were sent, by bit
-        var ring: [Int64] = []  // a rolling window's
+        var fired: Int64 = 0  // what was told of it, by bit
+        var ring: [Int64] = []  // a rolling window's, the oldest bucket first
     }
 
     /// A top-up that ends by itself.
@@ -134,10 +134,15 @@ struct BudgetStateEntry {
     var who: [UInt8] = []
     var why: [UInt8] = []
     var when: Int64 = 0  // 0 = unknown
-    /// `NodeFlag.declared` and `observed`.
+    /// `NodeFlag.declared` and `observed`; whether owner and cost centre are its own.
     var flags: Int64 = 0
+    static let ownsOwner: Int64 = 1 << 32
+    static let ownsCostCenter: Int64 = 1 << 33
     var topRungs: Int64 = 0  // a byte for each complexity
     var complexity: UInt8 = 0
+    /// How long it stood paused, but for the pause that lasts, and since when that does; 0 = none.
+    var paused: Int64 = 0
+    var pausedSince: Int64 = 0
 }
 
 /// What a batch added to a budget's `spent` on one meter; for a correction it may be
@@ -190,6 +195,13 @@ struct OutcomeEntry {
     var actor: [UInt8] = []  // uid, pid and claimed name
 }
 
+/// A step that is in flight, as it is settled when nobody is left to do so.
+struct FlightEntry {
+    var step = StepEntry()
+    /// Its session and all above but the root.
+    var path: [Int64] = []
+}
+
 /// All that one batch brings. A batch is of one segment, and its number is one more
 /// than that of the batch before.
 struct LedgerBlock {
@@ -203,4 +215,6 @@ struct LedgerBlock {
     var states: [BudgetStateEntry] = []
     var events: [EventEntry] = []
     var outcomes: [OutcomeEntry] = []
+    /// Not for the database; nil: as before.
+    var flights: [FlightEntry]?
 }

@@ -29,6 +29,28 @@ extension Runtime {
         return true
     }
 
+    /// The same before a handle is closed; with the last one goes all that the process has
+    /// in flight. The next to come may find no segment, and know the ledger only.
+    func foldLast() {
+        guard attachment.place != nil else { return }
+        if attachment.isLast(core.page) {
+            core.eachRecord { i, record in
+                let word = record.word.loadAcquiring()
+                let state = RecordWord.state(word)
+                if state == RecordState.held || state == RecordState.inFlight,
+                    RecordWord.actor(word) == core.me, let orphan = core.expire(i, word)
+                {
+                    report(orphan)
+                }
+                return true
+            }
+        }
+        guard folding.lock(for: SharedLock.patience) else { return }
+        flightsAt = .min
+        foldLocked()
+        folding.unlock()
+    }
+
     /// The same, so that what is changed next starts from exact figures.
     @inline(never)
     func foldFirst() throws(Failure) {
@@ -258,15 +280,17 @@ extension Runtime {
         let untold = findUntold()
         // After all that it may name was told.
         let outcome = untold.count < Runtime.toldMax ? pendingOutcome : nil
+        let flights = findFlights(at: began)
         if records.isEmpty {
-            if untold.isEmpty, outcome == nil {
+            if untold.isEmpty, outcome == nil, flights == nil {
                 open.storeReleasing(0)
                 return false
             }
             foldSums.begin(meters: MeterIndex.end)
             open.storeSequential(next)
         }
-        for i in records where core.record(Int(i)).isCorrection { judge(core.record(Int(i))) }
+        lowering = records.filter { core.record(Int($0)).isCorrection }
+        for i in lowering { judge(core.record(Int(i))) }
         var rows: BatchRows? = BatchRows(next)
         ledger.block?.begin(
             BlockHead(
@@ -275,6 +299,7 @@ extension Runtime {
         account(records, &rows)
         var told: (nodes: [UInt32], isSure: Bool) = ([], true)
         if let block = ledger.block {
+            if let flights { tell(flights, block) }
             told = tell(block, untold, epoch: epoch, from: h)
             if let outcome, told.isSure { block.put(outcome) }
         }
@@ -296,6 +321,7 @@ extension Runtime {
         let isFinished = finish(records, epoch: epoch, from: h)
         if isFinished { open.storeReleasing(0) }
         confirm(told.nodes)
+        if flights?.isEmpty == true { core.header(Header.flightsTold).value = 0 }
         for (id, handle, amount) in rows?.corrected ?? [] { reportLate(id, handle, amount) }
         return (left || untold.count >= Runtime.toldMax) && isFinished
     }

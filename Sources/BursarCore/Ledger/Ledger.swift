@@ -237,6 +237,14 @@ final class Ledger: @unchecked Sendable {  // Sendable because of `lock`.
         }
     }
 
+    /// The number of the outbox's file that is open.
+    var file: Int64 {
+        lock.lock()
+        defer { lock.unlock() }
+        if case .file(let file) = backend { return file.number }
+        return 0
+    }
+
     /// Removes the outbox's files of which the database has every batch.
     func remove(through batch: Int64) throws(Failure) {
         try locked { () throws(Failure) in

@@ -19,7 +19,7 @@ final class Outbox {
     private var fd: Int32 = -1
     /// Of the open file: its number; all up to `end` was read, or written by us; up to
     /// `reserved` there is room on the disk.
-    private var number: Int64 = 0
+    private(set) var number: Int64 = 0
     private var end: Int64 = 0
     private var reserved: Int64 = 0
     private var baseBytes: Int64 = 0
@@ -30,6 +30,13 @@ final class Outbox {
     /// A file that is so long is the last but one. For tests to lower.
     var fileBytes: Int64 = 8 << 20
     private static let step: Int64 = 1 << 20
+
+    /// Of a segment in a home: up to the dot before a file's number.
+    static func path(of segment: Int64, in folder: [UInt8]) -> [UInt8] {
+        var path = folder + bytes("/ledger.")
+        Digits.append(UInt64(bitPattern: segment), to: &path)
+        return path
+    }
 
     /// `path` of the files, up to the dot before their number.
     init(_ path: [UInt8], segment: Int64) {
@@ -174,6 +181,14 @@ final class Outbox {
         }
     }
 
+    /// Goes to the first block that there is; the batch before it.
+    func rewind() throws(Failure) -> Int64 {
+        seeks = true
+        let first = try range().first
+        guard first > 0, try turn(to: first) else { return 0 }
+        return try base()
+    }
+
     // MARK: - Writing: the fold lock is held, and all was read
 
     /// Cuts off what was never whole.
@@ -241,6 +256,26 @@ final class Outbox {
             _ = bursar__unlink(temporary + [0])
             (fd, number, end, reserved, baseBytes) = former
         }
+    }
+
+    /// Begins the outbox of a segment that goes on after a batch which others had.
+    func begin(after batch: Int64) throws(Failure) {
+        try ready()
+        let base = Block()
+        base.begin(BlockHead(isBase: true, batch: batch, segment: segment))
+        if batch > 0 { try write(base.end()) }
+    }
+
+    /// Whether it has all batches from the first on.
+    func isWhole() throws(Failure) -> Bool {
+        guard try range().first == 1, try turn(to: 1) else { return false }
+        return try base() == 0
+    }
+
+    /// Removes all files.
+    func removeAll() {
+        guard let all = try? range() else { return }
+        for n in max(all.first, 1)...max(all.last, 1) { _ = bursar__unlink(name(n) + [0]) }
     }
 
     /// Removes the files whose every block is up to a batch; never the last.

@@ -32,7 +32,7 @@ struct ToldNames {
     }
 
     @inline(__always)
-    private mutating func note(_ kind: NameEntry.Kind, _ number: UInt32) {
+    mutating func note(_ kind: NameEntry.Kind, _ number: UInt32) {
         if number != 0, !isTold(kind, number) { add(kind, number) }
     }
 
@@ -104,6 +104,64 @@ extension Runtime {
         return found
     }
 
+    /// How often the ledger is told of steps in flight, and how old those are.
+    private static var flightsEvery: Int64 { 1_000_000_000 }
+
+    /// The steps in flight that the ledger has to be told of now; nil: none, and it knows.
+    func findFlights(at now: Int64) -> [UInt32]? {
+        guard ledger.block != nil else { return nil }
+        let file = ledger.file
+        guard saturatingAdd(now, 0 &- Runtime.flightsEvery) >= flightsAt || file != flightsFile
+        else { return nil }
+        flightsAt = now
+        flightsFile = file
+        var found: [UInt32] = []
+        core.eachRecord { i, record in
+            if RecordWord.state(record.word.loadAcquiring()) == RecordState.inFlight,
+                now &- record.reservedAt.value >= Runtime.flightsEvery
+            {
+                found.append(UInt32(i))
+            }
+            return true
+        }
+        return found.isEmpty && core.header(Header.flightsTold).value == 0 ? nil : found
+    }
+
+    /// Steps in flight, each as it would be settled if everybody died now.
+    func tell(_ flights: [UInt32], _ block: Block) {
+        core.header(Header.flightsTold).value = 1
+        let copy = Record(.allocate(byteCount: Record.size, alignment: 64))
+        defer { copy.p.deallocate() }
+        block.open(.flights)
+        block.put(clock.unix)
+        for i in flights {
+            let record = core.record(Int(i))
+            let word = record.word.loadAcquiring()
+            for at in stride(from: 8, to: Record.size, by: 8) {
+                Word(copy.p + at).value = Word(record.p + at).value
+            }
+            acquireFence()
+            guard RecordWord.state(word) == RecordState.inFlight,
+                record.word.loadAcquiring() == word, let leaf = core.leaf(of: copy)
+            else { continue }
+            let bill = core.estimated(copy, wasSent: true)
+            copy.flags.update(setting: RecordFlag.estimated, clearing: RecordFlag.outcome)
+            copy.settledAt.value = clock.steady
+            copy.usedCost.value = bill.cost
+            copy.usedInput.value = bill.input
+            copy.usedOutput.value = bill.output
+            copy.cacheRead.value = bill.cacheRead
+            copy.reasoning.value = bill.reasoning
+            copy.addMore()
+            copy.usedUnitsWord.value = bill.units
+            copy.askedCostWord.value = bill.askedCost
+            names.note(copy)
+            block.put(copy, handle: Handle.make(index: Int(i), gen: RecordWord.gen(word)))
+            block.put(path(from: leaf))
+        }
+        block.close()
+    }
+
     /// What a batch adds to budgets, then names, nodes and their states. The nodes told, and
     /// whether names were for sure. Fold lock held.
     func tell(
@@ -125,13 +183,23 @@ extension Runtime {
             }
         }
         block.close()
-        if names.new.isEmpty, told.isEmpty, untold.isEmpty { return ([], true) }
+        if names.new.isEmpty, told.isEmpty, untold.isEmpty, lowering.isEmpty { return ([], true) }
         // Without the config lock, which somebody may have who was stopped, steps go on all
         // the same: what they name stays as it is, is described as far as it has words, and
         // is told again.
         let isSure = config.tryLock(for: SharedLock.patience)
         defer { if isSure { config.unlock() } }
-        if isSure { book.learn() }
+        if isSure {
+            book.learn()
+            for i in untold where foldSums.find(i) == nil { told.append(i) }
+            if !lowering.isEmpty { tellPaths(&told) }
+            // The states below name meters.
+            for i in told {
+                eachLimit(Int(i)) { _, limit in
+                    if meterName(limit.meter) != nil { names.note(.meter, UInt32(limit.meter)) }
+                }
+            }
+        }
         for (kind, number) in names.new {
             let name: [UInt8]?
             switch kind {
@@ -147,11 +215,12 @@ extension Runtime {
             block.put(name)
             block.close()
         }
-        if isSure { for i in untold where foldSums.find(i) == nil { told.append(i) } }
         let offset = clock.unix &- clock.steady
-        // What is above first: what is below names it.
-        for depth in 0..<Core.pathMax {
-            for i in told where Int(core.node(Int(i)).depth) == depth {
+        // What a node names comes before it.
+        var deepest: UInt32 = 0
+        for i in told { deepest = max(deepest, core.node(Int(i)).depth) }
+        for depth in 0...min(deepest, 40) {
+            for i in told where core.node(Int(i)).depth == depth {
                 describe(Int(i), block, offset, epoch, h, isSure: isSure)
             }
         }
@@ -241,15 +310,28 @@ extension Runtime {
         let observed =
             i == 0 ? core.headerFlags.value & HeaderFlag.observed != 0
             : node.flags.value & NodeFlag.observed != 0
+        var flags = Int64(node.flags.value & NodeFlag.declared | (observed ? NodeFlag.observed : 0))
+        var paused: (sum: Int64, since: Int64) = (0, 0)
+        if i != 0 {
+            if meta(UInt32(i)).owner.value != 0 { flags |= BudgetStateEntry.ownsOwner }
+            if meta(UInt32(i)).costCenter.value != 0 { flags |= BudgetStateEntry.ownsCostCenter }
+        }
+        if node.extras.value != 0 {
+            let extras = Ladder(p: slab.address(node.extras.value))
+            let since = extras.pausedSince.value
+            paused = (extras.paused.value, since > 0 ? since &+ offset : 0)
+        }
         let list = limits(of: i)
         block.open(.state)
         block.put(core.id(of: i))
         block.put(node.state.value & (StateBit.stops & ~StateBit.closed))
         block.put(Int64(node.stateReason.rawValue))
         block.put(words.when)
-        block.put(Int64(node.flags.value & NodeFlag.declared | (observed ? NodeFlag.observed : 0)))
+        block.put(flags)
         block.put(i == 0 ? 0 : Int64(node.rungs.value))
         block.put(Int64(node.complexity))
+        block.put(paused.sum)
+        block.put(paused.since)
         block.put(list.limits.isEmpty ? [] : list.print())
         block.put(words.who)
         block.put(words.why)
@@ -263,6 +345,7 @@ extension Runtime {
             let window = limit.window.value
             let base = Int(window & 1)
             let isCalendar = limit.windowKind == WindowCode.calendar
+            let ring = limit.windowKind == WindowCode.rolling ? buckets(of: limit) : nil
             var spent: Int64 = 0
             if let cell = core.cell(of: limit.meter, at: i) {
                 spent = cell.spent(cell.slot(at: h)).value
@@ -271,15 +354,16 @@ extension Runtime {
                 }
             }
             block.put(
-                limit.isTime ? window &+ offset : limit.isRate ? 0
-                    : isCalendar ? (window >> 1) &* 1_000_000_000 : window >> 1)
+                limit.isTime ? window &+ offset : isCalendar ? (window >> 1) &* 1_000_000_000
+                    : ring.map { $0.began &+ offset } ?? 0)
             block.put(limit.countsAmounts ? spent : 0)
-            block.put(limit.isRate ? 0 : limit.base(limit.isTime ? 0 : base).value)
+            let falls = lowering.isEmpty ? 0 : falls(limit, i)
+            block.put(limit.isRate ? 0 : limit.base(limit.isTime ? 0 : base).value &+ falls)
             block.put(
                 isCalendar && limit.fired.value & LimitFlag.midway != 0 ? limit.base(base ^ 1).value : 0)
             block.put(limit.isRate ? 0 : limit.extra.value)
-            block.put(Int64(limit.fired.value & 31))
-            block.put(limit.windowKind == WindowCode.rolling ? ring(of: limit) : [])
+            block.put(Int64(limit.fired.value & LimitFlag.told))
+            block.put(ring?.settled.map { $0 &+ falls } ?? [])
         }
         eachTopUp(of: core.id(of: i)) { l, amount, due in
             guard let k = slots.firstIndex(of: l) else { return }
@@ -288,6 +372,31 @@ extension Runtime {
             block.put(saturatingAdd(due, offset))
         }
         block.close()
+    }
+
+    /// The budgets whose windows' bases are about to fall: with the batch, not after it.
+    private func tellPaths(_ told: inout [UInt32]) {
+        for entry in 0..<foldSums.count {
+            let i = foldSums.node(entry)
+            let node = core.node(Int(i))
+            if !node.isSession, node.flags.value & NodeFlag.untold == 0 { told.append(i) }
+        }
+    }
+
+    /// By how much `lowerBases` will lower a limit's base.
+    private func falls(_ limit: LimitSlot, _ i: Int) -> Int64 {
+        guard limit.countsAmounts else { return 0 }
+        var sum: Int64 = 0
+        for k in lowering {
+            let record = core.record(Int(k))
+            let change = record.delta[limit.meter]
+            if change < 0, record.flags.value & RecordFlag.lowered == 0, core.passes(record, i),
+                let row = ledger.estimate(record.original), isBefore(limit, row.settledAt)
+            {
+                sum = saturatingAdd(sum, change)
+            }
+        }
+        return sum
     }
 
     // MARK: - Who stopped a node, when and why: one text, its parts parted by a control byte
@@ -305,11 +414,14 @@ extension Runtime {
     }
 
     /// What is kept of somebody's words about a node.
-    func signed(_ why: [UInt8]) -> [UInt8] {
-        var text = actor
-        text.append(Runtime.parting)
-        Digits.append(UInt64(max(clock.unix, 0)), to: &text)
-        text.append(Runtime.parting)
+    func signed(_ why: [UInt8]) -> [UInt8] { Runtime.signed(actor, clock.unix, why) }
+
+    /// The same of somebody who is known, or of nobody.
+    static func signed(_ who: [UInt8], _ when: Int64, _ why: [UInt8]) -> [UInt8] {
+        if who.isEmpty, when == 0 { return why }
+        var text = who + [parting]
+        Digits.append(UInt64(max(when, 0)), to: &text)
+        text.append(parting)
         return text + why
     }
 

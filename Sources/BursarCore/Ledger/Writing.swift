@@ -18,8 +18,8 @@ internal import CPlatform
 /// them, in one process or many, do not harm each other: the database says which batch it
 /// has, and passes over what comes again.
 final class LedgerMover {
-    private let path: [UInt8]
-    private let mode: Int32
+    private let folder: [UInt8]
+    private let mode: UInt32
     private let outbox: Outbox
     private let segment: Int64
     private var database: Database?
@@ -38,8 +38,8 @@ final class LedgerMover {
     }
 
     init(_ place: Attachment.Place, outbox prefix: [UInt8], segment: Int64) {
-        path = place.ledger
-        mode = Int32(place.folder.fileMode)
+        folder = place.folder.path
+        mode = place.folder.fileMode
         outbox = Outbox(prefix, segment: segment)
         self.segment = segment
         bursar__fork_hooks(
@@ -82,8 +82,7 @@ final class LedgerMover {
                 last = block.batch
             }
             if blocks.isEmpty { return false }
-            try database.apply(blocks)
-            batch = last
+            batch = try database.apply(blocks)
             if removes { try outbox.remove(through: batch) }
             return blocks.count == LedgerMover.blocksMax
         } catch {
@@ -95,27 +94,13 @@ final class LedgerMover {
 
     /// Opens the database, and finds the place in the outbox that follows it.
     private func open() throws(Failure) {
-        // Made for whom the home belongs to. Not opened when it is there: closing it would
-        // drop the locks that SQLite has on it in this process.
-        var there = bursar__file()
-        if bursar__stat(path + [0], &there) == -ENOENT {
-            let file = (path + [0]).withUnsafeBytes {
-                bursar__ledger_open($0.baseAddress!.assumingMemoryBound(to: CChar.self), 1)
-            }
-            if file >= 0 { bursar__ledger_close(file) }
-        }
-        let new = try Database(path, mode: mode)
+        let new = try Database(inHome: folder, mode: mode)
         batch = try new.last(of: segment)
         outbox.close()
         try outbox.seek(after: batch)
         database = new
         Busy.shared.movers.append(self)
     }
-}
-
-extension Attachment.Place {
-    /// The database's file.
-    var ledger: [UInt8] { folder.path + bytes("/ledger.db") }
 }
 
 final class LedgerWriter: @unchecked Sendable {  // Sendable: see each property.

@@ -60,6 +60,7 @@ enum Header {
     static let dirt = 320  // grows whenever a node was marked dirty
     static let dirtSeen = 328  // CONFIG: what it was when every node was clean
     static let ledgerFails = 336  // 1 = the ledger could not be written when it was tried last
+    static let flightsTold = 344  // Half, FOLD: what the ledger was told last is that steps are in flight
     /// From here on CONFIG, by the undo log but for what says otherwise.
     static let configured = 512
     static let freeNodes = 512  // three FreeLists

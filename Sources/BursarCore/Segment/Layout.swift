@@ -104,6 +104,8 @@ public enum LimitFlag {
     public static let downgrade: UInt32 = 16
     public static let refusing: UInt32 = 32
     public static let observed: UInt32 = 64
+    /// What the ledger is told of.
+    static let told: UInt32 = 127
     /// A calendar limit that is younger than its window: the other base says since when.
     static let midway: UInt32 = 128
     /// It was told that the open window begins in a time that has not come.

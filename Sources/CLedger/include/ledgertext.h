@@ -44,6 +44,8 @@ enum __attribute__((enum_extensibility(closed))) bursar__sql {
     bursar__sql_revisions,
     bursar__sql_spentOfNodes,
     bursar__sql_segmentCount,
+    bursar__sql_lastBatch,
+    bursar__sql_newestStep,
     bursar__sql_closeSessions,
     bursar__sql_compacted,
     bursar__sql_setCompacted,

@@ -9,6 +9,8 @@
 int32_t bursar__ledger_open(const char *path, int32_t make);
 /* The least and the largest n of the files `<prefix>.<n>.log`, 0 and 0 when there is none; or -errno. */
 int32_t bursar__ledger_range(const char *prefix, int64_t *out_first, int64_t *out_last);
+/* The least id above `after` of a segment that `folder` has files `ledger.<id>.<n>.log` of; 0 = none; or -errno. */
+int64_t bursar__ledger_segment(const char *folder, int64_t after);
 void bursar__ledger_close(int32_t fd);
 /* Bytes in the file; -errno. */
 int64_t bursar__ledger_size(int32_t fd);

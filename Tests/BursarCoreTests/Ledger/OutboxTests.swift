@@ -123,6 +123,8 @@ import Testing
         #expect(reader.text(reader.names["tool \(tool)"]) == "search")
         #expect(reader.text(reader.names["meter \(unit)"]) == "credits")
         #expect(reader.text(reader.names["price \(step.price)"]) == "set by the program")
+        let told = try blocks().flatMap(\.nodes).map(\.id)
+        #expect(told == told.sorted { (a, b) in one.core.node(Int(a & 0xFFFF)).depth < one.core.node(Int(b & 0xFFFF)).depth })
         // Whom it names, up to the root.
         let node = try #require(reader.nodes[session])
         #expect(node.kind == .session && node.parent == team && reader.text(node.path) == "acme/team")
@@ -168,6 +170,36 @@ import Testing
         #expect(reader.steps[handle]?.cost == 30 && reader.steps[handle]?.session == session)
         #expect((reader.steps[handle]?.flags ?? 1) & StepFlag.estimated == 0)
         #expect(reader.spent["0 0"] == 30)
+    }
+
+    @Test func aBaseThatFallsIsToldWithTheCorrectionThatLowersIt() throws {
+        let id = try one.budget("acme", "$10 per day, $10/5h")
+        let session = try one.session("acme")
+        one.moveToMidnight(plus: 23 * hour)
+        let handle = one.granted(session, 4 * dollar) { $0.timeToLive = 1 }.reservation
+        one.runtime.clock.shiftSteady(by: second)
+        _ = one.runtime.scan()
+        one.runtime.fold()
+        one.passEverywhere(2 * hour)
+        one.runtime.fold()
+        one.settle(handle, cost: dollar)
+        one.runtime.fold()
+        let block = try #require(try blocks().first { !$0.corrections.isEmpty })
+        let state = try #require(block.states.first { $0.id == id })
+        #expect(state.limits[0].spent == dollar && state.limits[0].base == dollar)
+        #expect(state.limits[1].spent == dollar && state.limits[1].ring.allSatisfy { $0 == -3 * dollar || $0 == dollar })
+        var now: [Int64] = []
+        one.runtime.eachLimit(Int(id & 0xFFFF_FFFF)) { _, limit in now.append(limit.floor) }
+        #expect(state.limits.map(\.base) == now)
+    }
+
+    @Test func aLimitsMeterIsToldByName() throws {
+        let unit = try one.meter("credits")
+        try one.budget("acme", "9 credits, 2 calls(search)/day")
+        one.runtime.fold()
+        let reader = Reader(try blocks())
+        #expect(reader.text(reader.names["meter \(unit)"]) == "credits")
+        #expect(reader.text(reader.names["meter \(unit + 1)"]) == "calls(search)")
     }
 
     @Test func nodesAreToldOnceAndAgainWhenTheyChangeAndBeforeTheyAreFreed() throws {

@@ -4,6 +4,7 @@
 // copy of SQLite in the same process: closing a file there drops the locks here.
 
 internal import CLedger
+internal import CPlatform
 internal import CSQLite
 
 final class Database {
@@ -65,6 +66,22 @@ final class Database {
                 version += 1
             }
         }
+    }
+
+    static func path(in folder: [UInt8]) -> [UInt8] { folder + bytes("/ledger.db") }
+
+    /// A home's, made for whom the home belongs to where it is not there. (Not opened else:
+    /// closing it would drop the locks that SQLite has on it in this process.)
+    convenience init(inHome folder: [UInt8], mode: UInt32) throws(Failure) {
+        let path = Database.path(in: folder)
+        var there = bursar__file()
+        if bursar__stat(path + [0], &there) == -ENOENT {
+            let file = (path + [0]).withUnsafeBytes {
+                bursar__ledger_open($0.baseAddress!.assumingMemoryBound(to: CChar.self), 1)
+            }
+            if file >= 0 { bursar__ledger_close(file) }
+        }
+        try self.init(path, mode: Int32(mode))
     }
 
     /// The file's version, 0 when it is new: refuses what is not a ledger that this

@@ -118,6 +118,8 @@ extension Database {
         row.put(state.flags)
         row.put(state.topRungs)
         row.put(known: Int64(state.complexity))
+        row.put(known: state.paused)
+        row.put(known: state.pausedSince)
         try row.run()
         try connection.run(.clearLimits, budget)
         try connection.run(.clearTopUps, budget)

@@ -40,6 +40,8 @@ extension Connection {
             entry.flags = row.int(14)
             entry.topRungs = row.int(15)
             entry.complexity = node.complexity
+            entry.paused = row.int(16)
+            entry.pausedSince = row.int(17)
             places.set(node.id, Int64(state.budgets.count))
             state.budgets.append(node)
             state.states.append(entry)
