@@ -151,19 +151,14 @@ extension Database {
         for flight in flights {
             let step = flight.step
             block.steps.append(step)
+            let used = Amounts(
+                cost: step.cost, input: step.input, output: step.output, cached: step.cacheRead,
+                steps: step.steps, calls: step.toolCalls, inFlight: 0,
+                meters: UInt32(step.meter) | UInt32(step.callMeter) << 8, units: step.units)
             for budget in flight.path + [0] {
-                let tokens = step.input &+ step.output
-                for (meter, change) in [
-                    step.cost, tokens, step.input, step.output,
-                    tokens &- step.cacheRead, step.steps, step.toolCalls,
-                ].enumerated() where change != 0 {
+                for meter in 0..<MeterIndex.end where used[meter] != 0 {
                     block.spent.append(
-                        SpentEntry(budget: budget, meter: Int64(meter), change: change))
-                }
-                for (meter, change) in [(step.meter, step.units), (step.callMeter, step.toolCalls)]
-                where meter != 0 && change != 0 {
-                    block.spent.append(
-                        SpentEntry(budget: budget, meter: Int64(meter), change: change))
+                        SpentEntry(budget: budget, meter: Int64(meter), change: used[meter]))
                 }
             }
         }

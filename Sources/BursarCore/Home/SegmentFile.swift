@@ -143,7 +143,12 @@ struct SegmentFile {
         if fd < 0 { throw Folder.failed("open the segment", path, fd) }
         defer { bursar__fd_close(fd) }
         var file = bursar__file()
-        let code = bursar__fstat(fd, &file)
+        var code = bursar__fstat(fd, &file)
+        if code == 0, file.links == 2 {
+            // Whoever made it died between its name and its temporary one.
+            _ = bursar__unlink(path + bytes(".new") + [0])
+            code = bursar__fstat(fd, &file)
+        }
         if code < 0 { throw Folder.failed("look at", path, code) }
         try folder.expectOurs(path, file)
 

@@ -423,6 +423,16 @@ extension TestRuntime {
         #expect(try t!.remaining(try t!.find("acme")) == 10 * dollar)
     }
 
+    @Test func aSegmentWhoseMakerDiedBeforeItsOtherNameWasGoneIsUsed() throws {
+        do { try work(try home.open()) }
+        let segment = try home.record.segment
+        #expect(bursar__link(segment + [0], segment + bytes(".new") + [0]) == 0)
+        let id = try home.record.segmentID
+        _ = try home.open()
+        #expect(try home.record.segmentID == id)
+        #expect(bursar__unlink(segment + bytes(".new") + [0]) == -ENOENT)
+    }
+
     @Test func theEventSaysWhatHappened() throws {
         do { try work(try home.open()) }
         try home.reboot()
