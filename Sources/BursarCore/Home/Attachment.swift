@@ -181,16 +181,21 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
             ?? find(place.segment, place.segmentFile, "segment")
     }
 
-    /// Ends or narrows the life of every handle that is open.
-    func stop(_ life: UInt32) {
+    /// Ends or narrows the life of every handle that is open; whether one was, for of
+    /// threads that find the same at once one shall tell of it.
+    func stop(_ life: UInt32) -> Bool {
         bursar__still_lock()
+        defer { bursar__still_unlock() }
+        var wasOpen = false
         for page in pages {
             let word = Core(page: page).life
-            if !word.exchange(Life.open, for: life), life == Life.lost {
+            if word.exchange(Life.open, for: life) {
+                wasOpen = true
+            } else if life == Life.lost {
                 _ = word.exchange(Life.adrift, for: life)
             }
         }
-        bursar__still_unlock()
+        return wasOpen
     }
 
     // MARK: - Leaving

@@ -27,8 +27,9 @@ extension Runtime {
     /// loop, once a second.
     func lookAtHome() {
         guard core.life.value == Life.open, let failure = attachment.whatIsMissing() else { return }
-        attachment.stop(attachment.locks.isLost ? Life.lost : Life.adrift)
-        tellHome(Sentence(bytes: failure.sentence))
+        if attachment.stop(attachment.locks.isLost ? Life.lost : Life.adrift) {
+            tellHome(Sentence(bytes: failure.sentence))
+        }
     }
 
     /// An event about the home.
