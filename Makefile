@@ -17,14 +17,22 @@ FULL_LIB  := build/lib-full/libbursar.so
 # SwiftPM hands the trait's Embedded feature to the linking compiler in full mode too, which
 # then leaves out the object that registers type metadata: name it.
 SWIFTRT   = $(shell dirname $$(dirname $$(readlink -f $$(command -v $(SWIFT)))))/lib/swift_static/linux/$(shell uname -m)/swiftrt.o
-SOURCES   := $(shell find Sources/BursarCore Sources/BursarABI Sources/CPlatform Sources/CPrices Sources/CLibuv include -type f) Package.swift Makefile tools/exports.map
-LINK      := -Xswiftc -use-ld=lld -Xlinker --icf=all -Xlinker --version-script=$(CURDIR)/tools/exports.map -Xlinker -soname=libbursar.so.0 \
-             -Xlinker --gc-sections -Xlinker --hash-style=gnu -Xlinker --build-id=none -Xlinker -s -Xlinker -z -Xlinker now -Xlinker -z -Xlinker pack-relative-relocs -Xlinker -lm
+SOURCES   := $(shell find Sources/BursarCore Sources/BursarABI Sources/CPlatform Sources/CPrices Sources/CLedger Sources/CLibuv Sources/CSQLite include -type f) Package.swift Makefile tools/exports.map tools/outline.sh
+LINKED    := $(addprefix -Xlinker ,--icf=all --version-script=$(CURDIR)/tools/exports.map -soname=libbursar.so.0 \
+             --gc-sections --hash-style=gnu --build-id=none -s -z now -z pack-relative-relocs -lm)
+LINK      := -Xswiftc -use-ld=lld $(LINKED)
 
-# Closures are called, not copied into a clone of each function that takes them. Objects are
-# made anew when only these flags change.
-SMALL     := $(addprefix -Xswiftc ,-Xfrontend -disable-incremental-llvm-codegen \
-             -Xllvm -inline-threshold=0 -Xllvm -sil-disable-pass=closure-specialize)
+# Closures are called, not copied into a clone of each function that takes them. A function's
+# traps are one. What a call saves counts half, so less is copied to where it is called.
+# Objects are made anew when only these flags change.
+SMALL     := $(addprefix -Xswiftc ,-Xfrontend -disable-incremental-llvm-codegen -Xfrontend -mergeable-traps \
+             -Xllvm -inline-threshold=0 -Xllvm -sil-disable-pass=closure-specialize \
+             -Xllvm -sil-inline-removed-call-benefit=10)
+
+# One program to the optimiser (LTO): arguments that never vary and results that nobody reads
+# go, and what is called once is no function. What comes out is bitcode, for tools/outline.sh.
+WHOLE     := --experimental-lto-mode full \
+             $(addprefix -Xlinker ,--lto-O2 -mllvm -inline-threshold=0 --lto-emit-llvm)
 
 .PHONY: all bootstrap lib full test test-c test-go demo bench install clean
 
@@ -43,9 +51,9 @@ $(LIB): $(SOURCES) | build/.bootstrap
 	$(SWIFT) build -c release --product bursar --traits Embedded --scratch-path build/embedded \
 		-Xswiftc -Osize -Xswiftc -Xfrontend -Xswiftc -function-sections $(SMALL) \
 		-Xcc -ffunction-sections -Xcc -fdata-sections -debug-info-format none \
-		-Xcc -fno-asynchronous-unwind-tables -Xcc -fno-unwind-tables $(LINK)
+		-Xcc -fno-asynchronous-unwind-tables -Xcc -fno-unwind-tables $(LINK) $(WHOLE)
 	@mkdir -p build/lib
-	cp $(EMBEDDED) $(LIB)
+	tools/outline.sh $(EMBEDDED) $(LIB) $(LINKED) $$(pkg-config --libs libuv sqlite3)
 	ln -sf libbursar.so build/lib/libbursar.so.0
 
 # The same sources in full mode, self-contained.
@@ -62,11 +70,12 @@ build/lib/bursar.pc: tools/bursar.pc.in
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
 
 # Everything, in the order in which it fails soonest.
-test: test-swift test-c model test-oracles test-python test-wheel test-go test-race test-torture litmus test-fuzz test-readme
+test: test-swift test-c model test-oracles test-python test-wheel test-go test-race test-torture litmus test-fuzz test-readme test-ledger
 	@echo "make test: everything passed"
 
 # The core, in full mode.
 test-swift: | build/.bootstrap
+	python3 tools/ledger/pack.py --check
 	$(SWIFT) test --scratch-path build/full
 
 # Windows beside zoneinfo, prices beside decimal: small here, whole with `make oracles`.
@@ -227,6 +236,11 @@ $(DEMO_ENV)/.ready: demo/requirements.txt | build/.bootstrap
 # README.md's samples, as they stand there.
 test-readme: lib $(DEMO_ENV)/.ready
 	$(DEMO_ENV)/bin/python tools/readme-samples.py $(LIB)
+
+# docs/ledger.md's questions, and their answers as they stand there.
+.PHONY: test-ledger
+test-ledger: lib
+	python3 tools/ledger-questions.py $(LIB)
 
 # ---- Memory orders on ARM: herd7's answers, and the instructions of the compiler. ----
 .PHONY: litmus

@@ -16,9 +16,13 @@ let full = Array(core.dropLast())
 // The model: the core over simulated memory, locks and clocks (`make model`). Its own
 // build, from BURSAR_SEAM in the environment; nothing of it is in any other.
 let isModel = Context.environment["BURSAR_SEAM"] != nil
+// Likewise what measures the ledger from inside (`make bench-ledger`).
+let isBench = Context.environment["BURSAR_BENCH"] != nil
 let seam: [SwiftSetting] = [
     .define("BURSAR_SEAM"), .unsafeFlags(["-enable-testing", "-enforce-exclusivity=unchecked"]),
 ]
+
+let testing: [SwiftSetting] = [.unsafeFlags(["-enable-testing"])]
 
 let package = Package(
     name: "bursar",
@@ -32,9 +36,11 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CBursar", path: "include"),
         .systemLibrary(name: "CLibuv", path: "Sources/CLibuv", pkgConfig: "libuv"),
+        .systemLibrary(name: "CSQLite", path: "Sources/CSQLite", pkgConfig: "sqlite3"),
         .target(name: "CPlatform"),
         .target(name: "CPrices"),
-        .target(name: "BursarCore", dependencies: ["CPlatform", "CLibuv", "CPrices"], swiftSettings: core + (isModel ? seam : [])),
+        .target(name: "CLedger"),
+        .target(name: "BursarCore", dependencies: ["CPlatform", "CLibuv", "CPrices", "CLedger", "CSQLite"], swiftSettings: core + (isModel ? seam : isBench ? testing : [])),
         .target(name: "BursarABI", dependencies: ["BursarCore", "CBursar"], swiftSettings: core),
         .target(name: "Bursar", dependencies: ["BursarCore"], swiftSettings: full),
         .executableTarget(name: "window-dump", dependencies: ["BursarCore"]),
@@ -52,5 +58,11 @@ if isModel {
         .executableTarget(
             name: "bursar-model", dependencies: ["BursarCore", "Fibers"], path: "Tests/model/Model",
             swiftSettings: full + seam),
+    ]
+}
+if isBench {
+    package.targets += [
+        .executableTarget(
+            name: "ledger-bench", dependencies: ["BursarCore"], path: "Tests/ledger-bench", swiftSettings: full),
     ]
 }

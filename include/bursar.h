@@ -52,7 +52,7 @@
  * Callbacks run on the loop's thread (or in the caller's own loop).
  *
  * MEMORY. What you pass is borrowed for the call. Nothing is returned that must
- * be freed, but the runtime handle. Structs you fill begin with their size (the
+ * be freed, but the runtime handle and a query. Structs you fill begin with their size (the
  * _INIT macros set it); zero means the default for every field; a larger struct
  * from a newer header is taken if its unknown tail is zero. Text goes in as
  * pointer and length, UTF-8, and comes out into a buffer of yours: the length
@@ -174,10 +174,12 @@ typedef int32_t bursar_status_t;
 #define BURSAR_E_PRICE (-22)      /* malformed price book, or no such price */
 #define BURSAR_E_ZONE (-23)       /* unknown time zone */
 #define BURSAR_E_PATH (-24)       /* malformed path, name or label */
+#define BURSAR_E_QUERY (-25)      /* the query's SQL is wrong, not one that reads, or ran too long; the error has line,
+                                     column and sentence */
 #define BURSAR_E_LOOP (-30)       /* libuv refused; the error has its code */
 #define BURSAR_E_CORRUPT (-31)    /* the segment contradicts itself: a bug */
 #define BURSAR_E_HOME (-40)       /* the home cannot be used, or is gone; the error says why */
-#define BURSAR_E_ROLE (-41)       /* not for a runtime opened as an agent */
+#define BURSAR_E_ROLE (-41)       /* not for a runtime opened as an agent; not for who produced the outcome */
 
 /** Static English text for a status, never NULL. Any thread. Since 0.1. */
 BURSAR_API const char *BURSAR_NONNULL bursar_status_string(bursar_status_t status);
@@ -1081,6 +1083,109 @@ BURSAR_STATIC_ASSERT(sizeof(bursar_spend_t) == 472, "bursar_spend_t");
 BURSAR_API bursar_status_t bursar_spend_read(bursar_runtime_t *BURSAR_NONNULL runtime, uint32_t position,
                                              bursar_spend_t *BURSAR_NONNULL out_row);
 
+/* ------------------------------------------------------------------- Ledger */
+
+#define BURSAR_OUTCOME_STATED 1    /* by who produced it */
+#define BURSAR_OUTCOME_VERIFIED 2  /* by somebody else */
+#define BURSAR_OUTCOME_DISPUTED 3
+#define BURSAR_OUTCOME_CORRECTED 4 /* another value, or rework */
+#define BURSAR_OUTCOME_WITHDRAWN 5
+
+typedef struct bursar_outcome {
+    uint32_t size;
+    int32_t state;         /* BURSAR_OUTCOME_*; 0 = stated */
+    bursar_text_t name;    /* what it is, "invoice_processed"; needed */
+    bursar_text_t id;      /* your own, one for each outcome of a name; none: it can never be revised, and a
+                              repeated call states another */
+    bursar_id_t session;   /* whose it is, also when it was closed; or */
+    bursar_text_t workflow; /* a budget's path; or */
+    bursar_text_t label;   /* "key=value": all sessions that have it. One of the three, when it is stated */
+    bursar_text_t value;   /* "$3.20"; none: unknown, or as it was */
+    int64_t rework_nanos;  /* what putting it right cost; 0 = none, or as it was */
+    int64_t rework_ns;     /* somebody's time for that */
+    bursar_text_t by;      /* who says so; none: the runtime's name, or else its user */
+    bursar_text_t reason;
+} bursar_outcome_t;
+BURSAR_STATIC_ASSERT(sizeof(bursar_outcome_t) == 144, "bursar_outcome_t");
+#define BURSAR_OUTCOME_INIT                                                                                            \
+    {(uint32_t)sizeof(bursar_outcome_t), 0, {0, 0}, {0, 0}, 0, {0, 0}, {0, 0}, {0, 0}, 0, 0, {0, 0}, {0, 0}}
+
+/**
+ * States a business result, or revises one by its name and id. Each revision that
+ * says something new is kept with who, when and why; the latest holds. Stating it
+ * again changes nothing. Nothing else makes one: a session that ends has none.
+ *
+ * When this returns the outcome is in the home's outbox. A private runtime keeps
+ * none and only sends the event.
+ *
+ * Thread:  any. Blocks: folds, and with an id reads the ledger: milliseconds.
+ * Returns: BURSAR_E_NOT_FOUND: no such session, workflow, or outcome to revise;
+ *          BURSAR_E_CONFLICT: it is there with another value (`values`: that one,
+ *          this one), or was withdrawn; BURSAR_E_ROLE: verified by an agent, or by
+ *          who stated or corrected it; BURSAR_E_MONEY_TEXT; BURSAR_E_HOME: it could
+ *          not be written, and is not there.
+ * Since 0.1.
+ */
+BURSAR_API bursar_status_t bursar_outcome(bursar_runtime_t *BURSAR_NONNULL runtime,
+                                          const bursar_outcome_t *BURSAR_NONNULL outcome,
+                                          bursar_error_t *BURSAR_NULLABLE out_error);
+
+#define BURSAR_VALUE_NULL 0 /* unknown */
+#define BURSAR_VALUE_INTEGER 1
+#define BURSAR_VALUE_REAL 2
+#define BURSAR_VALUE_TEXT 3
+#define BURSAR_VALUE_BLOB 4 /* bytes, in `text`; the documented views have none */
+
+/** A parameter, or a column of a row. */
+typedef struct bursar_value {
+    int32_t type; /* BURSAR_VALUE_* */
+    uint32_t reserved;
+    int64_t integer;
+    double real;
+    bursar_text_t text; /* UTF-8 */
+} bursar_value_t;
+BURSAR_STATIC_ASSERT(sizeof(bursar_value_t) == 40, "bursar_value_t");
+
+/** A query that runs: for one thread at a time, until bursar_query_close(). Opaque. */
+typedef struct bursar_query bursar_query_t;
+
+#define BURSAR_QUERY_AS_WRITTEN 1u /* what the database has, without what was not written yet */
+
+/**
+ * Asks the ledger with SQL: one SELECT over the views that docs/ledger.md has, with
+ * `?` for parameters. It sees all that was settled before the call, and the ledger as
+ * it is at its first row. `timeout_ns` for all its rows together; 0 = none.
+ *
+ * What the home's writer has not written yet is written first, by this thread, which
+ * waits for another that writes up to a second.
+ *
+ * Thread:  any. Blocks: reads and writes files.
+ * Memory:  the query is the caller's to close, before or after the runtime.
+ * Returns: BURSAR_E_QUERY with line and column; BURSAR_E_UNSUPPORTED: a private
+ *          runtime has no ledger; BURSAR_E_BUSY: somebody else has the database;
+ *          BURSAR_E_HOME: it cannot be written, or opened; BURSAR_E_CORRUPT.
+ * Since 0.1.
+ */
+BURSAR_API bursar_status_t bursar_query(bursar_runtime_t *BURSAR_NONNULL runtime, uint32_t flags,
+                                        const char *BURSAR_NONNULL sql, size_t sql_len,
+                                        const bursar_value_t *BURSAR_NULLABLE parameters, size_t parameter_count,
+                                        int64_t timeout_ns, bursar_query_t *BURSAR_NULLABLE *BURSAR_NONNULL out_query,
+                                        size_t *BURSAR_NONNULL out_columns, bursar_error_t *BURSAR_NULLABLE out_error);
+
+/** A column's name. BURSAR_E_NOT_FOUND past the last, BURSAR_E_BUFFER. Since 0.1. */
+BURSAR_API bursar_status_t bursar_query_column(bursar_query_t *BURSAR_NONNULL query, size_t column,
+                                               char *BURSAR_NULLABLE out_text, size_t capacity,
+                                               size_t *BURSAR_NONNULL out_len);
+
+/** The next row, a value for each column, the query's until the next call with it; *out_row is NULL after the
+    last. BURSAR_E_QUERY, BURSAR_E_BUSY, BURSAR_E_CORRUPT; BURSAR_E_FORKED in a child of fork(). Since 0.1. */
+BURSAR_API bursar_status_t bursar_query_next(bursar_query_t *BURSAR_NONNULL query,
+                                             const bursar_value_t *BURSAR_NULLABLE *BURSAR_NONNULL out_row,
+                                             bursar_error_t *BURSAR_NULLABLE out_error);
+
+/** Ends a query; NULL is none. In a child of fork() its memory stays the parent's. Since 0.1. */
+BURSAR_API bursar_status_t bursar_query_close(bursar_query_t *BURSAR_NULLABLE query);
+
 /* ------------------------------------------------------------------- Events */
 
 #define BURSAR_EVENT_THRESHOLD 1  /* an alert share was crossed: `percent` of `limit` */
@@ -1109,6 +1214,7 @@ BURSAR_API bursar_status_t bursar_spend_read(bursar_runtime_t *BURSAR_NONNULL ru
 #define BURSAR_EVENT_CORRUPT 24   /* something in the shared memory is what it cannot be; told once */
 #define BURSAR_EVENT_LEDGER 25    /* the ledger cannot be read or written: records wait, and in time the journal is
                                      full; the text says why, `amount` is the code */
+#define BURSAR_EVENT_OUTCOME 26   /* an outcome was stated or revised: its name, `amount` its value or 0 */
 
 typedef struct bursar_event {
     uint32_t size;
@@ -1195,10 +1301,14 @@ BURSAR_API bursar_status_t bursar_health(bursar_runtime_t *BURSAR_NONNULL runtim
 
 /**
  * Checks, for every node and meter, committed = spent + held + settled and not
- * folded. Meaningful when no other call is running.
+ * folded. Of a home also the ledger: every total of budgets and sessions against
+ * what its steps add up to, and budgets against the segment's counters. Meaningful
+ * when no other call is running.
  *
- * Thread:  any; O(nodes + journal).
- * Returns: BURSAR_OK; BURSAR_E_CORRUPT with the node and the two values.
+ * Thread:  any; O(nodes + journal + steps of the ledger). Blocks as bursar_query().
+ * Returns: BURSAR_OK; BURSAR_E_CORRUPT with the first difference: the node and the two
+ *          values, of a total the stored one first; what bursar_query() returns when
+ *          the ledger cannot be read.
  * Since 0.1.
  */
 BURSAR_API bursar_status_t bursar_verify(bursar_runtime_t *BURSAR_NONNULL runtime,

@@ -27,7 +27,7 @@ public struct Failure: Sendable, Hashable, CustomStringConvertible {
     public var code: Code
     /// What was wrong, where, what was expected, what to do.
     public var message: String
-    /// Of a price book, from 1; nil = none.
+    /// Of a price book or a query, from 1; nil = none.
     public var line: Int?
     /// The first byte of the offending word, from 1; nil = none.
     public var column: Int?
@@ -64,12 +64,15 @@ public struct Failure: Sendable, Hashable, CustomStringConvertible {
         case limitText = -20, moneyText = -21
         /// A malformed price book, or no such price.
         case price = -22
-        case zone = -23, path = -24, loop = -30
+        case zone = -23, path = -24
+        /// The SQL is wrong, at `line` and `column`; or does not only read, or ran too long.
+        case query = -25
+        case loop = -30
         /// The runtime contradicts itself: a bug.
         case corrupt = -31
         /// The home cannot be used, or is gone.
         case home = -40
-        /// Not for a runtime opened as an agent.
+        /// Not for a runtime opened as an agent; not for who produced the outcome.
         case role = -41
     }
 

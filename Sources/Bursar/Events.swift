@@ -69,6 +69,8 @@ public struct Event: Sendable, Hashable {
         case corrupt
         /// The ledger cannot be read or written: records wait. `amount` is the code.
         case ledger
+        /// An outcome was stated or revised: its name, `amount` its value or 0.
+        case outcome
     }
 
     init(_ event: borrowing BursarCore.Event) {

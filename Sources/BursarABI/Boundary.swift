@@ -16,26 +16,23 @@ func take<T>(_ p: UnsafePointer<T>, _ size: UInt32, minimum: UInt32 = 8) -> T? {
 
 @inline(never)
 private func takeOther<T>(_ p: UnsafePointer<T>, _ size: UInt32, minimum: UInt32) -> T? {
-    let known = MemoryLayout<T>.size
-    let raw = UnsafeRawPointer(p)
+    withUnsafeTemporaryAllocation(of: T.self, capacity: 1) { copy in
+        let to = UnsafeMutableRawBufferPointer(copy)
+        return takeBytes(UnsafeRawPointer(p), size, minimum: minimum, to) ? copy[0] : nil
+    }
+}
+
+@inline(never)
+private func takeBytes(
+    _ from: UnsafeRawPointer, _ size: UInt32, minimum: UInt32, _ to: UnsafeMutableRawBufferPointer
+) -> Bool {
     // No header has a size that ends inside a field: half a pointer is none.
-    if size < minimum || size > 65_536 || size % 8 != 0 { return nil }
-    if Int(size) > known {
-        for i in known..<Int(size) where raw.load(fromByteOffset: i, as: UInt8.self) != 0 {
-            return nil
-        }
-        return p.pointee
+    if size < minimum || size > 65_536 || size % 8 != 0 { return false }
+    for i in 0..<max(Int(size), to.count) {
+        let byte = i < Int(size) ? from.load(fromByteOffset: i, as: UInt8.self) : 0
+        if i < to.count { to[i] = byte } else if byte != 0 { return false }
     }
-    return withUnsafeTemporaryAllocation(of: T.self, capacity: 1) { copy in
-        guard let base = copy.baseAddress else { return nil }
-        let to = UnsafeMutableRawPointer(base)
-        for i in 0..<known {
-            to.storeBytes(
-                of: i < Int(size) ? raw.load(fromByteOffset: i, as: UInt8.self) : 0,
-                toByteOffset: i, as: UInt8.self)
-        }
-        return base.pointee
-    }
+    return true
 }
 
 /// Copies a struct out, as much of it as the caller has room for; its size stays.
@@ -53,13 +50,16 @@ func give<T>(_ value: T, to p: UnsafeMutablePointer<T>, _ size: UInt32) -> bursa
 private func giveOther<T>(
     _ value: T, to p: UnsafeMutablePointer<T>, _ size: UInt32
 ) -> bursar_status_t {
+    withUnsafeBytes(of: value) { giveBytes($0, to: UnsafeMutableRawPointer(p), size) }
+}
+
+@inline(never)
+private func giveBytes(
+    _ from: UnsafeRawBufferPointer, to: UnsafeMutableRawPointer, _ size: UInt32
+) -> bursar_status_t {
     if size < 8 || size > 65_536 { return BURSAR_E_SIZE }
-    let to = UnsafeMutableRawPointer(p)
-    let known = MemoryLayout<T>.size
-    withUnsafeBytes(of: value) { from in
-        for i in 4..<Int(size) {
-            to.storeBytes(of: i < known ? from[i] : 0, toByteOffset: i, as: UInt8.self)
-        }
+    for i in 4..<Int(size) {
+        to.storeBytes(of: i < from.count ? from[i] : 0, toByteOffset: i, as: UInt8.self)
     }
     return BURSAR_OK
 }
@@ -110,6 +110,7 @@ func read(_ runtime: OpaquePointer) throws(Failure) -> Runtime {
 }
 
 /// The same for what an agent may not do.
+@inline(never)
 func administer(_ runtime: OpaquePointer, _ what: StaticString) throws(Failure) -> Runtime {
     let runtime = try open(runtime)
     if let refusal = runtime.refusesAgent(what) { throw refusal }
@@ -124,6 +125,7 @@ func bytes(_ p: UnsafePointer<CChar>?, _ count: Int, most: Int = 65_536) throws(
     return [UInt8](UnsafeRawBufferPointer(start: p, count: count))
 }
 
+@inline(never)
 func bytes(_ text: bursar_text_t) throws(Failure) -> [UInt8] { try bytes(text.data, text.len) }
 
 /// A length above what memory can have reads as none, which every reader refuses.
@@ -146,6 +148,7 @@ func write(
 }
 
 /// Runs `body`; a failure becomes a status, with its sentence where wanted.
+@inline(never)
 func answer(
     _ out: UnsafeMutablePointer<bursar_error_t>? = nil, _ body: () throws(Failure) -> Void
 ) -> bursar_status_t {

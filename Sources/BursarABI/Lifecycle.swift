@@ -19,7 +19,7 @@ public func bursar_status_string(_ status: bursar_status_t) -> UnsafePointer<CCh
         case BURSAR_E_NOT_FOUND: "an id or a path that names nothing (any more)"
         case BURSAR_E_CLOSED: "the runtime or the session was closed"
         case BURSAR_E_HOME: "the home cannot be used, or is gone"
-        case BURSAR_E_ROLE: "not for a runtime opened as an agent"
+        case BURSAR_E_ROLE: "not for a runtime opened as an agent, or for who produced the outcome"
         case BURSAR_E_FORKED: "the handle belongs to the parent process; open a new one"
         case BURSAR_E_BUFFER: "the buffer is too small; the length needed was reported"
         case BURSAR_E_MEMORY: "the system gave no memory"
@@ -37,6 +37,7 @@ public func bursar_status_string(_ status: bursar_status_t) -> UnsafePointer<CCh
         case BURSAR_E_PRICE: "malformed price book, or no such price"
         case BURSAR_E_ZONE: "unknown time zone"
         case BURSAR_E_PATH: "malformed path, name or label"
+        case BURSAR_E_QUERY: "the query's SQL is wrong, or it ran too long"
         case BURSAR_E_LOOP: "libuv refused"
         case BURSAR_E_CORRUPT: "the segment contradicts itself: a bug"
         default: "unknown status"
@@ -159,7 +160,10 @@ public func bursar_home_process(
 
 /// As much of a text as its field takes, and a NUL.
 private func copy<T>(_ text: [UInt8], _ field: inout T) {
-    withUnsafeMutableBytes(of: &field) { field in
-        for (k, byte) in text.prefix(field.count - 1).enumerated() { field[k] = byte }
-    }
+    withUnsafeMutableBytes(of: &field) { copy(text, to: $0) }
+}
+
+@inline(never)
+private func copy(_ text: [UInt8], to field: UnsafeMutableRawBufferPointer) {
+    for i in 0..<min(text.count, field.count - 1) { field[i] = text[i] }
 }

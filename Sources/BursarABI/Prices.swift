@@ -138,11 +138,16 @@ private func parse(
         out.pointee = try body()
         return BURSAR_OK
     } catch let problem {
-        var failure = Failure(.moneyText, bytes: problem.sentence)
-        failure.line = problem.line
-        failure.column = problem.column
-        return fill(error, with: failure)
+        return fill(error, with: moneyFailure(problem))
     }
+}
+
+/// What is wrong with an amount.
+func moneyFailure(_ problem: LimitError) -> Failure {
+    var failure = Failure(.moneyText, bytes: problem.sentence)
+    failure.line = problem.line
+    failure.column = problem.column
+    return failure
 }
 
 @c @implementation

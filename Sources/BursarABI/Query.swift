@@ -7,15 +7,18 @@ public import CBursar
 /// Copies a text into a fixed field, as many whole characters as fit; the length of
 /// the whole text.
 private func put<T>(_ text: [UInt8], into field: inout T) -> UInt32 {
-    withUnsafeMutableBytes(of: &field) { to in
-        var count = min(text.count, to.count - 1)
-        if count < text.count {
-            while count > 0, text[count] & 0xC0 == 0x80 { count -= 1 }
-        }
-        for i in 0..<count { to[i] = text[i] }
-        to[count] = 0
-    }
+    withUnsafeMutableBytes(of: &field) { put(text, in: $0) }
     return UInt32(truncatingIfNeeded: text.count)
+}
+
+@inline(never)
+private func put(_ text: [UInt8], in field: UnsafeMutableRawBufferPointer) {
+    var count = min(text.count, field.count - 1)
+    if count < text.count {
+        while count > 0, text[count] & 0xC0 == 0x80 { count -= 1 }
+    }
+    for i in 0..<count { field[i] = text[i] }
+    field[count] = 0
 }
 
 @c @implementation

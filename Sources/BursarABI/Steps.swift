@@ -15,48 +15,49 @@ private func twin<T, U>(_ p: UnsafeMutablePointer<T>, as _: U.Type) -> UnsafeMut
     UnsafeMutableRawPointer(p).assumingMemoryBound(to: U.self)
 }
 
-/// Calls `body` with a struct of this version's size, made from an older or newer
-/// one where the caller has that.
+/// Whether a struct has this version's size.
 @inline(__always)
-private func with<T, U>(
-    _ p: UnsafePointer<T>, as type: U.Type, _ body: (UnsafePointer<U>) -> Status
-) -> Status {
-    if sizeField(p) == UInt32(MemoryLayout<U>.size) { return body(twin(p, as: type)) }
-    return withOther(p, as: type, body)
+private func isOurs<T>(_ p: UnsafePointer<T>) -> Bool {
+    sizeField(p) == UInt32(MemoryLayout<T>.size)
 }
 
+/// Calls `body`, the same function once more, with a struct of this version's size, made
+/// from an older or newer one.
 @inline(never)
-private func withOther<T, U>(
-    _ p: UnsafePointer<T>, as type: U.Type, _ body: (UnsafePointer<U>) -> Status
-) -> Status {
-    guard let copy = take(p, sizeField(p)) else { return .size }
-    return withUnsafePointer(to: copy) { body(twin($0, as: type)) }
-}
-
-/// The same for a struct that is filled: `body` gets a fresh one of this version.
-@inline(__always)
-private func filling<T, U>(
-    _ p: UnsafeMutablePointer<T>, with fresh: U, _ body: (inout U) -> Status
-) -> Status {
-    let size = sizeField(p)
-    if size == UInt32(MemoryLayout<U>.size) {
-        let out = twin(p, as: U.self)
-        out.pointee = fresh
-        return body(&out.pointee)
+private func withOurs<T>(
+    _ p: UnsafePointer<T>, _ body: (UnsafePointer<T>) -> bursar_status_t
+) -> bursar_status_t {
+    guard var copy = take(p, sizeField(p)) else { return BURSAR_E_SIZE }
+    return withUnsafeMutablePointer(to: &copy) {
+        setSize($0)
+        return body($0)
     }
-    return fillingOther(p, with: fresh, body)
 }
 
+/// The same for a struct that is filled.
 @inline(never)
-private func fillingOther<T, U>(
-    _ p: UnsafeMutablePointer<T>, with fresh: U, _ body: (inout U) -> Status
-) -> Status {
+private func fillingOurs<T>(
+    _ p: UnsafeMutablePointer<T>, _ body: (UnsafeMutablePointer<T>) -> bursar_status_t
+) -> bursar_status_t {
     let size = sizeField(p)
-    if size < 8 || size > 65_536 { return .size }
-    var value = fresh
-    let status = body(&value)
-    _ = give(value, to: twin(p, as: U.self), size)
-    return status
+    if size < 8 || size > 65_536 { return BURSAR_E_SIZE }
+    return withUnsafeTemporaryAllocation(of: T.self, capacity: 1) { fresh in
+        guard let own = fresh.baseAddress else { return BURSAR_E_SIZE }
+        setSize(own)
+        let status = body(own)
+        _ = give(own.pointee, to: p, size)
+        return status
+    }
+}
+
+private func setSize<T>(_ p: UnsafeMutablePointer<T>) {
+    UnsafeMutableRawPointer(p).storeBytes(of: UInt32(MemoryLayout<T>.size), as: UInt32.self)
+}
+
+/// Fills the caller's struct, of whatever size, from the core's twin of it.
+@inline(__always)
+private func put<T, U>(_ value: U, in p: UnsafeMutablePointer<T>) {
+    _ = withUnsafePointer(to: value) { give(twin($0, as: T.self).pointee, to: p, sizeField(p)) }
 }
 
 @inline(__always)
@@ -71,11 +72,16 @@ public func bursar_reserve(
     _ out_decision: UnsafeMutablePointer<bursar_decision_t>
 ) -> bursar_status_t {
     if isNull(runtime) || isNull(request_) || isNull(out_decision) { return nullArgument() }
-    return with(request_, as: Request.self) { request in
-        filling(out_decision, with: Decision()) { decision in
-            core(runtime).reserve(session, request, &decision)
-        }
-    }.rawValue
+    if !isOurs(request_) {
+        return withOurs(request_) { bursar_reserve(runtime, session, $0, out_decision) }
+    }
+    if !isOurs(out_decision) {
+        return fillingOurs(out_decision) { bursar_reserve(runtime, session, request_, $0) }
+    }
+    let decision = twin(out_decision, as: Decision.self)
+    decision.pointee = Decision()
+    return core(runtime).reserve(session, twin(request_, as: Request.self), &decision.pointee)
+        .rawValue
 }
 
 @c @implementation
@@ -93,15 +99,20 @@ public func bursar_settle(
     _ out_receipt: UnsafeMutablePointer<bursar_receipt_t>?
 ) -> bursar_status_t {
     if isNull(runtime) || isNull(usage_) { return nullArgument() }
-    return with(usage_, as: Report.self) { report in
-        guard let out_receipt else {
-            var receipt = Receipt()
-            return core(runtime).settle(reservation, report, &receipt)
-        }
-        return filling(out_receipt, with: Receipt()) { receipt in
-            core(runtime).settle(reservation, report, &receipt)
-        }
-    }.rawValue
+    if !isOurs(usage_) {
+        return withOurs(usage_) { bursar_settle(runtime, reservation, $0, out_receipt) }
+    }
+    let report = twin(usage_, as: Report.self)
+    guard let out_receipt else {
+        var receipt = Receipt()
+        return core(runtime).settle(reservation, report, &receipt).rawValue
+    }
+    if !isOurs(out_receipt) {
+        return fillingOurs(out_receipt) { bursar_settle(runtime, reservation, usage_, $0) }
+    }
+    let receipt = twin(out_receipt, as: Receipt.self)
+    receipt.pointee = Receipt()
+    return core(runtime).settle(reservation, report, &receipt.pointee).rawValue
 }
 
 @c @implementation
@@ -132,16 +143,18 @@ public func bursar_charge(
     _ out_receipt: UnsafeMutablePointer<bursar_receipt_t>?
 ) -> bursar_status_t {
     if isNull(runtime) || isNull(charge_) { return nullArgument() }
-    return with(charge_, as: DirectCharge.self) { charge in
-        var d = Decision()
-        var r = Receipt()
-        if let out_decision, !isSizeGood(out_decision) { return .size }
-        if let out_receipt, !isSizeGood(out_receipt) { return .size }
-        let status = core(runtime).charge(session, charge.pointee, &d, &r)
-        if let out_decision { _ = filling(out_decision, with: d) { _ in .ok } }
-        if let out_receipt { _ = filling(out_receipt, with: r) { _ in .ok } }
-        return status
-    }.rawValue
+    if !isOurs(charge_) {
+        return withOurs(charge_) { bursar_charge(runtime, session, $0, out_decision, out_receipt) }
+    }
+    var d = Decision()
+    var r = Receipt()
+    if let out_decision, !isSizeGood(out_decision) { return BURSAR_E_SIZE }
+    if let out_receipt, !isSizeGood(out_receipt) { return BURSAR_E_SIZE }
+    let charge = twin(charge_, as: DirectCharge.self).pointee
+    let status = core(runtime).charge(session, charge, &d, &r)
+    if let out_decision { put(d, in: out_decision) }
+    if let out_receipt { put(r, in: out_receipt) }
+    return status.rawValue
 }
 
 @inline(__always)
@@ -172,7 +185,7 @@ public func bursar_settle_and_reserve(
     let settled = bursar_settle(runtime, reservation, usage_, out_receipt)
     out_settled?.pointee = settled
     if settled != BURSAR_OK {
-        _ = filling(out_decision, with: Decision()) { _ in .ok }
+        put(Decision(), in: out_decision)
         return settled
     }
     return bursar_reserve(runtime, session, request_, out_decision)

@@ -230,13 +230,25 @@ void bursar__close_kept(int32_t fd) {
     if (!forget(fd, true)) close(fd); /* there was no room to note it */
 }
 void bursar__forget_kept(int32_t fd) { forget(fd, false); }
+static void (*fork_before)(void), (*fork_after)(void);
+static int database_count, database_inherited;
+
+void bursar__fork_hooks(void (*before)(void), void (*after)(void)) {
+    fork_after = after;
+    fork_before = before;
+}
+void bursar__database_count(int32_t change) { __atomic_fetch_add(&database_count, change, __ATOMIC_SEQ_CST); }
+int32_t bursar__database_inherited(void) { return database_inherited; }
+
 void bursar__fork_prepare(void) {
+    if (fork_before) fork_before();
     bursar__still_lock();
     pthread_mutex_lock(&keeping);
 }
 void bursar__fork_parent(void) {
     pthread_mutex_unlock(&keeping);
     bursar__still_unlock();
+    if (fork_before) fork_after();
 }
 /* Async-signal-safe but for the mutexes, which nobody else can be at. */
 void bursar__fork_child(void) {
@@ -245,6 +257,8 @@ void bursar__fork_child(void) {
     pthread_mutex_init(&still, NULL);
     pthread_mutex_init(&keeping, NULL);
     pthread_mutex_init(&opening, NULL);
+    if (database_count) database_inherited = 1;
+    if (fork_before) fork_after();
 }
 
 void bursar__bell_ring(int32_t fd) {

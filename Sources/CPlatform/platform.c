@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -108,6 +109,10 @@ void bursar__eventfd_clear(int32_t fd) {
     ssize_t n;
     do n = read(fd, &count, sizeof count);
     while (n < 0 && errno == EINTR);
+}
+void bursar__eventfd_wait(int32_t fd, int32_t milliseconds) {
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    poll(&p, 1, milliseconds);
 }
 void bursar__fd_close(int32_t fd) { close(fd); }
 int32_t bursar__fd_copy(int32_t fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 3); }

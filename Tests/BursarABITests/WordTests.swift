@@ -44,7 +44,7 @@ where T: RawRepresentable, T.RawValue == Int32 {
         #expect(Bursar.Event.Kind.window.rawValue == BURSAR_EVENT_WINDOW)
         #expect(Bursar.Event.Kind.throttle.rawValue == BURSAR_EVENT_THROTTLE)
         #expect(Bursar.Event.Kind.home.rawValue == BURSAR_EVENT_HOME)
-        #expect(Bursar.Event.Kind.allCases.count == Int(BURSAR_EVENT_LEDGER))
+        #expect(Bursar.Event.Kind.allCases.count == Int(BURSAR_EVENT_OUTCOME))
         #expect(Bursar.Failure.Code.invalid.rawValue == BURSAR_E_INVALID)
         #expect(Bursar.Failure.Code.inUse.rawValue == BURSAR_E_IN_USE)
         #expect(Bursar.Failure.Code.corrupt.rawValue == BURSAR_E_CORRUPT)

@@ -5,7 +5,7 @@ import Glibc
 import Testing
 
 /// A home of a test's own, gone with it.
-private final class Place {
+final class Place {
     let folder: String
     let options: Runtime.Options
     var home: String { options.home }

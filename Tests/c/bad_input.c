@@ -83,6 +83,10 @@ static void every_call_answers(bursar_runtime_t *rt, bursar_status_t want) {
     equal(bursar_text_read(rt, 1, BURSAR_TEXT_PATH, text, sizeof text, &len), want);
     equal(bursar_children(rt, 0, &id, 1, &len), want);
     equal(bursar_spend_read(rt, 0, &spend), want);
+    bursar_outcome_t outcome = BURSAR_OUTCOME_INIT;
+    bursar_query_t *query;
+    equal(bursar_outcome(rt, &outcome, &error), want);
+    equal(bursar_query(rt, 0, LIT("SELECT 1"), NULL, 0, 0, &query, &len, &error), want);
     equal(bursar_events_callback(rt, NULL, NULL), want);
     equal(bursar_events_fd(rt, &fd), want);
     equal(bursar_events_poll(rt, &event, 1, &len), want);

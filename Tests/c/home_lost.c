@@ -101,8 +101,8 @@ static int users_home(struct home *h, uid_t owner, mode_t mode) {
     return 1;
 }
 
-/* Each user spends from the home, one after the other. */
-static void spend_by_turns(struct home *h, const uid_t *users, int count, gid_t group) {
+/* Each user spends from the home, one after the other; `before` have done so. */
+static void spend_by_turns(struct home *h, const uid_t *users, int count, gid_t group, int before) {
     for (int i = 0; i < count; i++) {
         struct user u = {h->path, users[i], group};
         struct other o = start_other(spend_as, &u);
@@ -112,14 +112,14 @@ static void spend_by_turns(struct home *h, const uid_t *users, int count, gid_t 
     bursar_runtime_t *rt = open_home(h->path);
     bursar_id_t acme = 0;
     equal(bursar_budget_find(rt, LIT("acme"), &acme), BURSAR_OK);
-    equal(view_of(rt, acme).spent_nanos, count * INT64_C(20000000));
+    equal(view_of(rt, acme).spent_nanos, (before + count) * INT64_C(20000000));
     bursar_close(rt);
 }
 
 test("what root does first in a user's home does not stand in the user's way") {
     struct home h;
     if (!users_home(&h, 65534, 0700)) return;
-    spend_by_turns(&h, (uid_t[]){0, 65534, 0}, 3, 65534);
+    spend_by_turns(&h, (uid_t[]){0, 65534, 0}, 3, 65534, 0);
     done_with(&h);
 }
 
@@ -131,7 +131,7 @@ test("two users of a group spend from one home, whoever comes first") {
     bursar_runtime_t *rt = NULL;
     need(bursar_open(&o, &rt, NULL), BURSAR_OK);
     bursar_close(rt);
-    spend_by_turns(&h, (uid_t[]){65532, 65533, 65532}, 3, 65534);
+    spend_by_turns(&h, (uid_t[]){65532, 65533, 65532}, 3, 65534, 0);
     done_with(&h);
 }
 
@@ -197,7 +197,7 @@ static void squat(struct other *o, void *segment) {
 test("a stranger who takes the segment's name first keeps nobody out") {
     struct home h;
     if (!users_home(&h, 65534, 0700)) return;
-    spend_by_turns(&h, (uid_t[]){65534}, 1, 65534);
+    spend_by_turns(&h, (uid_t[]){65534}, 1, 65534, 0);
     char segment[PATH], new[PATH + 8];
     record(h.path, "segment", segment, NULL);
     unlink(segment);
@@ -205,7 +205,7 @@ test("a stranger who takes the segment's name first keeps nobody out") {
     say(o.go[1]);
     equal(end_other(&o), 0);
     record(h.path, "boot", NULL, "00000000-0000-0000-0000-000000000000");
-    spend_by_turns(&h, (uid_t[]){65534}, 1, 65534);
+    spend_by_turns(&h, (uid_t[]){65534}, 1, 65534, 1);
     snprintf(new, sizeof new, "%s.new", segment);
     check(unlink(new) == 0 && unlink(segment) == 0);
     done_with(&h);

@@ -370,7 +370,12 @@ test("no descriptor is left by opening, forking and closing, and no segment by a
     bursar_runtime_t *first = open_home(h.path);
     int before = 0;
     for (int i = 0; i < 300; i++) {
-        if (i == 100) close(before = dup(0)); /* what others closed is gone by now */
+        if (i == 100) {
+            /* What others closed is gone by now, and the first has its ledger open. */
+            struct timespec half = {0, 500000000};
+            nanosleep(&half, NULL);
+            close(before = dup(0));
+        }
         bursar_runtime_t *rt = open_home(h.path);
         info_of(rt);
         bursar_close(rt);

@@ -237,11 +237,70 @@ static char *take_buffer(input_t *in, size_t *capacity) {
     return how == 255 ? NULL : malloc(*capacity ? *capacity : 1);
 }
 
+static void outcome(input_t *in, bursar_runtime_t *rt) {
+    bursar_outcome_t o = BURSAR_OUTCOME_INIT;
+    bursar_error_t error = BURSAR_ERROR_INIT;
+    uint8_t how = take8(in);
+    o.state = how & 64 ? (int32_t)take_number(in) : how & 7;
+    o.name = take_name(in);
+    if (how & 8) o.id = take_name(in);
+    if (how & 16) o.session = take_id(in);
+    if (how & 32) o.workflow = take_path(in);
+    if (how & 128) {
+        o.label = take_name(in);
+        o.value = take_limits(in);
+        o.by = take_name(in);
+        o.reason = take_path(in);
+        o.rework_nanos = take_amount(in);
+        o.rework_ns = take_amount(in);
+    }
+    bursar_outcome_t *p = take_struct(in, &o, sizeof o);
+    bursar_outcome(rt, p, &error);
+    free(p);
+}
+
+static const char *const sql_words[] = {
+    "SELECT * FROM v_steps", "SELECT ?,?", "SELECT workflow, sum(cost_nanos) FROM v_steps GROUP BY 1",
+    "SELECT * FROM v_outcomes", "DELETE FROM steps", "SELECT 1; SELECT 2", "PRAGMA table_info(steps)",
+    "SELECT * FROM v_workflow_value", "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT i FROM n",
+};
+
+static void query(input_t *in, bursar_runtime_t *rt) {
+    bursar_text_t sql = take_text(in, WORDS(sql_words));
+    bursar_value_t values[3];
+    memset(values, 0, sizeof values);
+    size_t count = take8(in) & 3, columns = 0, len;
+    for (size_t k = 0; k < count; k++) {
+        values[k].type = (int32_t)(take8(in) % 7) - 1;
+        values[k].integer = take_amount(in);
+        values[k].real = (double)values[k].integer / 3;
+        values[k].text = take_name(in);
+    }
+    bursar_query_t *q = NULL;
+    bursar_error_t error = BURSAR_ERROR_INIT;
+    bursar_status_t status =
+        bursar_query(rt, take8(in) & 3, sql.data ? sql.data : "", sql.len, values, count, 20000000, &q, &columns, &error);
+    if ((status == BURSAR_OK) != (q != NULL)) abort();
+    if (!q) return;
+    char name[16];
+    for (size_t k = 0; k <= columns && k < 40; k++) bursar_query_column(q, k, name, k % 17, &len);
+    const bursar_value_t *row = NULL;
+    for (int k = 0; k < 50 && bursar_query_next(q, &row, &error) == BURSAR_OK && row; k++) {
+        for (size_t c = 0; c < columns; c++) {
+            volatile size_t sum = 0;
+            for (size_t b = 0; b < row[c].text.len; b++) sum += (unsigned char)row[c].text.data[b];
+        }
+    }
+    bursar_query_close(q);
+}
+
 static void look(input_t *in, bursar_runtime_t *rt) {
     size_t len = 0, capacity;
     char *out = take_buffer(in, &capacity);
     void *p = NULL;
-    switch (take8(in) % 14) {
+    switch (take8(in) % 16) {
+    case 14: outcome(in, rt); break;
+    case 15: query(in, rt); break;
     case 0: {
         bursar_view_t v = BURSAR_VIEW_INIT;
         bursar_read(rt, take_id(in), p = take_struct(in, &v, sizeof v));

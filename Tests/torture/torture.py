@@ -16,6 +16,7 @@ import heapq
 import os
 import queue
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -474,6 +475,7 @@ class Torture:
             if path.startswith(self.home + "/bells/"):
                 bells.append(path)  # kept for the next ring: one for each slot that was ever used
             else:
+                path = re.sub(r"\.\d+\.log$", ".log", path)  # the ledger goes on in another file
                 descriptors.append(path.split(":")[0])  # of a pipe or socket without its number
         descriptors.sort()
         if len(bells) > len(set(bells)) + 1:  # its own is open for reading too

@@ -535,6 +535,93 @@ func abiSpendRead(e *engine, position int, row *Spend) Status {
 	return status
 }
 
+// Ledger
+
+func abiOutcome(e *engine, o *Outcome) error {
+	var pins runtime.Pinner
+	defer pins.Unpin()
+	c := C.bursar_outcome_t{
+		size:         C.sizeof_bursar_outcome_t,
+		state:        C.int32_t(o.State),
+		name:         text(&pins, o.Name),
+		id:           text(&pins, o.ID),
+		session:      C.bursar_id_t(o.Session),
+		workflow:     text(&pins, o.Workflow),
+		label:        text(&pins, o.Label),
+		value:        text(&pins, o.Value),
+		rework_nanos: C.int64_t(o.Rework),
+		rework_ns:    C.int64_t(o.ReworkTime),
+		by:           text(&pins, o.By),
+		reason:       text(&pins, o.Reason),
+	}
+	var d details
+	return d.err(C.bursar_outcome(e.c(), &c, d.out()))
+}
+
+// cursor is the opaque query on the other side.
+type cursor struct{ c *C.bursar_query_t }
+
+func abiQuery(e *engine, flags uint32, sql string, parameters []any) (q cursor, columns int, err error) {
+	var pins runtime.Pinner
+	defer pins.Unpin()
+	values := make([]C.bursar_value_t, len(parameters)+1)
+	for i, parameter := range parameters {
+		c := &values[i]
+		switch p := parameter.(type) {
+		case nil:
+		case int64:
+			c._type, c.integer = valueInteger, C.int64_t(p)
+		case float64:
+			c._type, c.real = valueReal, C.double(p)
+		case string:
+			c._type, c.text = valueText, text(&pins, p)
+		case []byte:
+			c._type, c.text = valueBlob, text(&pins, string(p))
+		default:
+			return q, 0, &Error{Status: ErrInvalid, Message: "a parameter is nil, an integer, a float64, a string or []byte"}
+		}
+	}
+	pins.Pin(&values[0])
+	p, length := chars(sql)
+	var n C.size_t
+	var d details
+	err = d.err(C.bursar_query(e.c(), C.uint32_t(flags), p, length, &values[0], C.size_t(len(parameters)), 0, &q.c, &n, d.out()))
+	return q, int(n), err
+}
+
+func abiQueryColumn(q cursor, column int, buf []byte) (int, Status) {
+	var n C.size_t
+	out, capacity := space(buf)
+	status := C.bursar_query_column(q.c, C.size_t(column), out, capacity, &n)
+	return int(n), Status(status)
+}
+
+// abiQueryNext fills row; false = there is none.
+func abiQueryNext(q cursor, row []any) (bool, error) {
+	var p *C.bursar_value_t
+	var d details
+	if err := d.err(C.bursar_query_next(q.c, &p, d.out())); err != nil || p == nil {
+		return false, err
+	}
+	for i, c := range unsafe.Slice(p, len(row)) {
+		switch c._type {
+		case valueInteger:
+			row[i] = int64(c.integer)
+		case valueReal:
+			row[i] = float64(c.real)
+		case valueText:
+			row[i] = C.GoStringN(c.text.data, C.int(c.text.len))
+		case valueBlob:
+			row[i] = C.GoBytes(unsafe.Pointer(c.text.data), C.int(c.text.len))
+		default:
+			row[i] = nil
+		}
+	}
+	return true, nil
+}
+
+func abiQueryClose(q cursor) { C.bursar_query_close(q.c) }
+
 // Events. The binding polls the descriptor instead of bursar_events_callback: no
 // C code enters Go, so every call can be marked nocallback, and no lock of the
 // library ever waits for a goroutine.

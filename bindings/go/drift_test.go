@@ -36,6 +36,7 @@ var absent = map[string]string{
 	"BURSAR_STATIC_ASSERT":   "a macro of C",
 	"open_options.loop":      "a uv_loop_t of the caller's: no Go program has one",
 	"session_options.flags":  "none yet",
+	"value.reserved":         "padding",
 	"error.size":             "written as d.c.size",
 	"event.reserved":         "padding",
 	"process.reserved":       "padding",

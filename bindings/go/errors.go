@@ -34,10 +34,11 @@ const (
 	ErrPrice       Status = -22 // malformed price book, or no such price
 	ErrZone        Status = -23 // unknown time zone
 	ErrPath        Status = -24 // malformed path, name or label
+	ErrQuery       Status = -25 // the SQL is wrong, does not only read, or ran too long
 	ErrLoop        Status = -30 // libuv or the system refused
 	ErrCorrupt     Status = -31 // the segment contradicts itself: a bug
 	ErrHome        Status = -40 // the home cannot be used, or is gone; the error says why
-	ErrRole        Status = -41 // not for a runtime opened as an agent
+	ErrRole        Status = -41 // not for a runtime opened as an agent; not for who produced the outcome
 )
 
 // Error says what the status means.

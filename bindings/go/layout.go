@@ -43,6 +43,7 @@ var (
 	_ = one[ErrPrice-C.BURSAR_E_PRICE]
 	_ = one[ErrZone-C.BURSAR_E_ZONE]
 	_ = one[ErrPath-C.BURSAR_E_PATH]
+	_ = one[ErrQuery-C.BURSAR_E_QUERY]
 	_ = one[ErrLoop-C.BURSAR_E_LOOP]
 	_ = one[ErrCorrupt-C.BURSAR_E_CORRUPT]
 	_ = one[ErrHome-C.BURSAR_E_HOME]
@@ -185,6 +186,18 @@ var (
 	_ = one[EventHome-C.BURSAR_EVENT_HOME]
 	_ = one[EventCorrupt-C.BURSAR_EVENT_CORRUPT]
 	_ = one[EventLedger-C.BURSAR_EVENT_LEDGER]
+	_ = one[EventOutcome-C.BURSAR_EVENT_OUTCOME]
+	_ = one[OutcomeStated-C.BURSAR_OUTCOME_STATED]
+	_ = one[OutcomeVerified-C.BURSAR_OUTCOME_VERIFIED]
+	_ = one[OutcomeDisputed-C.BURSAR_OUTCOME_DISPUTED]
+	_ = one[OutcomeCorrected-C.BURSAR_OUTCOME_CORRECTED]
+	_ = one[OutcomeWithdrawn-C.BURSAR_OUTCOME_WITHDRAWN]
+	_ = one[valueNull-C.BURSAR_VALUE_NULL]
+	_ = one[valueInteger-C.BURSAR_VALUE_INTEGER]
+	_ = one[valueReal-C.BURSAR_VALUE_REAL]
+	_ = one[valueText-C.BURSAR_VALUE_TEXT]
+	_ = one[valueBlob-C.BURSAR_VALUE_BLOB]
+	_ = one[queryAsWritten-C.BURSAR_QUERY_AS_WRITTEN]
 )
 
 // Structs that pass through unconverted: the offset of every field, and the size.

@@ -13,6 +13,7 @@ import (
 )
 
 type engine struct{}
+type cursor struct{}
 
 var errNoCgo = &Error{Status: ErrUnsupported,
 	Message: "this program was built without cgo, which libbursar needs: set CGO_ENABLED=1 and build with a C compiler"}
@@ -79,9 +80,16 @@ func abiLimitRead(e *engine, id ID, position int, v *Limit) Status { return ErrU
 func abiTextRead(e *engine, id int64, which int32, buf []byte) (int, Status) {
 	return 0, ErrUnsupported
 }
-func abiChildren(e *engine, id ID, out []ID) (int, Status)      { return 0, ErrUnsupported }
-func abiSpendRead(e *engine, position int, row *Spend) Status   { return ErrUnsupported }
-func abiEventsFD(e *engine) (int, Status)                       { return 0, ErrUnsupported }
-func abiEventsPoll(e *engine, events []Event) ([]Event, Status) { return events, ErrUnsupported }
-func abiHealth(e *engine, h *Health) Status                     { return ErrUnsupported }
-func abiVerify(e *engine) error                                 { return errNoCgo }
+func abiChildren(e *engine, id ID, out []ID) (int, Status)    { return 0, ErrUnsupported }
+func abiSpendRead(e *engine, position int, row *Spend) Status { return ErrUnsupported }
+func abiOutcome(e *engine, o *Outcome) error                  { return errNoCgo }
+func abiQuery(e *engine, flags uint32, sql string, parameters []any) (cursor, int, error) {
+	return cursor{}, 0, errNoCgo
+}
+func abiQueryColumn(q cursor, column int, buf []byte) (int, Status) { return 0, ErrUnsupported }
+func abiQueryNext(q cursor, row []any) (bool, error)                { return false, errNoCgo }
+func abiQueryClose(q cursor)                                        {}
+func abiEventsFD(e *engine) (int, Status)                           { return 0, ErrUnsupported }
+func abiEventsPoll(e *engine, events []Event) ([]Event, Status)     { return events, ErrUnsupported }
+func abiHealth(e *engine, h *Health) Status                         { return ErrUnsupported }
+func abiVerify(e *engine) error                                     { return errNoCgo }

@@ -452,6 +452,7 @@ const (
 	EventHome       EventType = 23 // the home is not what was asked for, or is gone
 	EventCorrupt    EventType = 24 // something in the shared memory is what it cannot be
 	EventLedger     EventType = 25 // the ledger cannot be read or written: records wait
+	EventOutcome    EventType = 26 // Text is its name, Amount its value
 )
 
 // Health are figures for a health page.

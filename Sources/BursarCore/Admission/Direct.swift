@@ -105,6 +105,7 @@ extension Core {
         record.heldCost.value = cost
         record.heldInput.value = 0
         record.heldOutput.value = 0
+        record.reservedAt.value = now
         record.streamed.value = 0
         if meters != 0 {
             record.addMore()
@@ -115,7 +116,7 @@ extension Core {
         bill.cost = cost
         bill.askedCost = cost
         bill.units = c.units
-        writeUsed(record, bill, key: mixed(c.key))
+        writeUsed(record, bill, nil)
         if isForced {
             receipt.overrunNanos = max(chargeForced(record.held, record, leaf: leaf), 0)
         } else {

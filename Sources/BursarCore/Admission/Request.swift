@@ -129,6 +129,12 @@ public struct Report: Sendable {
 
     public init() {}
 
+    /// What most steps have none of, one by one: the header's fields but for input, cache
+    /// reads, output and reasoning.
+    static func rare(_ report: UnsafePointer<Report>, _ k: Int) -> Int64 {
+        UnsafeRawPointer(report).load(fromByteOffset: 8 + (k < 2 ? k + 2 : k + 4) * 8, as: Int64.self)
+    }
+
     public static let incomplete: UInt32 = 1
     public static let cost: UInt32 = 2
     public static let worst: UInt32 = 4

@@ -160,6 +160,7 @@ extension Core {
             | (isModel ? 0 : RecordFlag.charge) | (hasMore ? RecordFlag.more : 0)
             | (UInt32(truncatingIfNeeded: q.pointee.attempt) << 16)
             | (UInt32(truncatingIfNeeded: q.pointee.variant) << 24)
+            | (UInt32(truncatingIfNeeded: q.pointee.complexity) << 26)
         record.epoch.value = born
         record.asked.value = UInt32(bitPattern: asked)
         record.granted.value = UInt32(bitPattern: t.model)
@@ -168,6 +169,7 @@ extension Core {
         record.heldCost.value = cost
         record.heldInput.value = input
         record.heldOutput.value = output
+        record.reservedAt.value = now
         record.streamed.value = 0
         if hasMore {
             record.meterWord.value = meters
@@ -175,8 +177,8 @@ extension Core {
             record.usedUnitsWord.value = 0
             record.originalWord.value = q.pointee.parent
             record.ownTimeWord.value = q.pointee.timeToLive
-            record.cacheWriteWord.value = 0
             record.rateEndWord.value = .max
+            record.keyWord.value = 0
         }
         #if BURSAR_SEAM
         if wasOpen {

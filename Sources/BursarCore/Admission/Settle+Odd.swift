@@ -6,7 +6,9 @@ internal import CPlatform
 extension Core {
     /// The record was not in flight under this handle when settle came.
     @inline(never)
-    func settleOddly(_ handle: Int64, _ report: Report, _ receipt: inout Receipt) -> Status {
+    func settleOddly(
+        _ handle: Int64, _ report: UnsafePointer<Report>, _ receipt: inout Receipt
+    ) -> Status {
         guard let record = record(of: handle) else { return .notFound }
         let gen = Handle.gen(handle)
         var spins = 0
@@ -68,7 +70,8 @@ extension Core {
     /// The first result again, if the amounts are the same; nil when the record
     /// moved on while it was read.
     private func replay(
-        _ record: Record, _ word: Int64, _ report: Report, _ receipt: inout Receipt
+        _ record: Record, _ word: Int64, _ report: UnsafePointer<Report>,
+        _ receipt: inout Receipt
     ) -> Status? {
         let bill = bill(record, report)
         let cost = record.usedCost.value
@@ -77,8 +80,10 @@ extension Core {
             bill?.cost == cost && bill?.input == record.usedInput.value
             && bill?.output == record.usedOutput.value
             && bill?.cacheRead == record.cacheRead.value && bill?.units == record.usedUnits
-        let key = UInt64(bitPattern: record.key.value)
-        let again = mixed(report.key)
+            && bill?.reasoning == record.reasoning.value
+        if let bill, bill.rareMixed(report) != record.rare { same = false }
+        let key = record.key
+        let again = mixed(report.pointee.key)
         if key != 0, again != 0, key != again { same = false }
         receipt.costNanos = cost
         receipt.reservedNanos = reserved
@@ -86,7 +91,7 @@ extension Core {
         receipt.flags =
             Receipt.replay | (cost > reserved ? Receipt.overrun : 0)
             | (record.flags.value & RecordFlag.unpriced != 0 ? Receipt.unpriced : 0)
-        receipt.askedCostNanos = record.askedCost.value
+        receipt.askedCostNanos = record.askedCost
         receipt.model = Int32(bitPattern: record.granted.value)
         acquireFence()
         // The body was that of this settle only if nobody took the record
@@ -101,7 +106,9 @@ extension Core {
     /// The step was settled at an estimate, or is being by another: post a
     /// correction, which the folder applies once. When that was done, the
     /// correction's result again.
-    private func settleLate(_ handle: Int64, _ report: Report, _ receipt: inout Receipt) -> Status {
+    private func settleLate(
+        _ handle: Int64, _ report: UnsafePointer<Report>, _ receipt: inout Receipt
+    ) -> Status {
         // In the order in which a step moves: what is found in none of the three
         // places is nowhere.
         if let status = pendingCorrection(of: handle, report, &receipt) { return status }
@@ -117,7 +124,7 @@ extension Core {
         }
         if !row.isEstimated {
             free(i, gen: gen)
-            let isSame = row.says(bill)
+            let isSame = row.says(bill, report)
             var first = bill
             first.cost = row.used[MeterIndex.cost]
             first.askedCost = row.askedCost
@@ -127,11 +134,11 @@ extension Core {
         }
         record.flags.value =
             RecordFlag.correction | RecordFlag.late
-            | (row.flags & ~(RecordFlag.estimated | RecordFlag.unsent | RecordFlag.overrun))
+            | (row.flags & ~RecordFlag.outcome)
             | RecordFlag.more
         record.originalWord.value = handle
         record.epoch.value = row.epoch
-        writeUsed(record, bill, key: mixed(report.key))
+        writeUsed(record, bill, report)
         // What it used is what it holds: nothing is adjusted.
         chargeForced(record.used, record, leaf: Int(truncatingIfNeeded: node & 0xFFFF_FFFF))
         record.word.storeReleasing(RecordWord.make(RecordState.settled, actor: 0, gen: gen))
@@ -144,7 +151,7 @@ extension Core {
 
     /// The answer to a settle whose correction was posted and is not folded yet.
     private func pendingCorrection(
-        of handle: Int64, _ report: Report, _ receipt: inout Receipt
+        of handle: Int64, _ report: UnsafePointer<Report>, _ receipt: inout Receipt
     ) -> Status? {
         var found: (Record, Int64)?
         eachRecord { _, record in
@@ -258,7 +265,7 @@ extension Core {
         let orphan = Orphan(
             session: record.node.value, handle: Handle.make(index: i, gen: gen), cost: bill.cost)
         var receipt = Receipt()
-        finish(record, gen: gen, bill, key: 0, &receipt)
+        finish(record, gen: gen, bill, nil, &receipt)
         _ = statistic(Header.estimated).add(1)
         return orphan
     }

@@ -12,7 +12,9 @@ struct Bill {
     var input: Int64 = 0
     var output: Int64 = 0
     var cacheRead: Int64 = 0
-    var cacheWrite: Int64 = 0
+    var reasoning: Int64 = 0
+    /// `Usage.rare` of the report; its parts are copied from there.
+    var rare: Int64 = 0
     var cost: Int64 = 0
     var askedCost: Int64 = 0
     var units: Int64 = 0
@@ -39,8 +41,15 @@ struct Bill {
         input = usage.inputTokens
         output = usage.outputTokens
         cacheRead = usage.cacheReadInputTokens
-        cacheWrite = usage.cacheWriteInputTokens
+        reasoning = usage.reasoningOutputTokens
+        rare = usage.rare
         self.units = units
+    }
+
+    /// What a record of it says as `rare`.
+    @inline(never)
+    func rareMixed(_ report: UnsafePointer<Report>) -> Int64 {
+        rare == 0 ? 0 : Usage.mixed { Report.rare(report, $0) }
     }
 }
 
@@ -65,7 +74,7 @@ extension Core {
         let state = RecordWord.state(word)
         guard RecordWord.gen(word) == gen,
             state == RecordState.inFlight || state == RecordState.held
-        else { return settleOddly(handle, report.pointee, &receipt) }
+        else { return settleOddly(handle, report, &receipt) }
         guard let bill = bill(record, report) else { return .invalid }
         return withUnsafeTemporaryAllocation(byteCount: Route.bytes, alignment: 16) { room in
             guard let room = room.baseAddress else { return .busy }
@@ -94,10 +103,9 @@ extension Core {
             record.word.exchange(
                 word, for: RecordWord.make(RecordState.settling, actor: me, gen: gen)
             ).exchanged
-        else { return settleOddly(handle, report.pointee, &receipt) }
-        let key = mixed(report.pointee.key)
+        else { return settleOddly(handle, report, &receipt) }
         if isPlain {
-            writeUsed(record, bill, key: key)
+            writeUsed(record, bill, report)
             if cost > 0 || input > 0 || output > 0 { route.raise(self) }
             if route.lowers {
                 record.word.storeReleasing(
@@ -109,7 +117,7 @@ extension Core {
             wake(from: Signal.resting)
             fill(&receipt, bill)
         } else {
-            finish(record, gen: gen, bill, key: key, &receipt)
+            finish(record, gen: gen, bill, report, &receipt)
         }
         return .ok
     }
@@ -117,10 +125,11 @@ extension Core {
     /// SETTLING to SETTLED, steps S2 to S6, walking.
     @inline(never)
     func finish(
-        _ record: Record, gen: Int64, _ bill: Bill, key: UInt64, _ receipt: inout Receipt
+        _ record: Record, gen: Int64, _ bill: Bill, _ report: UnsafePointer<Report>?,
+        _ receipt: inout Receipt
     ) {
         let held = record.held
-        writeUsed(record, bill, key: key)
+        writeUsed(record, bill, report)
         let leaf = Int(truncatingIfNeeded: record.node.value & 0xFFFF_FFFF)
         let change = record.used.minus(held)
         let signs = change.signs
@@ -151,25 +160,36 @@ extension Core {
         if overrun > 0 { reportOverrun(bill.session, overrun) }
     }
 
+    /// `report` is what the bill was made of; nil: nobody reported.
     @inline(__always)
-    func writeUsed(_ record: Record, _ bill: borrowing Bill, key: UInt64) {
+    func writeUsed(_ record: Record, _ bill: borrowing Bill, _ report: UnsafePointer<Report>?) {
         record.settledAt.value = engine.pointee.clock.steadyCoarse
         record.usedCost.value = bill.cost
         record.usedInput.value = bill.input
         record.usedOutput.value = bill.output
         record.cacheRead.value = bill.cacheRead
-        record.askedCost.value = bill.askedCost
-        record.key.value = Int64(bitPattern: key)
-        if bill.units | bill.cacheWrite != 0 || record.flags.value & RecordFlag.more != 0 {
+        record.reasoning.value = bill.reasoning
+        let key = report.map { mixed($0.pointee.key) } ?? 0
+        if UInt64(bitPattern: bill.units | (bill.askedCost ^ bill.cost)) | key != 0
+            || record.flags.value & RecordFlag.more != 0
+        {
             record.addMore()
             record.usedUnitsWord.value = bill.units
-            record.cacheWriteWord.value = bill.cacheWrite
+            record.askedCostWord.value = bill.askedCost
+            record.keyWord.value = Int64(bitPattern: key)
         }
+        if bill.rare != 0, let report { writeRare(record, report) }
         var set: UInt32 = 0
         if bill.isEstimated { set = RecordFlag.estimated }
         if !bill.happened { set |= RecordFlag.unsent }
         if bill.cost > record.heldCost.value { set |= RecordFlag.overrun }
         if set != 0 { record.flags.value |= set }
+    }
+
+    @inline(never)
+    private func writeRare(_ record: Record, _ report: UnsafePointer<Report>) {
+        for k in 0..<Usage.rareCount { record.detailWord(k).value = Report.rare(report, k) }
+        record.flags.value |= RecordFlag.detail
     }
 
     /// Moves the counters by used - held: only up, or only down.
@@ -236,14 +256,10 @@ extension Core {
         return price(&bill, record, report.pointee.usage) ? bill : nil
     }
 
-    func bill(_ record: Record, _ report: Report) -> Bill? {
-        withUnsafePointer(to: report) { bill(record, $0) }
-    }
-
     /// Fills in what `usage` costs; false when that is more than there can be.
     @inline(__always)
     private func price(_ bill: inout Bill, _ record: Record, _ usage: borrowing Usage) -> Bool {
-        let bits = record.flags.value >> 24
+        let bits = record.variant
         let variant = bits == 0 ? Variant.standard : Variant(rawValue: Int32(bits)) ?? .standard
         var cost = usage.extraNanos
         let set = self.set(of: record)
@@ -334,8 +350,9 @@ extension Core {
     @inline(__always)
     func set(of record: Record) -> Int32 {
         let price = record.price.value
-        let number = (1 << Record.priceBits) - 1 as UInt32
-        if price & ~number == engine.pointee.priceMark { return Int32(bitPattern: price & number) }
+        if price & ~Record.priceNumber == engine.pointee.priceMark {
+            return Int32(bitPattern: price & Record.priceNumber)
+        }
         if price == 0 { return 0 }
         let set = currentSet(Int32(bitPattern: record.granted.value))
         return set != 0 ? set : engine.pointee.prices.dearestSet

@@ -47,13 +47,15 @@ extension Runtime {
             }
             if isNew || options.replaces { try describe(Int(i), options) }
             edit.update(node.flags, setting: NodeFlag.declared)
+            core.untell(Int(i))
             return core.id(of: Int(i))
         }
     }
 
-    private func describe(_ i: Int, _ options: BudgetOptions) throws(Failure) {
+    func describe(_ i: Int, _ options: BudgetOptions) throws(Failure) {
         let node = core.node(i)
         let meta = meta(UInt32(i))
+        let was = [meta.owner.value, meta.costCenter.value]
         for (field, text) in [
             (meta.owner, options.owner), (meta.costCenter, options.costCenter),
             (meta.purpose, options.purpose),
@@ -69,6 +71,8 @@ extension Runtime {
         edit.update(
             node.flags, setting: options.isObserved ? NodeFlag.observed : 0,
             clearing: options.isObserved ? 0 : NodeFlag.observed)
+        // What is below has them too, unless it has its own.
+        if was != [meta.owner.value, meta.costCenter.value] { eachBelow(i) { core.untell($0) } }
         judgeTimeAgain(i)
     }
 
@@ -181,6 +185,7 @@ extension Runtime {
                 failure.id = id
                 throw failure
             }
+            if !core.node(i).isSession { core.untell(i) }
             try expireTopUps(topped, i, top.amount)
             for (l, _) in topped {
                 let extra = core.limit(Int(l)).extra
@@ -230,6 +235,7 @@ extension Runtime {
     public func observe(_ id: Int64, _ on: Bool) throws(Failure) {
         try configuring { () throws(Failure) in
             if id == 0 {
+                core.untell(0)
                 edit.update(
                     core.headerFlags, setting: on ? HeaderFlag.observed : 0,
                     clearing: on ? 0 : HeaderFlag.observed)
@@ -240,6 +246,7 @@ extension Runtime {
                 return
             }
             let i = try resolve(id)
+            core.untell(i)
             edit.update(
                 core.node(i).flags, setting: on ? NodeFlag.observed : 0, clearing: on ? 0 : NodeFlag.observed)
             judgeTimeAgain(i)

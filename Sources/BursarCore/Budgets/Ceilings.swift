@@ -23,6 +23,7 @@ extension Runtime {
     /// Works out the ceiling and the watermark of one meter of a node.
     func recompute(_ i: Int, meter: Int) {
         guard let cell = core.cell(of: meter, at: i) else { return }
+        if !core.node(i).isSession { core.untell(i) }
         let before = cell.ceiling.value
         var ceiling = Bound.ceiling
         var mark = Int64.max

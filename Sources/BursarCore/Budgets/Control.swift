@@ -48,7 +48,7 @@ extension Runtime {
 
     private func remember(_ text: [UInt8], at i: Int) throws(Failure) {
         let node = core.node(i)
-        let block = try intern(text)
+        let block = try intern(signed(text))
         slab.release(node.reasonText.value)
         edit[node.reasonText] = block
     }

@@ -7,8 +7,11 @@ struct Meta {
     static let bytes = 20
 
     var name: Half { Half(p) }
-    var owner: Half { Half(p + 4) }
-    var costCenter: Half { Half(p + 8) }
+    static let owner = 4
+    static let costCenter = 8
+    func text(_ field: Int) -> Half { Half(p + field) }
+    var owner: Half { text(Meta.owner) }
+    var costCenter: Half { text(Meta.costCenter) }
     var purpose: Half { Half(p + 12) }
     /// The next budget of its bucket.
     var next: Half { Half(p + 16) }

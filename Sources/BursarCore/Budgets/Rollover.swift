@@ -352,11 +352,43 @@ extension Runtime {
         RollingBuckets(spanNanos: windows.window(windowNumber(limit)).spanNanos)
     }
 
+    /// When a rolling limit's last bucket began, steady, and what had been settled at the
+    /// start of each, the oldest first.
+    func buckets(of limit: LimitSlot) -> (began: Int64, settled: [Int64]) {
+        let current = limit.window.value >> 1
+        let buckets = buckets(limit)
+        var settled = ring(of: limit)
+        settled = settled.withUnsafeMutableBufferPointer {
+            buckets.settled(current: current, ring: $0.baseAddress!)
+        }
+        return (buckets.boundaryNanos(of: current), settled)
+    }
+
+    /// The inverse, for another clock: see `RollingBuckets.begin`.
+    func startRing(
+        _ limit: LimitSlot, _ former: [Int64], began: Int64, settled: Int64, quiet: Int64, now: Int64
+    ) {
+        let buckets = buckets(limit)
+        let (current, base) = withRing(limit) { ring in
+            let current = buckets.begin(
+                at: now, former, began: began, settledByNow: settled, lastSettledNanos: quiet,
+                ring: ring)
+            return (current, buckets.base(at: now, current: current, ring: ring))
+        }
+        edit[limit.base(0)] = base
+        edit[limit.base(1)] = base
+        edit[limit.window] = current << 1
+    }
+
+    func ring(of limit: LimitSlot) -> [Int64] {
+        (0..<RollingBuckets.words).map { Word(slab.address(limit.spec.value) + $0 * 8).value }
+    }
+
     private func withRing<R>(
         _ limit: LimitSlot, _ body: (UnsafeMutablePointer<Int64>) -> R
     ) -> R {
         let p = slab.address(limit.spec.value)
-        var ring = (0..<RollingBuckets.words).map { Word(p + $0 * 8).value }
+        var ring = ring(of: limit)
         let result = ring.withUnsafeMutableBufferPointer { body($0.baseAddress!) }
         for k in 0..<RollingBuckets.words { edit[Word(p + k * 8)] = ring[k] }
         return result
@@ -387,23 +419,29 @@ extension Runtime {
         recompute(Int(limit.node.value), meter: limit.meter)
     }
 
+    /// Whether a step of then belongs to the time before a limit's window. (A rolling one's
+    /// ring is of all times.)
+    func isBefore(_ limit: LimitSlot, _ settledUnix: Int64) -> Bool {
+        if limit.windowKind != WindowCode.calendar { return limit.windowKind == WindowCode.rolling }
+        let since =
+            limit.fired.value & LimitFlag.midway != 0
+            ? limit.base(Int(limit.window.value & 1) ^ 1).value
+            : (limit.window.value >> 1) &* 1_000_000_000
+        return since > settledUnix
+    }
+
     /// A step of the time before a window turned out cheaper: the window's base falls
     /// with it. `change` is below 0.
     func lowerBase(_ limit: LimitSlot, by change: Int64, settledUnix: Int64) {
-        let slot = Int(limit.window.value & 1)
-        let since =
-            limit.fired.value & LimitFlag.midway != 0
-            ? limit.base(slot ^ 1).value : (limit.window.value >> 1) &* 1_000_000_000
-        if limit.windowKind == WindowCode.calendar, since > settledUnix {
-            let base = limit.base(slot)
+        guard isBefore(limit, settledUnix) else { return }
+        if limit.windowKind == WindowCode.calendar {
+            let base = limit.base(Int(limit.window.value & 1))
             edit[base] = saturatingAdd(base.value, change)
-        } else if limit.windowKind == WindowCode.rolling {
+        } else {
             withRing(limit) { ring in
                 for k in 0..<RollingBuckets.words { ring[k] = saturatingAdd(ring[k], change) }
             }
             for k in 0...1 { edit[limit.base(k)] = saturatingAdd(limit.base(k).value, change) }
-        } else {
-            return
         }
         recompute(Int(limit.node.value), meter: limit.meter)
     }

@@ -77,13 +77,30 @@ extension Runtime {
         edit[core.topUpAt] = next
     }
 
-    private func end(_ top: TopUpBlock) {
-        guard let i = core.index(of: top.node.value) else { return }
+    /// Those of a node: limit, amount, steady ns at which each ends.
+    func eachTopUp(of id: Int64, _ body: (UInt32, Int64, Int64) -> Void) {
+        var block = core.header(Header.topUps).value
+        var left = segment.places.slabUnits
+        while block != 0, left > 0 {
+            left -= 1
+            let top = TopUpBlock(p: slab.address(block))
+            if top.node.value == id, stands(top) { body(top.limit.value, top.amount.value, top.due.value) }
+            block = top.next.value
+        }
+    }
+
+    /// Its limit is there, and a new calendar window has not dropped it already.
+    private func stands(_ top: TopUpBlock) -> Bool {
         let limit = core.limit(Int(top.limit.value))
-        // A new calendar window has dropped it already.
-        guard limit.fired.value >> 16 == top.limitGen.value,
-            limit.windowKind != WindowCode.calendar || limit.window.value >> 1 == top.window.value
-        else { return }
+        return limit.fired.value >> 16 == top.limitGen.value
+            && (limit.windowKind != WindowCode.calendar
+                || limit.window.value >> 1 == top.window.value)
+    }
+
+    private func end(_ top: TopUpBlock) {
+        guard let i = core.index(of: top.node.value), stands(top) else { return }
+        let limit = core.limit(Int(top.limit.value))
+        if !core.node(i).isSession { core.untell(i) }
         edit[limit.extra] = max(saturatingAdd(limit.extra.value, 0 &- top.amount.value), 0)
         if limit.meter < MeterIndex.end { recompute(i, meter: limit.meter) }
         rescheduleTimeLimits(i)

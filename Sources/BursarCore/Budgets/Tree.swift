@@ -68,6 +68,7 @@ struct Path {
     }
 
     /// Whether bytes are well-formed UTF-8.
+    @inline(never)
     static func isText(_ bytes: [UInt8]) -> Bool {
         bytes.withUnsafeBufferPointer { bursar__is_utf8($0.baseAddress, $0.count) != 0 }
     }
@@ -171,6 +172,7 @@ extension Runtime {
         if first != 0 { edit[core.node(Int(first)).previous] = i }
         edit[above.firstChild] = i
         edit[above.childCount] = above.childCount.value &+ 1
+        core.untell(Int(i))
         return i
     }
 
@@ -316,6 +318,7 @@ extension Runtime {
     private static var levelsMax: Int { 33 }
 
     /// A node and all above it, the root last.
+    @inline(never)
     func eachUp(_ i: Int, _ body: (Int) -> Void) {
         var i = i
         for _ in 0..<Runtime.levelsMax {

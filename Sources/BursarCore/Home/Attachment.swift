@@ -31,7 +31,8 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
     let keeper: SharedLock
     /// Held by the thread that looks for the dead: the kernel does not tell threads apart.
     let search = Lock()
-    /// Where the ledger lies; nil = in memory. Set before a runtime opens on it.
+    /// Where the outbox lies, up to the dot before a file's number; nil = in memory. Set
+    /// before a runtime opens on it.
     var ledgerPath: [UInt8]?
 
     /// Sessions of the slot are open still: they are left to whoever recovers it. Guarded by
@@ -81,13 +82,8 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
         eventRing = isShared
             ? EventRing(header: segment.base, entries: segment.base + segment.places.eventsAt) : nil
         if let place {
-            // By the number of the segment that it belongs to.
-            var path = place.folder.path
-            path.append("/ledger.")
-            let id = Word(segment.base + Header.segmentID).value
-            Digits.append(UInt64(bitPattern: id), to: &path)
-            path.append(".log")
-            ledgerPath = path
+            ledgerPath = Outbox.path(
+                of: Word(segment.base + Header.segmentID).value, in: place.folder.path)
         }
         fold = SharedLock(locks, LockByte.fold)
         config = SharedLock(locks, LockByte.config, segment.edit)

@@ -91,7 +91,8 @@ enum Homes {
             }
             try folder.settle(isGroup: options.isGroup || folder.isGroup, lockFile: fd)
             record = try HomeRecord(shmDirectory: named, lock: lock)
-            mapped = try files.make(record, capacity, isObserved: options.isObserved)
+            let made = try files.make(record, capacity, isObserved: options.isObserved)
+            mapped = (made.segment, made.file)
         }
         let (me, inherits) = try takeSlot(mapped.segment, locks)
         let bells = try Bells(folder, me.slot)
@@ -173,8 +174,10 @@ enum Homes {
         let made = try files.make(known, capacity, isObserved: options.isObserved)
         notices.append(
             "\(path: folder.path) has a new segment, as " + why
-                + ": what was spent before is not counted in it")
-        return made
+                + (made.isRestored
+                    ? ": its budgets and what they spent are in it, sessions are closed"
+                    : ": nothing had been written of it"))
+        return (made.segment, made.file)
     }
 
     /// A home is as it was made: says so to whoever asks for more.

@@ -102,7 +102,12 @@ final class HomeRecord {
 
     /// A NUL-terminated field.
     private static func text<T>(_ field: inout T) -> [UInt8] {
-        withUnsafeBytes(of: &field) { [UInt8]($0.prefix { $0 != 0 }) }
+        withUnsafeBytes(of: &field) { text($0) }
+    }
+
+    @inline(never)
+    private static func text(_ field: UnsafeRawBufferPointer) -> [UInt8] {
+        [UInt8](field.prefix { $0 != 0 })
     }
 
     private static func set<T>(_ field: inout T, _ text: [UInt8]) {

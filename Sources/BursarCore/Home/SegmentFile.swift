@@ -7,7 +7,7 @@ internal import CPrices
 /// What two libraries must have in common to use one segment.
 enum Layout {
     /// Bumped by hand when what a field means changes.
-    private static let version: UInt64 = 1
+    private static let version: UInt64 = 2
 
     /// The version, the sizes of all tables' entries, and the built-in price names,
     /// whose numbers stand in records.
@@ -52,11 +52,12 @@ struct SegmentFile {
     /// Where this process's options would have it.
     let named: [UInt8]
 
-    /// A new segment; says in `record` which. Nobody is attached: what has its name
-    /// already was left by a process that died here.
+    /// A new segment, with what the home's ledger knows; says in `record` which, and whether
+    /// there was anything to know. Nobody is attached: what has its name already was left by
+    /// a process that died here.
     func make(
         _ record: HomeRecord, _ capacity: Capacity, isObserved: Bool
-    ) throws(Failure) -> (Segment, bursar__file) {
+    ) throws(Failure) -> (segment: Segment, file: bursar__file, isRestored: Bool) {
         let directory = record.shmDirectory
         // The record is the owner's to write, and must not lead root anywhere.
         if bursar__user() == 0, folder.owner != 0, directory != named {
@@ -70,6 +71,7 @@ struct SegmentFile {
         record.boot = boot
         record.layout = Layout.identity
         let former = record.segment
+        let formerID = record.segmentID
         // One name for a home and layout, so that nothing is left behind for ever. Where
         // another user took it already, one that nobody knows before.
         let prefix = directory + bytes("/bursar-") + record.id + [UInt8(ascii: "-")]
@@ -110,6 +112,8 @@ struct SegmentFile {
         var code = bursar__give(fd, folder.owner, folder.group, folder.fileMode)
         if code == 0 { code = bursar__fstat(fd, &file) }
         file.links = 1
+        var restoration = Restoration(folder, segment)
+        let isRestored = try restoration.run(after: formerID)
         // First the record: whoever finds no segment where it says makes one there.
         if code == 0 {
             _ = bursar__unlink(path + [0])
@@ -123,11 +127,12 @@ struct SegmentFile {
         {
             _ = bursar__unlink(former + [0])
         }
-        return (segment, file)
+        restoration.removeFormer()
+        return (segment, file, isRestored)
     }
 
     private static var remedy: Sentence {
-        "; when no process uses the home, remove that file, and a new one begins without what was spent"
+        "; when no process uses the home, remove that file, and a new one is made from the ledger"
     }
 
     /// The record's segment, or nil when there is no such file.
@@ -138,7 +143,12 @@ struct SegmentFile {
         if fd < 0 { throw Folder.failed("open the segment", path, fd) }
         defer { bursar__fd_close(fd) }
         var file = bursar__file()
-        let code = bursar__fstat(fd, &file)
+        var code = bursar__fstat(fd, &file)
+        if code == 0, file.links == 2 {
+            // Whoever made it died between its name and its temporary one.
+            _ = bursar__unlink(path + bytes(".new") + [0])
+            code = bursar__fstat(fd, &file)
+        }
         if code < 0 { throw Folder.failed("look at", path, code) }
         try folder.expectOurs(path, file)
 

@@ -22,13 +22,13 @@
 // sees HELD sees the charge; claims and node states are sequentially consistent,
 // so a closer that saw no CLAIMED record knows that a later claimer sees CLOSED.
 //
-// Record (192 bytes; a plain step touches the first two cache lines only):
+// Record (256 bytes; a plain step touches the first two cache lines only):
 //     0  word       [63..60 state][59..48 actor][47..44 0][43..0 gen]
 //        actor: the slot of the process responsible now; FREE, SETTLED 0; FOLDING
 //        the low bits of the batch
 //     8  node       gen << 32 | index of the session that the step belongs to
 //    16  time       steady ns: expires at, while held or in flight; settled at, afterwards
-//    24  flags      Half  RecordFlag | attempt << 16 | variant << 24
+//    24  flags      Half  RecordFlag | attempt << 16 | variant << 24 | complexity << 26
 //    28  epoch      Half  cells born later do not count this step
 //    32  asked Half, 36 granted Half       models
 //    40  price Half the price set that it was reserved at (0 = none) | that process's
@@ -38,18 +38,22 @@
 //    48  heldCost, 56 heldInput, 64 heldOutput      what is held; every other
 //                   meter follows from these, as `held` says
 //    72  usedCost, 80 usedInput, 88 usedOutput, 96 cacheRead   what was used
-//   104  askedCost  what the model asked for would have cost
-//   112  key        idempotency key, mixed
+//   104  reasoning  tokens of the output
+//   112  reservedAt steady ns
 //   120  streamed   output tokens seen so far
 //   A correction's held amounts and `streamed`, `units`, `ownTime` and `rateEnd`
 //   are what the folder found it to change: see `delta`.
-//   128  and on is only valid with RecordFlag.more:
+//   The third line is only valid with RecordFlag.more:
 //   128  meter      Half  a named meter | the tool's call meter << 8  (0 = none)
 //   136  units      held of the named meter, 144 used of it
 //   152  original   a correction: the handle that it corrects; else the parent step
 //   160  ownTime    the step's own time to live, 0 = the runtime's
-//   168  cacheWrite tokens
+//   168  askedCost  what the model asked for would have cost (else what it cost)
 //   176  rateEnd    steady ns until which what it charged at a rate is owed
+//   184  key        idempotency key, mixed (else none)
+//   The fourth line is only valid with RecordFlag.detail (else all is 0), in the order
+//   of `Report.rare`: tokens written to a cache, of those for an hour, audio input,
+//   of that cached, audio output, image input, image output; nano-dollars of extras
 
 internal import CPlatform
 internal import Synchronization
@@ -80,6 +84,8 @@ public enum RecordFlag {
     static let unsent: UInt32 = 1024  // expired while held: nothing happened
     static let refusable: UInt32 = 2048  // while reserving: refuse under a money limit
     static let lowered: UInt32 = 4096  // a correction: windows' bases fell with it
+    static let detail: UInt32 = 8192  // the fourth line is valid
+    static let outcome = estimated | overrun | unsent | detail  // what settling found
     static let kept: UInt32 = 0x7FF  // what a new record takes of a try's flags
 }
 
@@ -98,7 +104,7 @@ enum RecordWord {
 public struct Record {
     let p: UnsafeMutableRawPointer
     @inline(__always) init(_ p: UnsafeMutableRawPointer) { self.p = p }
-    static let size = 192
+    static let size = 256
 
     @inline(__always) var word: Word { Word(p) }
     @inline(__always) var node: Word { Word(p + 8) }
@@ -117,8 +123,8 @@ public struct Record {
     @inline(__always) var usedInput: Word { Word(p + 80) }
     @inline(__always) var usedOutput: Word { Word(p + 88) }
     @inline(__always) var cacheRead: Word { Word(p + 96) }
-    @inline(__always) var askedCost: Word { Word(p + 104) }
-    @inline(__always) var key: Word { Word(p + 112) }
+    @inline(__always) var reasoning: Word { Word(p + 104) }
+    @inline(__always) var reservedAt: Word { Word(p + 112) }
     @inline(__always) var streamed: Word { Word(p + 120) }
 
     // Behind RecordFlag.more.
@@ -128,17 +134,29 @@ public struct Record {
     @inline(__always) var usedUnitsWord: Word { Word(p + 144) }
     @inline(__always) var originalWord: Word { Word(p + 152) }
     @inline(__always) var ownTimeWord: Word { Word(p + 160) }
-    @inline(__always) var cacheWriteWord: Word { Word(p + 168) }
+    @inline(__always) var askedCostWord: Word { Word(p + 168) }
     @inline(__always) var rateEndWord: Word { Word(p + 176) }
+    @inline(__always) var keyWord: Word { Word(p + 184) }
     var meters: UInt32 { hasMore ? meterWord.value : 0 }
     var units: Int64 { hasMore ? unitsWord.value : 0 }
     var usedUnits: Int64 { hasMore ? usedUnitsWord.value : 0 }
     var original: Int64 { hasMore ? originalWord.value : 0 }
     var ownTime: Int64 { hasMore ? ownTimeWord.value : 0 }
-    var cacheWrite: Int64 { hasMore ? cacheWriteWord.value : 0 }
+    var askedCost: Int64 { hasMore ? askedCostWord.value : usedCost.value }
     var rateEnd: Int64 { hasMore ? rateEndWord.value : .max }
+    var key: UInt64 { hasMore ? UInt64(bitPattern: keyWord.value) : 0 }
 
-    /// Makes the third line valid: all zero.
+    // Behind RecordFlag.detail: tokens of rarer classes, and priced extras.
+    var hasDetail: Bool { flags.value & RecordFlag.detail != 0 }
+    @inline(__always) func detailWord(_ k: Int) -> Word { Word(p + 192 + k * 8) }
+    /// All of it in one number, to compare; 0: nothing.
+    var rare: Int64 { hasDetail ? Usage.mixed { detailWord($0).value } : 0 }
+
+    var attempt: UInt32 { flags.value >> 16 & 0xFF }
+    var variant: UInt32 { flags.value >> 24 & 3 }
+    var complexity: UInt32 { flags.value >> 26 & 3 }
+
+    /// Makes the third line valid: all zero, but what the step is taken to cost.
     func addMore() {
         if hasMore { return }
         meterWord.value = 0
@@ -146,8 +164,9 @@ public struct Record {
         usedUnitsWord.value = 0
         originalWord.value = 0
         ownTimeWord.value = 0
-        cacheWriteWord.value = 0
+        askedCostWord.value = usedCost.value
         rateEndWord.value = .max
+        keyWord.value = 0
         flags.value |= RecordFlag.more
     }
 
@@ -186,8 +205,9 @@ public struct Record {
     }
 
     var isCorrection: Bool { flags.value & RecordFlag.correction != 0 }
-    /// What `price` says without the slot: see `Core.set(of:)`.
+    /// The bits of `price` that number a set, below its process: see `Core.set(of:)`.
     static let priceBits: UInt32 = 20
+    static let priceNumber: UInt32 = (1 << priceBits) - 1
     /// No process has this slot.
     static let nobody: UInt32 = 0xFFF
 

@@ -66,7 +66,7 @@ extension Core {
         if !record.word.exchange(word, for: settling).exchanged { return nil }
         // Only an expirer says that a step was never sent.
         let wasSent = record.flags.value & RecordFlag.unsent == 0
-        record.flags.update(clearing: RecordFlag.overrun | RecordFlag.unsent | RecordFlag.estimated)
+        record.flags.update(clearing: RecordFlag.outcome)
         return settleAtEstimate(i, record, gen: gen, estimated(record, wasSent: wasSent))
     }
 }

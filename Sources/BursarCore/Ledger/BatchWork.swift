@@ -30,6 +30,12 @@ struct BatchWork {
         return i
     }
 
+    func find(_ node: UInt32) -> Int? {
+        if slots.isEmpty { return nil }
+        let entry = slots[place(node)]
+        return entry >= 0 ? Int(entry) : nil
+    }
+
     /// The node's entry, made if it is not there.
     mutating func entry(_ node: UInt32, depth: Int) -> Int {
         let i = place(node)

@@ -86,23 +86,32 @@ private struct Run {
         input &+= record.usedInput.value
         output &+= record.usedOutput.value
         cached &+= record.cacheRead.value
-        askedCost &+= record.askedCost.value
+        askedCost &+= record.askedCost
         return true
     }
 }
 
 extension Runtime {
-    /// Adds up a batch's records: by node, and into `rows` when there are some to fill.
+    /// Adds up a batch's records: by node, and into `rows` when there are some to fill;
+    /// then each goes into the block too.
     func account(_ records: [UInt32], _ rows: inout BatchRows?) {
+        let block = rows == nil ? nil : ledger.block
         var run = Run()
+        block?.open(.steps)
         for i in records {
             let record = core.record(Int(i))
+            if let block, !record.isCorrection {
+                let gen = RecordWord.gen(record.word.value)
+                block.put(record, handle: Handle.make(index: Int(i), gen: gen))
+            }
             if run.take(record) { continue }
             book(run, &rows)
+            if block != nil { names.note(record) }
             run = Run(record)
             if run.count == 0 { book(record, Int(i), &rows) }
         }
         book(run, &rows)
+        block?.close()
         foldSums.spread(core)
     }
 
@@ -161,7 +170,7 @@ extension Runtime {
         rows?.batch.rows[k].cacheRead &+= record.cacheRead.value
         rows?.batch.rows[k].output &+= used[MeterIndex.outputTokens]
         rows?.batch.rows[k].cost &+= used[MeterIndex.cost]
-        rows?.batch.rows[k].askedCost &+= record.askedCost.value
+        rows?.batch.rows[k].askedCost &+= record.askedCost
         guard isEstimated else { return }
         rows?.batch.rows[k].estimated &+= 1
         var estimate = EstimatedRow(record, path: path(from: Int(node)), used: used, clock)
@@ -180,9 +189,12 @@ extension Runtime {
         correction.handle = record.original
         correction.used = (0..<MeterIndex.named).map { used[$0] }
         correction.usedUnits = record.usedUnits
-        correction.askedCost = record.askedCost.value
+        correction.askedCost = record.askedCost
         correction.cacheRead = record.cacheRead.value
+        correction.reasoning = record.reasoning.value
+        correction.rare = record.rare
         rows?.batch.corrections.append(correction)
+        ledger.block?.put(record, handle: record.original, session: first.path.first ?? 0)
         rows?.corrected.append((record.node.value, record.original, delta[MeterIndex.cost]))
     }
 

@@ -13,7 +13,8 @@
 //   F6 the header's batch becomes h + 1: one store             (spent from here on)
 //   F7 corrections give back what they charged too much; the records are freed.
 // Who takes over needs the segment and the ledger only: F5 can be repeated, and a
-// correction's difference stands in its record, for the ledger's row has changed.
+// correction's difference stands in its record, for the ledger's row has changed. A
+// batch may have no records, when there is only something to tell (Telling.swift).
 
 internal import CPlatform
 
@@ -28,7 +29,30 @@ extension Runtime {
         return true
     }
 
+    /// The same before a handle is closed; with the last one goes all that the process has
+    /// in flight. The next to come may find no segment, and know the ledger only.
+    func foldLast() {
+        guard attachment.place != nil else { return }
+        if attachment.isLast(core.page) {
+            core.eachRecord { i, record in
+                let word = record.word.loadAcquiring()
+                let state = RecordWord.state(word)
+                if state == RecordState.held || state == RecordState.inFlight,
+                    RecordWord.actor(word) == core.me, let orphan = core.expire(i, word)
+                {
+                    report(orphan)
+                }
+                return true
+            }
+        }
+        guard folding.lock(for: SharedLock.patience) else { return }
+        flightsAt = .min
+        foldLocked()
+        folding.unlock()
+    }
+
     /// The same, so that what is changed next starts from exact figures.
+    @inline(never)
     func foldFirst() throws(Failure) {
         if !fold() { throw stuck("ledger") }
     }
@@ -253,16 +277,38 @@ extension Runtime {
         defer { batchRecords = records }
         scan = seen
         let open = core.statistic(Header.foldOpen)
+        let untold = findUntold()
+        // After all that it may name was told.
+        let outcome = untold.count < Runtime.toldMax ? pendingOutcome : nil
+        let flights = findFlights(at: began)
         if records.isEmpty {
-            open.storeReleasing(0)
-            return false
+            if untold.isEmpty, outcome == nil, flights == nil {
+                open.storeReleasing(0)
+                return false
+            }
+            foldSums.begin(meters: MeterIndex.end)
+            open.storeSequential(next)
         }
-        for i in records where core.record(Int(i)).isCorrection { judge(core.record(Int(i))) }
+        lowering = records.filter { core.record(Int($0)).isCorrection }
+        for i in lowering { judge(core.record(Int(i))) }
         var rows: BatchRows? = BatchRows(next)
+        ledger.block?.begin(
+            BlockHead(
+                batch: next, segment: core.statistic(Header.segmentID).value,
+                offset: clock.unix &- clock.steady))
         account(records, &rows)
+        var told: (nodes: [UInt32], isSure: Bool) = ([], true)
+        if let block = ledger.block {
+            if let flights { tell(flights, block) }
+            told = tell(block, untold, epoch: epoch, from: h)
+            if let outcome, told.isSure { block.put(outcome) }
+        }
         do throws(Failure) {
             if let rows { try ledger.commit(rows.batch) }
+            names.end(told.isSure)
+            if outcome != nil, told.isSure { pendingOutcome = nil }
         } catch {
+            names.end(false)
             for i in records {
                 let word = core.record(Int(i)).word
                 word.storeReleasing(
@@ -274,8 +320,10 @@ extension Runtime {
         // Else the next fold finishes it, as after a death.
         let isFinished = finish(records, epoch: epoch, from: h)
         if isFinished { open.storeReleasing(0) }
+        confirm(told.nodes)
+        if flights?.isEmpty == true { core.header(Header.flightsTold).value = 0 }
         for (id, handle, amount) in rows?.corrected ?? [] { reportLate(id, handle, amount) }
-        return left && isFinished
+        return (left || untold.count >= Runtime.toldMax) && isFinished
     }
 
     /// A correction may be folded when its original is, and one at a time.

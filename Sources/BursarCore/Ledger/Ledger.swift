@@ -3,8 +3,8 @@
 // the order of their numbers, written by whoever holds the fold lock; every process
 // keeps these sums of its own and catches up by reading from where it stood.
 //
-// A private runtime's lives in memory only; a home's is a file of blocks, one for
-// each batch (LedgerFile.swift).
+// A private runtime's lives in memory only; a home's batches go into blocks of its
+// outbox (Outbox.swift), which say more than these sums.
 
 /// Spend of one workflow, agent and pair of models.
 public struct SpendRow {
@@ -68,6 +68,9 @@ struct EstimatedRow {
     var settledAt: Int64 = 0
     var used: [Int64] = []
     var usedUnits: Int64 = 0
+    var reasoning: Int64 = 0
+    /// As a record's.
+    var rare: Int64 = 0
     var isEstimated = true
 
     init() {}
@@ -83,11 +86,13 @@ struct EstimatedRow {
         meter = record.meters
         tool = record.tool.value
         reserved = record.heldCost.value
-        askedCost = record.askedCost.value
+        askedCost = record.askedCost
         cacheRead = record.cacheRead.value
         settledAt = clock.unix &- (clock.steady &- record.settledAt.value)
         self.used = (0..<MeterIndex.named).map { used[$0] }
         usedUnits = used.units
+        reasoning = record.reasoning.value
+        rare = record.rare
     }
 
     /// Writes into a correction's record what the step's own had said. What it
@@ -96,12 +101,13 @@ struct EstimatedRow {
         record.node.value = node
         record.asked.value = asked
         record.granted.value = granted
-        record.flags.value = flags & ~(RecordFlag.stream | RecordFlag.more)
+        record.flags.value = flags & ~(RecordFlag.stream | RecordFlag.more | RecordFlag.detail)
         record.price.value = price
         record.tool.value = tool
         record.heldCost.value = used[MeterIndex.cost]
         record.heldInput.value = used[MeterIndex.inputTokens]
         record.heldOutput.value = used[MeterIndex.outputTokens]
+        record.reservedAt.value = 0
         record.streamed.value = 0
         record.addMore()
         record.meterWord.value = meter
@@ -109,10 +115,11 @@ struct EstimatedRow {
     }
 
     /// Whether a bill is the one that the row was corrected to.
-    func says(_ bill: Bill) -> Bool {
+    func says(_ bill: Bill, _ report: UnsafePointer<Report>) -> Bool {
         bill.cost == used[MeterIndex.cost] && bill.input == used[MeterIndex.inputTokens]
             && bill.output == used[MeterIndex.outputTokens] && bill.cacheRead == cacheRead
-            && bill.units == usedUnits
+            && bill.units == usedUnits && bill.reasoning == reasoning
+            && bill.rareMixed(report) == rare
     }
 
     /// What was estimated, as a correction's record counts it.
@@ -133,6 +140,8 @@ struct Correction {
     var usedUnits: Int64 = 0
     var askedCost: Int64 = 0
     var cacheRead: Int64 = 0
+    var reasoning: Int64 = 0
+    var rare: Int64 = 0
 }
 
 /// All that one batch brings, in one piece.
@@ -147,7 +156,7 @@ struct LedgerBatch {
 final class Ledger: @unchecked Sendable {  // Sendable because of `lock`.
     private enum Backend {
         case memory
-        case file(LedgerFile)
+        case file(Outbox)
     }
 
     private let lock = Lock()
@@ -161,10 +170,17 @@ final class Ledger: @unchecked Sendable {  // Sendable because of `lock`.
     /// The last batch that it has.
     private var batch: Int64 = 0
     private static let estimatedMax = 65_536
+    /// As many of these a new file of the outbox begins with.
+    private static let carriedMax = 1024
+    private let segment: Int64
+    /// What the folder puts the next batch into; nil in memory. Fold lock.
+    let block: Block?
 
-    /// `path` of a file in the home; nil = in memory.
+    /// `path` of the outbox in the home; nil = in memory.
     init(path: [UInt8]?, segment: Int64) {
-        backend = path.map { .file(LedgerFile($0, segment: segment)) } ?? .memory
+        self.segment = segment
+        block = path.map { _ in Block() }
+        backend = path.map { .file(Outbox($0, segment: segment)) } ?? .memory
     }
 
     private func locked<T>(_ body: () throws(Failure) -> T) throws(Failure) -> T {
@@ -198,24 +214,71 @@ final class Ledger: @unchecked Sendable {  // Sendable because of `lock`.
         }
     }
 
-    /// Takes a batch: all of it, or nothing. Fold lock held; `last` said that it
-    /// stands at the batch before.
+    /// Takes a batch, with all that `block` says: all of it, or nothing. Fold lock held;
+    /// `last` said that it stands at the batch before.
     func commit(_ new: LedgerBatch) throws(Failure) {
         try locked { () throws(Failure) in
-            if case .file(let file) = backend { try file.append(new) }
+            if case .file(let file) = backend, let block {
+                block.put(new)
+                try file.append(block) { base() }
+            }
             apply(new)
         }
     }
 
-    /// For tests: how many bytes a file may have, as on a full disk.
-    func limit(to bytes: Int64) {
+    /// For tests: how many bytes a file may have, as on a full disk, and how many it has
+    /// when the next one is begun.
+    func limit(to bytes: Int64, file: Int64? = nil) {
         lock.lock()
         defer { lock.unlock() }
-        if case .file(let file) = backend { file.room = bytes }
+        if case .file(let outbox) = backend {
+            outbox.room = bytes
+            if let file { outbox.fileBytes = file }
+        }
     }
 
-    private func read(_ file: LedgerFile) throws(Failure) {
-        while let next = try file.next(after: batch) { apply(next) }
+    /// The number of the outbox's file that is open.
+    var file: Int64 {
+        lock.lock()
+        defer { lock.unlock() }
+        if case .file(let file) = backend { return file.number }
+        return 0
+    }
+
+    /// Removes the outbox's files of which the database has every batch.
+    func remove(through batch: Int64) throws(Failure) {
+        try locked { () throws(Failure) in
+            if case .file(let file) = backend { try file.remove(through: batch) }
+        }
+    }
+
+    private func read(_ file: Outbox) throws(Failure) {
+        while var next = try file.next(after: batch) {
+            guard let sums = next.sums() else {
+                throw Failure(.corrupt, "the ledger's batch \(Int(next.head.batch)) is damaged")
+            }
+            if next.head.isBase {
+                rows.removeAll()
+                byHash.removeAll()
+                estimated.removeAll()
+                order.removeAll()
+                orderHead = 0
+            }
+            apply(sums)
+        }
+    }
+
+    /// All sums, and the estimates that are most likely to be asked for.
+    private func base() -> Block {
+        var all = LedgerBatch()
+        all.rows = rows
+        for handle in order[orderHead...].suffix(Ledger.carriedMax) {
+            if let row = estimated[handle] { all.estimates.append((handle, row)) }
+        }
+        let base = Block()
+        base.begin(BlockHead(isBase: true, batch: batch, segment: segment))
+        base.put(all)
+        return base
     }
 
     /// The step that a late settle corrects. Reads what others have written since;
@@ -303,6 +366,8 @@ final class Ledger: @unchecked Sendable {  // Sendable because of `lock`.
         row.usedUnits = new.usedUnits
         row.askedCost = new.askedCost
         row.cacheRead = new.cacheRead
+        row.reasoning = new.reasoning
+        row.rare = new.rare
         row.isEstimated = false
         estimated[new.handle] = row
     }

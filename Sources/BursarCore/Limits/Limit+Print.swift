@@ -126,6 +126,15 @@ enum Span {
     }
 }
 
+/// Not the library's own, which is copied to wherever two texts are joined.
+@inline(never)
+func + (text: [UInt8], more: [UInt8]) -> [UInt8] {
+    var text = text
+    text += more
+    return text
+}
+
+@inline(never)
 func + (text: [UInt8], word: StaticString) -> [UInt8] {
     var text = text
     text.append(word)

@@ -6,6 +6,7 @@ struct LimitScanner {
     let text: UnsafeBufferPointer<UInt8>
     var at = 0
 
+    @inline(never)
     init(_ text: UnsafeBufferPointer<UInt8>) throws(LimitError) {
         self.text = text
         try check()
@@ -26,6 +27,7 @@ struct LimitScanner {
     }
 
     /// Skips blanks and says whether there were any.
+    @inline(never)
     @discardableResult
     mutating func skipBlanks() -> Bool {
         let start = at
@@ -53,6 +55,7 @@ struct LimitScanner {
         return word.isEmpty ? start..<min(start + 1, text.count) : word
     }
 
+    @inline(never)
     func error(_ range: Range<Int>, _ sentence: Sentence) -> LimitError {
         LimitError(text, range, sentence)
     }

@@ -38,6 +38,10 @@ extension Runtime {
             if scan.moving > 0 { core.signal.update(clearing: Signal.empty | Signal.resting) }
         }
         folding.unlock()
+        if let writer, core.batch.value != writerTold {
+            writerTold = core.batch.value
+            writer.ring()
+        }
 
         let now = clock.steady
         var next = scan.moving > 0 || dirty > 0 || !hasLooked ? now + Runtime.tick : Int64.max
@@ -71,6 +75,10 @@ extension Runtime {
         core.keeps.value = 1
         Half(core.engine.pointee.header + Header.keeperSlot).value = core.engine.pointee.slot
         hasTakenOver = false
+        if let place = attachment.place, let path = attachment.ledgerPath {
+            writer = LedgerWriter(core, place, outbox: path)
+            writerTold = 0
+        }
         lastWatch = 0
         return true
     }
@@ -78,6 +86,8 @@ extension Runtime {
     /// Lets others keep. Loop thread only.
     func resignAsKeeper() {
         guard core.isKeeper else { return }
+        writer?.stop()
+        writer = nil
         core.keeps.value = 0
         Half(core.engine.pointee.header + Header.keeperSlot).value = 0
         attachment.keeper.unlock()

@@ -7,7 +7,7 @@ internal import CPlatform
 public enum EventType: Int32, Sendable {
     case threshold = 1, downgrade, halt, pause, resume, kill, revive, deadline, idle, unattended
     case overrun, orphan, window, topUp, declared, limits, observed, unpriced, storm, lost, late
-    case throttle, home, corrupt, ledger
+    case throttle, home, corrupt, ledger, outcome
 }
 
 /// The header's bursar_event_t.

@@ -30,6 +30,25 @@ public struct Usage: Equatable, Sendable {
 
     public init() {}
 
+    /// What most steps have none of: any of its bits is set when there is something.
+    @inline(__always)
+    var rare: Int64 {
+        cacheWriteInputTokens | audioInputTokens | audioOutputTokens | imageInputTokens
+            | imageOutputTokens | extraNanos
+    }
+
+    /// How many amounts that are, and all of them in one number that tells others apart.
+    static let rareCount = 8
+    @inline(__always)
+    static func mixed(_ amount: (Int) -> Int64) -> Int64 {
+        var h: UInt64 = 0xcbf2_9ce4_8422_2325
+        for k in 0..<rareCount {
+            h = (h ^ UInt64(bitPattern: amount(k))) &* 0x9E37_79B9_7F4A_7C15
+            h ^= h >> 29
+        }
+        return Int64(bitPattern: h | 1)
+    }
+
     /// Whether nothing is negative and no sub-class is above its whole. Cached
     /// and written input exclude each other; so do the kinds of output, and
     /// audio and image input.

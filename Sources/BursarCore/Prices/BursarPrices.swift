@@ -53,6 +53,7 @@ struct BursarPrices {
         }
     }
 
+    @inline(never)
     private mutating func newName(_ text: JSONText) throws(Failure) -> [UInt8] {
         let name = text.bytes
         guard !name.isEmpty, name.count <= ModelName.bytesMax else {
@@ -96,6 +97,7 @@ struct BursarPrices {
         return draft.finished()
     }
 
+    @inline(never)
     private mutating func readMember(
         _ key: JSONText, of variant: Variant, into draft: inout PriceDraft
     ) throws(Failure) {

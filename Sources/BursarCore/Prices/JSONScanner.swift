@@ -87,6 +87,7 @@ struct JSONScanner {
     // MARK: - Structure
 
     /// What kind of value comes next.
+    @inline(never)
     mutating func kind() throws(Failure) -> Kind {
         switch try peek() {
         case UInt8(ascii: "{"): return .object
@@ -104,6 +105,7 @@ struct JSONScanner {
         return position
     }
 
+    @inline(never)
     mutating func enterObject() throws(Failure) {
         guard try peek() == UInt8(ascii: "{") else { throw failure("expected an object, `{`") }
         try enter()
@@ -115,6 +117,7 @@ struct JSONScanner {
     }
 
     /// The name of the next member, whose value must be read next; nil at the object's end.
+    @inline(never)
     mutating func nextMember() throws(Failure) -> JSONText? {
         guard try !leaves(at: UInt8(ascii: "}")) else { return nil }
         guard try peek() == UInt8(ascii: "\"") else { throw failure("expected a name in quotes") }
@@ -275,6 +278,7 @@ struct JSONScanner {
         return text[position]
     }
 
+    @inline(never)
     private mutating func skipBlanks() {
         while position < text.count {
             switch text[position] {
@@ -286,6 +290,7 @@ struct JSONScanner {
 
     // MARK: - Errors
 
+    @inline(never)
     func failure(_ sentence: StaticString, at offset: Int? = nil) -> Failure {
         var bytes: [UInt8] = []
         bytes.append(sentence)

@@ -55,6 +55,8 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
     private var hasNewNames = false  // a name without prices of its own got some
 
     private static var builtIn: Int32 { Int32(bursar__price_models()) }
+    /// Whether a set is one of the built-in table's, the dearest included.
+    static func isBuiltIn(_ set: Int32) -> Bool { set <= builtIn + 1 }
 
     /// The day of the built-in table, in Unix seconds.
     public static var asOfUnix: Int64 { bursar__price_as_of() }

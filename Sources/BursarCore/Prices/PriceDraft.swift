@@ -33,6 +33,7 @@ extension PriceRow {
         return row
     }
 
+    @inline(never)
     subscript(_ c: RateClass) -> Int64 {
         get {
             switch c {

@@ -98,7 +98,7 @@ extension Runtime {
         if d.reason == .killed || d.reason == .paused,
             let i = d.budget == 0 ? 0 : core.index(of: d.budget)
         {
-            let why = slab.text(core.node(i).reasonText.value)
+            let why = words(of: i).why
             if !why.isEmpty {
                 text.append(" (")
                 text += why + [UInt8(ascii: ")")]
@@ -125,6 +125,7 @@ extension Runtime {
 }
 
 extension [UInt8] {
+    @inline(never)
     fileprivate mutating func appendNumber(_ value: Int64) {
         if value < 0 { append(UInt8(ascii: "-")) }
         Digits.append(value.magnitude, to: &self)

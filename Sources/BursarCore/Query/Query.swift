@@ -261,12 +261,12 @@ extension Runtime {
             switch kind {
             case .path: return path(of: i)
             case .agent: return node.isSession ? slab.text(node.agent.value) : []
-            case .owner: return inherited(i) { $0.owner.value }
-            case .costCenter: return inherited(i) { $0.costCenter.value }
+            case .owner: return inherited(i, Meta.owner)
+            case .costCenter: return inherited(i, Meta.costCenter)
             case .purpose:
                 return i == 0 || node.isSession ? [] : slab.text(meta(UInt32(i)).purpose.value)
             case .limits: return limits(of: i).limits.isEmpty ? [] : limits(of: i).print()
-            case .reason: return slab.text(node.reasonText.value)
+            case .reason: return words(of: i).why
             case .labels:
                 var text: [UInt8] = []
                 eachLabel(node.isSession ? node.labels.value : 0) { key, value in
@@ -288,10 +288,10 @@ extension Runtime {
         }
     }
 
-    private func inherited(_ i: Int, _ field: (Meta) -> UInt32) -> [UInt8] {
+    func inherited(_ i: Int, _ field: Int) -> [UInt8] {
         var block: UInt32 = 0
         eachUp(i) { i in
-            if block == 0, i != 0, !core.node(i).isSession { block = field(meta(UInt32(i))) }
+            if block == 0, i != 0, !core.node(i).isSession { block = meta(UInt32(i)).text(field).value }
         }
         return slab.text(block)
     }

@@ -1,9 +1,88 @@
-// Whether the counters are what the journal and `spent` say they are.
+// Whether the counters are what the journal and `spent` say they are, and the ledger's
+// totals what its steps add up to.
+
+internal import CLedger
 
 extension Runtime {
-    /// The header's bursar_verify(): committed = spent + held + settled and not
-    /// folded, for every cell. Only right when no other call is running.
+    /// The header's bursar_verify(). Only right when no other call is running.
     public func verify() -> Failure? {
+        if let failure = verifyCounters() { return failure }
+        return attachment.place == nil ? nil : verifyLedger()
+    }
+
+    /// Of a home: the database's totals, computed again from its steps, and beside them
+    /// those of the segment's budgets, at the same batch.
+    private func verifyLedger() -> Failure? {
+        do throws(Failure) {
+            let counted: Figures
+            let connection: Connection
+            do {
+                guard folding.lock(for: SharedLock.most) else { return stuck("ledger") }
+                defer { folding.unlock() }
+                foldLocked()
+                counted = try figures()
+                connection = try ledger(through: core.batch.loadAcquiring())
+                // From here on it stays as it is for this connection.
+                try connection.run(.beginReading)
+                _ = try connection.first(.segmentCount)
+            }
+            if let found = try connection.verify().first { return found.failure }
+            // A budget that an earlier segment had is counted from where that one ended.
+            if try connection.first(.segmentCount) != 1 { return nil }
+            return try compare(counted, connection)
+        } catch {
+            return error
+        }
+    }
+
+    /// Cost, input, output, steps and tool calls of each budget, one after the other.
+    private struct Figures {
+        var places = KeyMap()
+        var values: [Int64] = []
+    }
+
+    /// Fold lock held.
+    private func figures() throws(Failure) -> Figures {
+        try configuring { () throws(Failure) in
+            var figures = Figures()
+            let h = core.batch.value
+            for i in 1..<max(nodesEnd, 1) {
+                let node = core.node(i)
+                if node.state.value & StateBit.free != 0 || node.generation == 0 || node.isSession {
+                    continue
+                }
+                guard let cell = core.cell(of: MeterIndex.cost, at: i) else { continue }
+                figures.places.set(core.id(of: i), Int64(figures.values.count))
+                for value in [
+                    cell.spent(cell.slot(at: h)).value, node.input.value, node.output.value,
+                    node.steps.value, Int64(node.toolCalls.value),
+                ] { figures.values.append(value) }
+            }
+            return figures
+        }
+    }
+
+    private func compare(
+        _ counted: Figures, _ connection: Connection
+    ) throws(Failure) -> Failure? {
+        let rows = connection[.spentOfNodes]
+        defer { rows.reset() }
+        rows.put(core.statistic(Header.segmentID).value)
+        while try rows.step() {
+            guard let place = counted.places[rows.int(0)] else { continue }
+            let here = counted.values[Int(place + rows.int(3))]
+            if here == rows.int(4) { continue }
+            let found = LedgerDifference(
+                name: rows.bytes(1), meter: rows.bytes(2), stored: rows.int(4), computed: here)
+            var failure = found.failure
+            failure.id = rows.int(0)
+            return failure
+        }
+        return nil
+    }
+
+    /// committed = spent + held + settled and not folded, for every cell.
+    private func verifyCounters() -> Failure? {
         guard folding.lock(for: SharedLock.most) else { return stuck("ledger") }
         defer { folding.unlock() }
         guard config.lock(for: SharedLock.most) else { return stuck("configuration") }
@@ -62,7 +141,7 @@ extension Runtime {
     /// recovered, counted and folded: nil, or what does not. For tests.
     func checkAtRest() -> Failure? {
         // I2, I3: the counters are exact, and nothing is left to count again.
-        if let failure = verify() { return failure }
+        if let failure = verifyCounters() { return failure }
         let h = core.batch.loadAcquiring()
         var failure: Failure?
         func found(_ what: Sentence, _ a: Int64, _ b: Int64) {

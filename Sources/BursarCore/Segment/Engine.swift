@@ -26,7 +26,8 @@ public enum MeterIndex {
 
 /// Words of the segment's header page. 0 to 127 say what the segment is, 128 to 255
 /// are counters, 256 to 511 belong to the journal and the fold, 512 to 1023 to the
-/// tables under the config lock, 1024 to 2047 to the loop, events and doorbells.
+/// tables under the config lock, 1024 to 2047 to the loop, events and doorbells, 2048
+/// on to what the ledger is told.
 enum Header {
     static let magic = 0
     static let layout = 8
@@ -59,6 +60,7 @@ enum Header {
     static let dirt = 320  // grows whenever a node was marked dirty
     static let dirtSeen = 328  // CONFIG: what it was when every node was clean
     static let ledgerFails = 336  // 1 = the ledger could not be written when it was tried last
+    static let flightsTold = 344  // Half, FOLD: what the ledger was told last is that steps are in flight
     /// From here on CONFIG, by the undo log but for what says otherwise.
     static let configured = 512
     static let freeNodes = 512  // three FreeLists
@@ -86,6 +88,7 @@ enum Header {
     static let keeperSlot = 1028  // of the process that attends to what is due for all
     static let eventsSent = 1032  // Word: EVENTS; release: events in the ring, all in all
     static let attention = 1088  // 64 Words: a bit for each group of nodes with a mark
+    static let untold = 2048  // 64 Words, CONFIG: the same for nodes that the ledger is to be told of
     static let page = 4096
     static let magicValue: Int64 = 0x4255_5253_4152_0001
 }
@@ -294,6 +297,16 @@ public struct Core {
         if word.loadSequential() & bit != 0 { return }
         word.update(setting: bit)
         runtime.ringKeeper()
+    }
+
+    /// The ledger does not know how a node is now. Under the config lock, and before the
+    /// change is committed: whoever is killed in between has marked for nothing.
+    func untell(_ i: Int) {
+        let group = i >> attentionShift
+        let word = Word(engine.pointee.header + Header.untold + (group >> 6) * 8)
+        let bit = Int64(1) << Int64(group & 63)
+        if word.value & bit == 0 { word.value |= bit }
+        node(i).flags.update(setting: NodeFlag.untold, clearing: NodeFlag.telling)
     }
 
     /// Nodes are marked in at most 4,096 groups of neighbours.

@@ -12,6 +12,7 @@
 //    16  firstLimit Half                            CONFIG
 //    20  flags      Half  NodeFlag, depth << 24     CONFIG
 //    24  lastStep   Word  steady ns                 any step (sessions, and idle limits)
+//                   closed: when that was, as steady ns
 //    32  dueAt      Word  steady ns of the first time limit to look at; max = none
 //                         closed: max - the next closed node, which no step finds due
 //    40  extras     Half  slab block: ladder, holdback, paused time
@@ -61,7 +62,7 @@
 // Tool (16 bytes):  0 price Word nano-dollars a call,  8 meter Half of calls(tool) or 0,
 //                  12 name Half interned                        CONFIG
 //
-// Record (320 bytes): see Journal.swift.
+// Record (256 bytes): see Journal.swift.
 
 internal import Synchronization
 
@@ -91,6 +92,8 @@ public enum NodeFlag {
     public static let marked: UInt32 = 256  // waits in the attention queue
     public static let laddered: UInt32 = 512  // a session with a ladder
     public static let holdsBack: UInt32 = 1024  // a session with a holdback
+    static let untold: UInt32 = 2048  // the ledger does not know how it is now
+    static let telling: UInt32 = 4096  // and is being told, unless it changes meanwhile
     static let special = rates | observes | idles
     /// What a route leaves to the walk.
     static let unplain = special | observed | holdsBack
@@ -101,6 +104,8 @@ public enum LimitFlag {
     public static let downgrade: UInt32 = 16
     public static let refusing: UInt32 = 32
     public static let observed: UInt32 = 64
+    /// What the ledger is told of.
+    static let told: UInt32 = 127
     /// A calendar limit that is younger than its window: the other base says since when.
     static let midway: UInt32 = 128
     /// It was told that the open window begins in a time that has not come.

@@ -155,7 +155,10 @@ final class Segment {
         Word(base + Header.rollingAt).value = .max
         Word(base + Header.topUpAt).value = .max
         // The root of everything: open, no parent, no cells, no time limits.
-        Node(base + places.nodesAt).dueAt.value = .max
+        let root = Node(base + places.nodesAt)
+        root.dueAt.value = .max
+        root.flags.value = NodeFlag.untold
+        Word(base + Header.untold).value = 1
         Word(base + Header.magic).value = Header.magicValue
     }
 

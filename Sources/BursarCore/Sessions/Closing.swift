@@ -24,18 +24,25 @@ extension Runtime {
 
     /// Closes a session and all below it, from the leaves up: whoever is killed on the
     /// way leaves sessions that are closed and sessions that are open.
-    private func closeAll(_ i: Int) {
+    private func closeAll(_ i: Int, why: UInt32 = 0) {
         eachBelow(i) { below in
-            close(below)
+            close(below, why: why)
             edit.commit()
         }
-        close(i)
+        close(i, why: why)
     }
 
-    /// Closes a node, which waits from now on to be freed.
-    func close(_ i: Int) {
+    /// Closes a node, which waits from now on to be freed. `why` is an interned text, if
+    /// there is more to say than that it was closed.
+    func close(_ i: Int, why: UInt32 = 0) {
         let node = core.node(i)
         if i == 0 || node.state.value & (StateBit.closed | StateBit.free) != 0 { return }
+        core.untell(i)
+        if node.reasonText.value == 0 {
+            slab.retain(why)
+            edit[node.reasonText] = why
+        }
+        node.lastStep.value = clock.steady
         change(i, set: StateBit.closed)
         edit[node.dueAt] = .max
         let last = core.header(Header.closingLast)
@@ -56,6 +63,7 @@ extension Runtime {
         guard config.lock(for: nanos) else { return false }
         defer { config.unlock() }
         let heir = attachment.livingChild(of: slot)
+        let why = slab.intern(bytes("its process has ended")) ?? 0
         for i in 1..<max(Int(segment.freeNodes.highWater), 1) {
             let node = core.node(i)
             guard node.isSession, node.owner == slot, !node.isHanded,
@@ -64,10 +72,11 @@ extension Runtime {
             if let heir {
                 edit[node.misc] = (node.misc.value & ~0x0FFF_0000) | (heir << 16)
             } else {
-                closeAll(i)
+                closeAll(i, why: why)
             }
             edit.commit()
         }
+        slab.release(why)
         return true
     }
 
@@ -82,8 +91,9 @@ extension Runtime {
         }
     }
 
-    /// Frees the closed nodes that no record names. A record in CLAIMED may name
-    /// any: then all wait. Takes the config lock, or leaves it to the next fold.
+    /// Frees the closed nodes that no record names and that the ledger knows to be
+    /// closed. A record in CLAIMED may name any: then all wait. Takes the config lock, or
+    /// leaves it to the next fold.
     func reclaim() {
         guard config.tryLock(for: SharedLock.patience) else { return }
         reclaimLocked()
@@ -108,6 +118,7 @@ extension Runtime {
             let next = following(i)
             if named.contains(Int64(i)) || node.childCount.value > 0
                 || node.state.value & StateBit.closed == 0
+                || (ledger.block != nil && node.flags.value & NodeFlag.untold != 0)
             {
                 before = i
             } else {

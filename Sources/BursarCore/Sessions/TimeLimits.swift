@@ -199,6 +199,7 @@ extension Runtime {
     func change(_ i: Int, set: Int64 = 0, clear: Int64 = 0) {
         let node = core.node(i)
         let standing = StateBit.paused | StateBit.held
+        if !node.isSession { core.untell(i) }
         let before = edit.update(state: node.state, setting: set, clearing: clear)
         let after = (before | set) & ~clear
         guard node.extras.value != 0, (before & standing == 0) != (after & standing == 0) else {

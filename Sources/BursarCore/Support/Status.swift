@@ -24,6 +24,7 @@ public enum Status: Int32, Sendable {
     case price = -22
     case zone = -23
     case path = -24
+    case query = -25
     case loop = -30
     case corrupt = -31
     case home = -40

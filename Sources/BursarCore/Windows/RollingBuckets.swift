@@ -37,6 +37,33 @@ public struct RollingBuckets: Sendable {
         return bucket(at: nowNanos)
     }
 
+    /// What had been settled when each bucket began, the oldest first: the ring for `begin`
+    /// below.
+    func settled(current: Int64, ring: UnsafeMutablePointer<Int64>) -> [Int64] {
+        (current - RollingBuckets.count...current).map { ring[slot($0)] }
+    }
+
+    /// Goes on with a ring of another clock, whose last bucket began at `began` of this one.
+    /// Buckets do not begin where they did: each has what had been settled by the former
+    /// one's beginning before it, or all, when nothing was settled after `lastSettledNanos`;
+    /// so spend leaves late rather than early.
+    func begin(
+        at nowNanos: Int64, _ former: [Int64], began: Int64, settledByNow: Int64,
+        lastSettledNanos: Int64, ring: UnsafeMutablePointer<Int64>
+    ) -> Int64 {
+        let newest = bucket(at: nowNanos)
+        for bucket in newest - RollingBuckets.count...newest {
+            let begins = start(of: bucket)
+            var known = former.first ?? settledByNow
+            for (k, settled) in former.enumerated() {
+                let age = start(of: Int64(former.count - 1 - k)) - 1
+                if saturatingAdd(began, 0 &- age) <= begins { known = settled }
+            }
+            ring[slot(bucket)] = begins > lastSettledNanos ? settledByNow : min(known, settledByNow)
+        }
+        return newest
+    }
+
     /// Opens the buckets that have begun by now. Call it at `nextBoundaryNanos`,
     /// and before refusing anybody.
     ///

@@ -53,6 +53,7 @@ void bursar__sleep(int64_t nanos); /* may end early */
 int32_t bursar__eventfd(void);
 void bursar__eventfd_signal(int32_t fd);
 void bursar__eventfd_clear(int32_t fd);
+void bursar__eventfd_wait(int32_t fd, int32_t milliseconds); /* -1 = for ever; may end early */
 void bursar__fd_close(int32_t fd);
 int32_t bursar__fd_copy(int32_t fd); /* the same file, closed by exec; -1 = no more descriptors */
 

@@ -88,6 +88,13 @@ void bursar__still_unlock(void);
 void bursar__home_lock(void);
 void bursar__home_unlock(void);
 
+/* Called before fork(), and after it in parent and child. */
+void bursar__fork_hooks(void (*before)(void), void (*after)(void));
+/* How many connections to databases there are, grows or shrinks; whether the parent had one
+   while it forked this process, so that what SQLite knows of locks is not true here. */
+void bursar__database_count(int32_t change);
+int32_t bursar__database_inherited(void);
+
 /* What fork() does about all this: see platform.c. */
 void bursar__fork_prepare(void);
 void bursar__fork_parent(void);

@@ -50,6 +50,87 @@ import Testing
         try t.expectNothingLeft()
     }
 
+    /// Usage with something in every class, and each class changed by itself.
+    private static var classes: [WritableKeyPath<Usage, Int64>] {
+        [
+            \.cacheWriteInputTokens, \.cacheWrite1hInputTokens, \.reasoningOutputTokens,
+            \.audioInputTokens, \.cacheReadAudioInputTokens, \.audioOutputTokens,
+            \.imageInputTokens, \.imageOutputTokens, \.extraNanos, \.cacheReadInputTokens,
+        ]
+    }
+
+    private static func everything(_ report: inout Report) {
+        report.flags = Report.cost
+        report.costNanos = 9
+        for (k, path) in classes.enumerated() { report.usage[keyPath: path] = Int64(k + 21) }
+        report.usage.cacheWriteInputTokens = 100
+        report.usage.audioInputTokens = 100
+    }
+
+    @Test func everyClassOfUsageIsKeptAndSettlingAgainComparesEach() throws {
+        let d = t.granted(session, dollar) {
+            $0.attempt = 3
+            $0.complexity = 2
+            $0.variant = 1
+            $0.parent = 77
+        }
+        #expect(t.settle(d.reservation, input: 1000, output: 1000, Self.everything).status == .ok)
+        let record = try #require(t.core.record(of: d.reservation))
+        #expect(record.attempt == 3 && record.complexity == 2 && record.variant == 1)
+        #expect(record.original == 77 && record.reservedAt.value <= record.settledAt.value)
+        #expect(record.reservedAt.value > 0 && record.reasoning.value == 23)
+        #expect((0..<8).map { record.detailWord($0).value } == [100, 22, 100, 25, 26, 27, 28, 29])
+        #expect(record.hasDetail && record.rare != 0)
+        for isFolded in [false, true] {
+            if isFolded { t.runtime.fold() }
+            let again = t.settle(d.reservation, input: 1000, output: 1000, Self.everything)
+            #expect(again.status == .ok && again.r.has(Receipt.replay))
+            for path in Self.classes {
+                let other = t.settle(d.reservation, input: 1000, output: 1000) {
+                    Self.everything(&$0)
+                    $0.usage[keyPath: path] -= 1
+                }
+                #expect(other.status == .conflict, "\(path)")
+            }
+            #expect(t.settle(d.reservation, input: 1000, output: 1000) {
+                $0.flags = Report.cost
+                $0.costNanos = 9
+                $0.usage.cacheReadInputTokens = 30
+                $0.usage.reasoningOutputTokens = 23
+            }.status == .conflict)
+        }
+        // The next step in the same place has none of it.
+        let next = t.granted(session, dollar)
+        t.settle(next.reservation, cost: 1)
+        t.core.eachRecord { _, record in
+            if RecordWord.state(record.word.value) == RecordState.settled {
+                #expect(record.rare == 0 && record.reasoning.value == 0 && record.attempt == 0)
+            }
+            return true
+        }
+        try t.expectNothingLeft()
+    }
+
+    @Test func aLateSettleBringsEveryClassAndIsComparedByEach() throws {
+        let handle = t.granted(session, dollar) { $0.timeToLive = 1 }.reservation
+        t.pass(1_000_000_000)
+        _ = t.runtime.scan()
+        for isFolded in [false, true] {
+            if isFolded { for _ in 0..<3 { t.runtime.fold() } }
+            let (status, r) = t.settle(handle, input: 1000, output: 1000, Self.everything)
+            #expect(status == .ok && r.has(Receipt.late) && r.costNanos == 9)
+            for path in Self.classes where isFolded {
+                let other = t.settle(handle, input: 1000, output: 1000) {
+                    Self.everything(&$0)
+                    $0.usage[keyPath: path] -= 1
+                }
+                #expect(other.status == .conflict, "\(path)")
+            }
+        }
+        #expect(try t.spent(team) == 9)
+        try t.expectNothingLeft()
+    }
+
     @Test func aKeyThatDiffersIsAConflictEvenAtTheSameCost() throws {
         let d = t.granted(session, dollar)
         func settle(key: UInt64) -> Status {

@@ -10,21 +10,26 @@ import Testing
 /// A segment and a ledger's file, as they are at some instant.
 final class TestHome {
     let segment: Segment
+    /// The outbox's first file, and its name up to the number.
     let ledger: String
+    let prefix: String
 
     init() throws {
         segment = try Segment(
             Capacity(nodes: 32, records: 64, textBytes: 1 << 16, isShared: true))
         var template = [CChar]("/tmp/bursar-ledger-XXXXXX".utf8CString)
         close(mkstemp(&template))
-        ledger = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        prefix = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        unlink(prefix)
+        ledger = prefix + ".1.log"
+        close(open(ledger, O_CREAT | O_RDWR, 0o600))
         Word(segment.base + Header.segmentID).value = 0x5EED
     }
 
-    deinit { unlink(ledger) }
+    deinit { for n in 1...40 { unlink("\(prefix).\(n).log") } }
 
     func process(_ slot: UInt32) throws -> TestRuntime {
-        try TestRuntime(on: segment, slot: slot, ledger: ledger)
+        try TestRuntime(on: segment, slot: slot, ledger: prefix)
     }
 
     struct Image {

@@ -151,23 +151,24 @@ import Testing
         one.spend(session, 20)
         one.runtime.fold()
         let good = home.contents
+        let last = one.runtime.health().folds
         func complaint() throws -> String {
             let p = try home.process(5)
             try p.listen()
             p.spend(session, 1)
             p.runtime.fold()
-            #expect(p.runtime.health().folds == 2)
+            #expect(p.runtime.health().folds == last)
             let text = p.events(.ledger).first?.text ?? []
             return String(decoding: text, as: UTF8.self)
         }
         home.contents = []
-        #expect(try complaint().contains("last batch is 0 and the segment's is 2"))
+        #expect(try complaint().contains("last batch is 0 and the segment's is \(last)"))
         var other = good
         other[16] ^= 1
         home.contents = other
         #expect(try complaint().contains("last batch is 0"))  // the sum is wrong, too
         home.contents = good + good
-        #expect(try complaint().contains("has batch 1 where batch 3 belongs"))
+        #expect(try complaint().contains("has batch 1 where batch \(last + 1) belongs"))
         home.contents = good
         Word(home.segment.base + Header.segmentID).value = 77
         #expect(try complaint().contains("and this is segment 77"))

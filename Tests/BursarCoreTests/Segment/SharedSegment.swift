@@ -142,7 +142,7 @@ extension Process {
             let node = core.node(i)
             lines.append(
                 indent
-                    + "node \(detail == .all ? core.id(of: i) : Int64(i)) state \(node.state.value & StateBit.all) flags \(node.flags.value) misc \(node.misc.value) children \(node.childCount.value) due \(time(node.dueAt.value))"
+                    + "node \(detail == .all ? core.id(of: i) : Int64(i)) state \(node.state.value & StateBit.all) flags \(node.flags.value & ~(NodeFlag.untold | NodeFlag.telling)) misc \(node.misc.value) children \(node.childCount.value) due \(time(node.dueAt.value))"
             )
             if i != 0, !node.isSession {
                 let meta = runtime.meta(UInt32(i))
@@ -156,7 +156,8 @@ extension Process {
                 runtime.eachLabel(node.labels.value) { labels += "\(string($0))=\(string($1)) " }
                 lines.append(indent + "  session of \(string(node.agent.value)), labels \(labels)")
             }
-            lines.append(indent + "  reason \(string(node.reasonText.value))")
+            let why = String(decoding: runtime.words(of: i).why, as: UTF8.self)
+            lines.append(indent + "  reason \(why)")
             if node.extras.value != 0 {
                 let extras = Ladder(p: runtime.slab.address(node.extras.value))
                 lines.append(

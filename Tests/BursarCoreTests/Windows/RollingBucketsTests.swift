@@ -118,6 +118,40 @@ private struct Rolling {
         }
     }
 
+    /// A machine is started anew: its clock begins anywhere, its buckets with it.
+    @Test(arguments: spans)
+    func spendNeverLeavesEarlyAndSoonWithAnotherClock(span: Int64) {
+        var chance = SplitMix(seed: 31)
+        let bucket = span / 60 + 1
+        for _ in 0..<40 {
+            var now = Int64.random(in: 0...(1 << 60), using: &chance)
+            var rolling = Rolling(spanNanos: span, at: now)
+            defer { rolling.ring.deallocate() }
+            for _ in 0..<Int.random(in: 0..<150, using: &chance) {
+                now = min(rolling.buckets.nextBoundaryNanos(after: now), now + bucket / 2)
+                rolling.advance(to: now)
+                if Bool.random(using: &chance) { rolling.settle(Int64.random(in: 1...9, using: &chance), at: now) }
+            }
+            // Dead for a while; then another clock, which is `shift` behind.
+            let last = rolling.history.last?.at ?? .min
+            let began = rolling.buckets.boundaryNanos(of: rolling.current)
+            let words = rolling.buckets.settled(current: rolling.current, ring: rolling.ring)
+            now += Int64.random(in: 0...(span * 3 / 2), using: &chance)
+            let shift = now - Int64.random(in: 0...(1 << 50), using: &chance)
+            rolling.current = rolling.buckets.begin(
+                at: now - shift, words, began: began - shift, settledByNow: rolling.settled,
+                lastSettledNanos: last == .min ? last : last - shift, ring: rolling.ring)
+            for _ in 0..<100 {
+                let used = rolling.used(at: now - shift)
+                #expect(used >= rolling.settled(after: now - span))
+                #expect(used <= rolling.settled(after: now - span - 3 * bucket))
+                now = min(rolling.buckets.nextBoundaryNanos(after: now - shift) + shift, now + bucket / 2)
+                rolling.advance(to: now - shift)
+                if Bool.random(using: &chance) { rolling.settle(Int64.random(in: 1...9, using: &chance), at: now) }
+            }
+        }
+    }
+
     @Test func aTimeAfterWhichNothingWasSettledMakesALateLoopExact() {
         let span = 3_600 * Self.second
         var rolling = Rolling(spanNanos: span, at: 0)
@@ -195,6 +229,9 @@ private struct Rolling {
                 rolling.advance(to: now)
                 rolling.advance(to: now, lastSettled: .min)
                 _ = rolling.used(at: now)
+                _ = rolling.buckets.begin(
+                    at: 5, [.min, .max, 0], began: now, settledByNow: 1, lastSettledNanos: now,
+                    ring: rolling.ring)
                 _ = rolling.buckets.nextBoundaryNanos(after: now)
             }
         }

@@ -17,7 +17,7 @@ with open(os.path.join(ROOT, "include", "bursar.h")) as file:
 
 SCALARS = {
     "int32_t": C.c_int32, "int64_t": C.c_int64, "uint32_t": C.c_uint32, "uint8_t": C.c_uint8,
-    "uint64_t": C.c_uint64, "size_t": C.c_size_t, "char": C.c_char, "bursar_text_t": _abi.Text,
+    "double": C.c_double, "uint64_t": C.c_uint64, "size_t": C.c_size_t, "char": C.c_char, "bursar_text_t": _abi.Text,
 }
 for base, name in re.findall(r"typedef (int\d+_t) (bursar_\w+_t);", HEADER):
     SCALARS[name] = SCALARS[base]
@@ -85,10 +85,10 @@ class Drift(unittest.TestCase):
     def ctypes_of(self, kind):
         if kind == "bursar_event_fn":
             return [_abi.event_fn]
-        if kind == "bursar_runtime_t*" or kind == "void*":
+        if kind in ("bursar_runtime_t*", "bursar_query_t*", "void*"):
             return [C.c_void_p]
-        if kind == "bursar_runtime_t**":
-            return [C.POINTER(C.c_void_p)]
+        if kind.endswith("**"):
+            return [C.POINTER(inner) for inner in self.ctypes_of(kind[:-1])]
         if kind == "char*":
             return [C.c_char_p, C.c_void_p]
         if kind.endswith("*"):

@@ -25,7 +25,7 @@ from .errors import (
     AmbiguousUsage, BudgetExceeded, BursarError, BursarWarning, CapacityError, ClosedError,
     ConflictError, DeadlineExceeded, ExpiredError, ForkedError, Halted, HomeError, InUseError,
     InvalidArgumentError, Killed, LibraryError, LimitTextError, MoneyTextError, NotFoundError,
-    PathError, Paused, PriceError, Refused, RoleError, Throttled, UnsupportedError, ZoneError,
+    PathError, Paused, PriceError, QueryError, Refused, RoleError, Throttled, UnsupportedError, ZoneError,
 )  # fmt: skip
 from .estimate import estimate_tokens
 from .limits import Limit, Limits
@@ -39,7 +39,7 @@ from .step import Step, Tool
 from .usage import Usage, usage_of
 from .views import Event, Health, HomeInfo, LimitView, MeterView, Process, Rates, Spend, View
 from .words import (
-    Complexity, DecisionFlag, End, EventType, Kind, Meter, Reason, Remedy, Role, State, Status,
+    Complexity, DecisionFlag, End, EventType, Kind, Meter, OutcomeState, Reason, Remedy, Role, State, Status,
     Unavailable, Undeclared, UnknownModel, Variant, Verdict,
 )  # fmt: skip
 
@@ -49,8 +49,8 @@ __all__ = [
     "End", "Event", "EventType", "ExpiredError", "ForkedError", "Halted", "Health", "HomeError", "HomeInfo",
     "InUseError",
     "InvalidArgumentError", "Killed", "Kind", "LibraryError", "Limit", "LimitTextError",
-    "LimitView", "Meter", "MeterView", "MoneyTextError", "NotFoundError", "PathError", "Paused",
-    "PriceError", "PriceReport", "Process", "Rates", "Reason", "Receipt", "Refused", "Remedy", "Role",
+    "LimitView", "Meter", "MeterView", "MoneyTextError", "NotFoundError", "OutcomeState", "PathError",
+    "Paused", "PriceError", "PriceReport", "Process", "QueryError", "Rates", "Reason", "Receipt", "Refused", "Remedy", "Role",
     "RoleError", "Runtime",
     "Session", "Spend", "State", "Status", "Step", "Throttled", "Tool", "Unavailable",
     "Undeclared",

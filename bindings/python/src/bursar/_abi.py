@@ -9,8 +9,8 @@ from __future__ import annotations
 import ctypes as C
 import os
 import threading
-from ctypes import POINTER, c_char, c_char_p, c_int32, c_int64, c_size_t, c_uint8, c_uint32
-from ctypes import c_uint64, c_void_p
+from ctypes import POINTER, c_char, c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint8
+from ctypes import c_uint32, c_uint64, c_void_p
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 from .errors import LibraryError
@@ -180,6 +180,21 @@ class Spend(Sized):
     ]  # fmt: skip
 
 
+class Outcome(Sized):
+    _fields_ = [
+        ("size", c_uint32), ("state", c_int32), ("name", Text), ("id", Text),
+        ("session", c_int64), ("workflow", Text), ("label", Text), ("value", Text),
+        ("rework_nanos", c_int64), ("rework_ns", c_int64), ("by", Text), ("reason", Text),
+    ]  # fmt: skip
+
+
+class Value(C.Structure):
+    _fields_ = [
+        ("type", c_int32), ("reserved", c_uint32), ("integer", c_int64), ("real", c_double),
+        ("text", Text),
+    ]  # fmt: skip
+
+
 class Event(Sized):
     _fields_ = [
         ("size", c_uint32), ("type", c_int32), ("id", c_int64), ("session", c_int64),
@@ -266,6 +281,13 @@ FUNCTIONS: Dict[str, Tuple[Any, Tuple[Any, ...]]] = {
     "bursar_text_read": (_status, (_rt, _id, c_int32, _out, _len, POINTER(_len))),
     "bursar_children": (_status, (_rt, _id, POINTER(_id), _len, POINTER(_len))),
     "bursar_spend_read": (_status, (_rt, c_uint32, POINTER(Spend))),
+    "bursar_outcome": (_status, (_rt, POINTER(Outcome), _error)),
+    "bursar_query": (
+        _status, (_rt, c_uint32, _in, _len, POINTER(Value), _len, c_int64, POINTER(_rt),
+                  POINTER(_len), _error)),
+    "bursar_query_column": (_status, (_rt, _len, _out, _len, POINTER(_len))),
+    "bursar_query_next": (_status, (_rt, POINTER(POINTER(Value)), _error)),
+    "bursar_query_close": (_status, (_rt,)),
     "bursar_events_callback": (_status, (_rt, event_fn, c_void_p)),
     "bursar_events_fd": (_status, (_rt, POINTER(c_int32))),
     "bursar_events_poll": (_status, (_rt, POINTER(Event), _len, POINTER(_len))),

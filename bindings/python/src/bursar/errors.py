@@ -52,6 +52,12 @@ class ZoneError(InvalidArgumentError):
     code = Status.E_ZONE
 
 
+class QueryError(InvalidArgumentError):
+    """The SQL is wrong (`line` and `column` say where), does not only read, or ran too long."""
+
+    code = Status.E_QUERY
+
+
 class AmbiguousUsage(InvalidArgumentError):
     """Usage that could mean two things: name the provider."""
 
@@ -99,7 +105,7 @@ class HomeError(BursarError):
 
 
 class RoleError(BursarError, PermissionError):
-    """Not for a runtime that was opened with role="agent"."""
+    """Not for a runtime opened with role="agent"; not for who produced the outcome."""
 
     code = Status.E_ROLE
 
@@ -196,6 +202,7 @@ _BY_STATUS: Dict[int, Type[BursarError]] = {
     Status.E_PRICE: PriceError,
     Status.E_ZONE: ZoneError,
     Status.E_PATH: PathError,
+    Status.E_QUERY: QueryError,
     Status.E_HOME: HomeError,
     Status.E_ROLE: RoleError,
 }

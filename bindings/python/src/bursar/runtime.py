@@ -6,7 +6,8 @@ import ctypes as C
 import datetime
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Union
 
 from . import _abi
 from .errors import BursarWarning, InvalidArgumentError, failure
@@ -17,10 +18,11 @@ from .link import Link
 from .money import Money, Span, dollars, nanos, span_ns
 from .options import filled, word
 from .prices import Prices
+from .query import Column, rows
 from .session import Session
 from .views import Event, Health, HomeInfo, LimitView, MeterView, Process, Spend, View, values
-from .words import BudgetFlag, Complexity, HomeFlag, LimitsFlag, Meter, OpenFlag, Role, TextKind
-from .words import Unavailable, Undeclared, UnknownModel, ViewFlag
+from .words import BudgetFlag, Complexity, HomeFlag, LimitsFlag, Meter, OpenFlag, OutcomeState
+from .words import Role, TextKind, Unavailable, Undeclared, UnknownModel, ViewFlag
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -336,6 +338,57 @@ class Runtime(Steps, Prices):
             rows.append(values(Spend, out, asked_model=asked, model=model))
         return rows
 
+    def query(
+        self,
+        sql: str,
+        *parameters: Column,
+        timeout: Optional[datetime.timedelta] = None,
+        as_written: bool = False,
+    ) -> List[Dict[str, Column]]:
+        """The rows of one SELECT over the ledger's views, by column name: docs/ledger.md.
+
+        `?` in the SQL stand for the parameters, in their order. It sees all that was settled
+        before; what the home's writer has not written yet is written first, unless `as_written`.
+        QueryError has line and column.
+        """
+        return rows(self._link, sql, parameters, timeout, as_written)
+
+    def outcome(
+        self,
+        name: str,
+        value: Optional[Money] = None,
+        *,
+        id: str = "",
+        state: Union[OutcomeState, str] = OutcomeState.STATED,
+        session: Union[Session, int, None] = None,
+        workflow: str = "",
+        label: Optional[Tuple[str, str]] = None,
+        rework: Optional[Money] = None,
+        rework_time: Optional[datetime.timedelta] = None,
+        by: str = "",
+        reason: str = "",
+    ) -> None:
+        """States a business result of a session, a workflow's path or all sessions with a label,
+        or revises one by its name and id: "verified" (by somebody else than who stated it),
+        "disputed", "corrected" (`value`, `rework`), "withdrawn".
+
+        `id` is your own: stating it again changes nothing, and without one it is never revised.
+        `value` and `rework` are money, `rework_time` is somebody's time. `by`: who says so; else
+        the runtime's name, or its user.
+        """
+        out = filled(_abi.Outcome, {
+            "state": word(OutcomeState, state),
+            "session": 0 if session is None else self._id(session),
+            "rework_nanos": 0 if rework is None else nanos(rework),
+            "rework_ns": 0 if rework_time is None else span_ns(rework_time),
+        })  # fmt: skip
+        out.name, out.id, out.workflow = _abi.text(name), _abi.text(id), _abi.text(workflow)
+        out.label = _abi.text("=".join(label) if label else None)
+        if value is not None:
+            out.value = _abi.text(value if isinstance(value, str) else dollars(nanos(value)))
+        out.by, out.reason = _abi.text(by), _abi.text(reason)
+        self._link.ask("bursar_outcome", C.byref(out))
+
     def home_info(self) -> HomeInfo:
         """What home this runtime has; `flags` is 0 when it is private."""
         out = _abi.HomeInfo()
@@ -358,7 +411,8 @@ class Runtime(Steps, Prices):
         return values(Health, out)
 
     def verify(self) -> None:
-        """Checks committed = spent + held + settled and not folded, everywhere, at rest."""
+        """Checks committed = spent + held + settled and not folded, everywhere, and the ledger's
+        totals against its steps and the counters; at rest."""
         self._link.ask("bursar_verify")
 
     # ---- Events and the end ----

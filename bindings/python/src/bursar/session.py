@@ -227,6 +227,20 @@ class Session(Steps):
             raise refusal(decision)
         return Tool(self, decision, name, arguments)
 
+    def outcome(
+        self,
+        name: str,
+        value: Optional[Money] = None,
+        *,
+        id: str = "",
+        by: str = "",
+        reason: str = "",
+    ) -> None:
+        """States a business result of this session: `s.outcome("invoice_processed", "$3.20",
+        id="inv-7")`. Runtime.outcome revises it, by somebody else verifies it, and states those
+        of sessions that are closed."""
+        self.runtime.outcome(name, value, id=id, session=self, by=by, reason=reason)
+
     def charge(
         self,
         amount: Optional[Money] = None,

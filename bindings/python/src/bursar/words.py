@@ -51,6 +51,7 @@ class Status(_Word):
     E_PRICE = -22
     E_ZONE = -23
     E_PATH = -24
+    E_QUERY = -25
     E_LOOP = -30
     E_CORRUPT = -31
     E_HOME = -40
@@ -266,6 +267,28 @@ class TextKind(_Word):
     TOOL = 11
 
 
+class OutcomeState(_Word):
+    """What was said of an outcome last."""
+
+    STATED = 1
+    VERIFIED = 2
+    DISPUTED = 3
+    CORRECTED = 4
+    WITHDRAWN = 5
+
+
+class ValueType(_Word):
+    NULL = 0
+    INTEGER = 1
+    REAL = 2
+    TEXT = 3
+    BLOB = 4
+
+
+class QueryFlag(enum.IntFlag):
+    AS_WRITTEN = 1
+
+
 class EventType(_Word):
     THRESHOLD = 1
     DOWNGRADE = 2
@@ -292,6 +315,7 @@ class EventType(_Word):
     HOME = 23
     CORRUPT = 24
     LEDGER = 25
+    OUTCOME = 26
 
 
 PREFIXES: Dict[str, Type[enum.IntEnum] | Type[enum.IntFlag]] = {
@@ -320,5 +344,8 @@ PREFIXES: Dict[str, Type[enum.IntEnum] | Type[enum.IntFlag]] = {
     "STATE_": State,
     "VIEW_": ViewFlag,
     "TEXT_": TextKind,
+    "OUTCOME_": OutcomeState,
+    "VALUE_": ValueType,
+    "QUERY_": QueryFlag,
     "EVENT_": EventType,
 }

@@ -1,0 +1,173 @@
+// Outcomes: who may say what, what is said twice, and where it ends up.
+
+import Glibc
+import Testing
+
+@testable import BursarCore
+
+extension TestRuntime {
+    func outcome(
+        _ name: String, _ value: Int64? = nil, id: String = "", _ state: OutcomeEntry.State = .stated,
+        by: String = "", _ configure: (inout Outcome) -> Void = { _ in }
+    ) throws {
+        var outcome = Outcome()
+        outcome.name = Array(name.utf8)
+        outcome.value = value
+        outcome.id = Array(id.utf8)
+        outcome.state = Int32(state.rawValue)
+        outcome.by = Array(by.utf8)
+        configure(&outcome)
+        try runtime.outcome(outcome)
+    }
+}
+
+@Suite struct OutcomeTests {
+    @Test func statingItAgainChangesNothingAndAnotherValueIsAConflict() throws {
+        let home = try LedgerHome { $0.name = Array("worker".utf8) }
+        let rt = home.one
+        let session = try rt.session("acme/support")
+        rt.spend(session, 7)
+        for _ in 0..<3 { try rt.outcome("paid", 320, id: "a") { $0.session = session } }
+        // A retried agent has another session, and may not know the value any more.
+        let again = try rt.session("acme/support")
+        try rt.outcome("paid", 320, id: "a", by: "retry") { $0.session = again }
+        try rt.outcome("paid", nil, id: "a") { $0.session = again }
+        let conflict = failure { try rt.outcome("paid", 999, id: "a") { $0.session = again } }
+        #expect(conflict?.status == .conflict && conflict?.values.0 == 320 && conflict?.values.1 == 999)
+        // The same id of another name is another outcome; one without an id is each time.
+        try rt.outcome("sent", 1, id: "a") { $0.session = session }
+        for _ in 0..<2 { try rt.outcome("seen", 5) { $0.session = session } }
+        #expect(
+            try rt.ask("SELECT name,coalesce(key,'-'),revision,state,value_nanos,who,workflow,cost_nanos FROM v_outcomes ORDER BY id")
+                == [
+                    ["paid", "a", "1", "stated", "320", "worker", "acme/support", "7"],
+                    ["sent", "a", "1", "stated", "1", "worker", "acme/support", "7"],
+                    ["seen", "-", "1", "stated", "5", "worker", "acme/support", "7"],
+                    ["seen", "-", "1", "stated", "5", "worker", "acme/support", "7"],
+                ])
+    }
+
+    @Test func onlySomebodyElseVerifies() throws {
+        let home = try LedgerHome { $0.name = Array("worker".utf8) }
+        let agent = try home.other { $0.policy.role = .agent }
+        let rt = home.one
+        let session = try rt.session("acme/support")
+        try rt.outcome("paid", 320, id: "a") { $0.session = session }
+        let refusal = failure { try rt.outcome("paid", id: "a", .verified) }
+        #expect(refusal?.status == .role)
+        #expect(refusal.map { String(decoding: $0.sentence, as: UTF8.self).contains("somebody else") } == true)
+        #expect(failure { try rt.outcome("paid", id: "a", .verified, by: "worker") }?.status == .role)
+        #expect(failure { try agent.outcome("paid", id: "a", .verified, by: "ada") }?.status == .role)
+        #expect(failure { try rt.outcome("paid", 100, id: "a", .verified, by: "ada") }?.status == .conflict)
+        for _ in 0..<2 { try rt.outcome("paid", id: "a", .verified, by: "ada") { $0.reason = Array("seen".utf8) } }
+        // Stating it again takes nothing back.
+        try rt.outcome("paid", 320, id: "a") { $0.session = session }
+        // Who corrects has produced the value, and what nobody says stays.
+        try rt.outcome("paid", 300, id: "a", .corrected, by: "ada") { $0.reworkTime = 9 }
+        #expect(failure { try rt.outcome("paid", id: "a", .verified, by: "ada") }?.status == .role)
+        try rt.outcome("paid", id: "a", .disputed, by: "ada")
+        try rt.outcome("paid", id: "a", .verified, by: "bob") { $0.reworkNanos = 4 }
+        try rt.outcome("paid", id: "a", .withdrawn, by: "ada")
+        #expect(failure { try rt.outcome("paid", id: "a", .verified, by: "bob") }?.status == .conflict)
+        #expect(
+            try rt.ask("SELECT revision,state,value_nanos,rework_nanos,rework_ns,who,why FROM v_revisions ORDER BY id")
+                == [
+                    ["1", "stated", "320", "0", "0", "worker", "-"],
+                    ["2", "verified", "320", "0", "0", "ada", "seen"],
+                    ["3", "corrected", "300", "0", "9", "ada", "-"],
+                    ["4", "disputed", "300", "0", "9", "ada", "-"],
+                    ["5", "verified", "300", "4", "9", "bob", "-"],
+                    ["6", "withdrawn", "300", "4", "9", "ada", "-"],
+                ])
+        #expect(try rt.ask("SELECT counts FROM v_outcomes") == [["0"]])
+        #expect(try rt.ask("SELECT count(*) FROM v_revisions WHERE actor LIKE 'uid % pid % worker' AND at>0") == [["6"]])
+        #expect(failure { try rt.outcome("paid", id: "b", .verified, by: "ada") }?.status == .notFound)
+        #expect(failure { try rt.outcome("paid", id: "", .verified, by: "ada") }?.status == .invalid)
+    }
+
+    @Test func itIsCreditedToASessionAlsoAClosedOneOrAWorkflowOrALabel() throws {
+        let home = try LedgerHome()
+        let rt = home.one
+        let session = try rt.session("acme/support") { $0.labels = [(Array("customer".utf8), Array("c1".utf8))] }
+        rt.spend(session, 11)
+        let child = try rt.child(of: session)
+        rt.spend(child, 2)
+        try rt.runtime.sessionClose(child)
+        try rt.runtime.sessionClose(session)
+        rt.runtime.fold()
+        try rt.outcome("a", 1, id: "1") { $0.session = session }
+        try rt.outcome("b", 2, id: "1") { $0.workflow = Array("acme/support".utf8) }
+        try rt.outcome("c", 3, id: "1") { $0.label = Array("customer=c1".utf8) }
+        #expect(
+            try rt.ask("SELECT name,workflow,session IS NOT NULL,label_value,cost_nanos FROM v_outcomes ORDER BY id")
+                == [
+                    ["a", "acme/support", "1", "-", "13"], ["b", "acme/support", "0", "-", "-"],
+                    ["c", "acme/support", "0", "c1", "11"],
+                ])
+        #expect(
+            try rt.ask("SELECT outcomes,verified,unvalued,cost_nanos,value_nanos,net_value_nanos,cost_per_outcome_nanos FROM v_workflow_value WHERE workflow='acme/support'")
+                == [["3", "0", "0", "13", "6", "-7", "4"]])
+        for wrong in [
+            { (o: inout Outcome) in }, { $0.session = 77 }, { $0.workflow = Array("acme/nope".utf8) },
+            { $0.label = Array("customer".utf8) }, { $0.session = session; $0.workflow = Array("acme".utf8) },
+            { $0.workflow = Array("acme".utf8); $0.name = [] }, { $0.workflow = Array("acme".utf8); $0.id = [10] },
+            { $0.workflow = Array("acme".utf8); $0.reworkTime = -1 }, { $0.workflow = Array("acme".utf8); $0.state = 6 },
+        ] as [(inout Outcome) -> Void] {
+            let status = failure { try rt.outcome("x", 1, id: "2", .stated, by: "", wrong) }?.status
+            #expect(status == .invalid || status == .notFound)
+        }
+        #expect(try rt.ask("SELECT count(*) FROM v_revisions") == [["3"]])
+    }
+
+    @Test func aSessionThatEndsNeverMakesOneUp() throws {
+        let home = try LedgerHome()
+        let session = try home.one.session("acme/support")
+        home.one.spend(session, 11)
+        try home.one.runtime.sessionClose(session)
+        #expect(try home.one.ask("SELECT count(*) FROM outcomes") == [["0"]])
+        // A workflow without one has no value, rather than a value of 0.
+        #expect(
+            try home.one.ask("SELECT outcomes,value_nanos,net_value_nanos,value_per_dollar FROM v_workflow_value")
+                == [["-", "-", "-", "-"]])
+        try home.one.outcome("seen") { $0.workflow = Array("acme/support".utf8) }
+        #expect(
+            try home.one.ask("SELECT outcomes,unvalued,value_nanos,net_value_nanos FROM v_workflow_value")
+                == [["1", "1", "-", "-"]])
+    }
+
+    @Test func whereTheOutboxTakesNothingItFailsAndIsNotThere() throws {
+        let home = try LedgerHome()
+        let rt = home.one
+        let session = try rt.session("acme/support")
+        rt.runtime.fold()
+        rt.runtime.ledger.limit(to: 0)
+        #expect(failure { try rt.outcome("paid", 1) { $0.session = session } }?.status == .home)
+        rt.runtime.ledger.limit(to: .max)
+        #expect(try rt.ask("SELECT count(*) FROM outcomes") == [["0"]])
+        try rt.outcome("paid", 1, id: "a") { $0.session = session }
+        #expect(try rt.ask("SELECT count(*) FROM outcomes") == [["1"]])
+        #expect(rt.runtime.verify() == nil)
+    }
+
+    @Test func threadsThatStateTheSameMakeOne() async throws {
+        let home = try LedgerHome()
+        let rt = home.one
+        let session = try rt.session("acme/support")
+        await withTaskGroup(of: Void.self) { group in
+            for _ in 0..<8 {
+                group.addTask { for k in 0..<5 { try? rt.outcome("paid", 3, id: "\(k)") { $0.session = session } } }
+            }
+        }
+        #expect(try rt.ask("SELECT count(*), max(revision) FROM outcomes") == [["5", "1"]])
+    }
+
+    @Test func aPrivateRuntimeTellsTheEventAndKeepsNothing() throws {
+        let rt = try TestRuntime()
+        let session = try rt.session("acme")
+        try rt.listen()
+        try rt.outcome("paid", 320, id: "a") { $0.session = session }
+        let event = rt.events(.outcome).first
+        #expect(event?.amount == 320 && event?.session == session && event?.text == Array("paid".utf8))
+        #expect(failure { try rt.outcome("paid", id: "a", .verified, by: "ada") }?.status == .unsupported)
+    }
+}
