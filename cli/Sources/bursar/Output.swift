@@ -29,6 +29,7 @@ enum Cell {
     case none
     case text(String)
     case count(Int64)
+    case id(Int64)
     case money(Int64)  // nano-dollars
     case time(Int64)  // unix ns
     case span(Int64)  // ns
@@ -114,7 +115,7 @@ private func table(_ columns: [Column], _ rows: [[Cell]], foot: [Cell]?, hasColo
 extension Cell {
     var isNumber: Bool {
         switch self {
-        case .count, .money, .share, .span: true
+        case .count, .id, .money, .share, .span: true
         default: false
         }
     }
@@ -126,6 +127,7 @@ func shown(_ cell: Cell) -> String {
     case .none: "-"
     case .text(let text): text.isEmpty ? "-" : text.visible
     case .count(let count): grouped(count)
+    case .id(let id): String(id)
     case .money(let nanos): money(nanos)
     case .time(let nanos): localTime(nanos)
     case .span(let nanos): span(nanos)
@@ -139,14 +141,14 @@ private func plain(_ cell: Cell) -> String {
     switch cell {
     case .none: ""
     case .text(let text): text
-    case .count(let count), .money(let count), .span(let count): String(count)
+    case .count(let count), .id(let count), .money(let count), .span(let count): String(count)
     case .time(let nanos): utcTime(nanos)
     case .share(let share): String(share)
     case .flag(let flag): flag ? "true" : "false"
     }
 }
 
-private func json(_ columns: [Column], _ row: [Cell]) -> String {
+func json(_ columns: [Column], _ row: [Cell]) -> String {
     "{"
         + zip(columns, row).map { column, cell in
             quoted(column.name) + ": "

@@ -20,8 +20,12 @@ struct Status: ParsableCommand {
         Column("limits", "LIMITS"), Column("owner", "OWNER"),
     ]
 
-    func run() throws {
-        let home = try home.open()
+    func run() throws { try Status.show(path, sessions: sessions, home, output) }
+
+    static func show(
+        _ path: String?, sessions: Bool, _ option: HomeOption, _ output: OutputOptions
+    ) throws {
+        let home = try option.open()
         var rows: [[Cell]] = []
         func add(_ node: Home.Node) {
             let view = node.view
@@ -31,7 +35,7 @@ struct Status: ParsableCommand {
             let agent = isSession ? home.text(node.id, BURSAR_TEXT_AGENT) : ""
             let name = output.isForPeople && isSession ? "· " + (agent.isEmpty ? "session" : agent) : node.path
             rows.append([
-                .text(indent + name), .count(node.id), .text(Words.kind(view.kind)),
+                .text(indent + name), .id(node.id), .text(Words.kind(view.kind)),
                 .text(Words.state(view.effective_state)), .money(view.spent_nanos), .money(view.reserved_nanos),
                 view.remaining_nanos == .max ? .none : .money(view.remaining_nanos),
                 .count(view.steps), .count(view.refusals),
@@ -49,6 +53,6 @@ struct Status: ParsableCommand {
             say("No budgets yet in \(home.path). `bursar budget declare acme '$50/day'` declares one.")
             return
         }
-        show(Status.columns, rows, output)
+        bursar.show(columns, rows, output)
     }
 }
