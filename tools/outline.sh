@@ -21,7 +21,8 @@ trap 'rm -rf "$work"' EXIT
 hot='BursarCore0B0V|bursar_(reserve|settle|charge)|bursar__clock'
 "$clang" -x ir -S -emit-llvm -Xclang -disable-llvm-passes -o - "$program" |
     sed -E -e "/^define [^@]*@[^(]*($hot)/ s/ (#[0-9]+) / \1 \"nooutline\" /" \
-        -e '/^declare/ s/ (#[0-9]+)$/ nonlazybind \1/' > "$work/program.ll"
+        -e '/^declare/ s/ (#[0-9]+)$/ nonlazybind \1/' |
+    python3 -B "$(dirname "$0")/texts.py" > "$work/program.ll"
 # Without the attribute a step would pay for every byte: that is no library.
 grep -q '^define .*@bursar_reserve(.*"nooutline"' "$work/program.ll"
 "$clang" -x ir -c -Oz -fPIC -ffunction-sections -fdata-sections \
