@@ -17,7 +17,7 @@ FULL_LIB  := build/lib-full/libbursar.so
 # SwiftPM hands the trait's Embedded feature to the linking compiler in full mode too, which
 # then leaves out the object that registers type metadata: name it.
 SWIFTRT   = $(shell dirname $$(dirname $$(readlink -f $$(command -v $(SWIFT)))))/lib/swift_static/linux/$(shell uname -m)/swiftrt.o
-SOURCES   := $(shell find Sources/BursarCore Sources/BursarABI Sources/CPlatform Sources/CPrices Sources/CLedger Sources/CLibuv Sources/CSQLite include -type f) Package.swift Makefile tools/exports.map tools/outline.sh
+SOURCES   := $(shell find Sources/BursarCore Sources/BursarABI Sources/CPlatform Sources/CPrices Sources/CLedger Sources/CLibuv Sources/CSQLite include -type f) Package.swift Makefile tools/exports.map tools/outline.sh tools/texts.py tools/bytepairs.py
 LINKED    := $(addprefix -Xlinker ,--icf=all --version-script=$(CURDIR)/tools/exports.map -soname=libbursar.so.0 \
              --gc-sections --hash-style=gnu --build-id=none -s -z now -z pack-relative-relocs -lm)
 LINK      := -Xswiftc -use-ld=lld $(LINKED)
