@@ -1,5 +1,6 @@
 """The end of the demo: who spent what on what and for what, and all sets of books."""
 
+import re
 from collections import Counter, defaultdict
 from decimal import Decimal
 
@@ -7,6 +8,7 @@ import bursar
 from screen import usd
 
 MODELS = {"deepseek-chat": "deepseek", "acme-coder": "acme-coder", "web_search": "search"}
+SHORT = re.compile(r"^bursar: |(bursar: )?halted: | \(\S+ spent or reserved\).*|; stop$")
 
 
 def report(runtime, screen, fates, bill, folder):
@@ -26,7 +28,8 @@ def stopped(fates):
         if fate["state"] != "finished":
             kinds[fate["path"], fate["sentence"]].append(fate["agent"])
     for (path, sentence), names in sorted(kinds.items()):
-        print(f"  {len(names)} x {names[0]}: {sentence}"[:150])
+        who = f"{len(names)} {path.rpartition('/')[2]} agents" if len(names) > 1 else names[0]
+        print(f"  {who + ',':<18}{SHORT.sub('', sentence)}")
     counts = Counter(fate["state"] for fate in fates)
     print(f"  {counts['finished']} finished, {sum(f['refusals'] for f in fates)} refusals in all, "
           f"{sum(f['cut'] for f in fates)} streams cut in the middle, estimated and corrected")
@@ -52,8 +55,11 @@ def crossed(runtime):
     print(f"  {'all':<17}" + "".join(f"{usd(columns[m]):>11}" for m in models)
           + f"{usd(sum(columns.values())):>11}")
     [unowned] = runtime.query("SELECT coalesce(sum(cost_nanos), 0) cost FROM v_unowned")
+    [retries] = runtime.query("SELECT sum(requests) requests, sum(retries) retries,"
+                              " sum(retries_cost_nanos) cost FROM v_retries")
     print(f"  nobody answers for {usd(unowned['cost'])}; "
-          f"downgrading saved {usd(sum(row['saved'] for row in rows))}")
+          f"downgrading saved {usd(sum(row['saved'] for row in rows))}; "
+          f"{retries['retries']} of {retries['requests']} were asked again, for {usd(retries['cost'])}")
 
 
 def outcomes(runtime):
@@ -75,7 +81,6 @@ def verdict(runtime, screen, fates, bill):
     for line in bill:
         theirs[line["key"], line["model"]] += int(Decimal(line["dollars"]).scaleb(9))
     for row in runtime.spend():
-        # A sub-agent has its own key too.
         spend[row.agent, row.model] += row.cost_nanos
     for row in runtime.query("SELECT agent, coalesce(model, '') model, sum(cost_nanos) cost"
                              " FROM v_steps GROUP BY 1, 2"):
@@ -124,8 +129,9 @@ def verdict(runtime, screen, fates, bill):
 
 def more(folder):
     print(f"""
-The home stays, and so does the bill ({folder}/bill.csv). Ask more; docs/ledger.md has the questions:
+Home and bill stay in {folder}. Ask more, as docs/ledger.md does:
   sqlite3 -box {folder}/home/ledger.db \\
     'SELECT feature, customer, sum(cost_nanos) / 1e9 usd FROM v_steps GROUP BY 1, 2'
-  PYTHONPATH=bindings/python/src BURSAR_LIBRARY=build/lib/libbursar.so python3 -c 'import bursar
-  for row in bursar.open("{folder}/home").query("SELECT path, owner, cost_nanos FROM v_budgets"): print(row)'""")
+  BURSAR_LIBRARY=build/lib/libbursar.so PYTHONPATH=bindings/python/src python3 -c '
+import bursar
+print(*bursar.open("{folder}/home").query("SELECT * FROM v_unowned"), sep="\\n")'""")

@@ -83,11 +83,13 @@ import Testing
         try database.apply(load.blocks(6))
         let reader = try Reader(folder.ledger)
         let steps = Array(load.steps.values)
+        func tries(_ isCounted: (StepEntry) -> Bool) -> Int64 {
+            steps.filter(isCounted).map { $0.steps + $0.toolCalls }.reduce(0, +)
+        }
         #expect(
             try reader.rows("SELECT sum(requests),sum(tries),sum(retries),sum(retries_cost_nanos) FROM v_retries")
                 == [[
-                    "\(steps.filter { $0.attempt == 0 }.map(\.steps).reduce(0, +))", "\(steps.map(\.steps).reduce(0, +))",
-                    "\(steps.filter { $0.attempt > 0 }.map(\.steps).reduce(0, +))",
+                    "\(tries { $0.attempt == 0 })", "\(tries { _ in true })", "\(tries { $0.attempt > 0 })",
                     "\(steps.filter { $0.attempt > 0 }.map(\.cost).reduce(0, +))",
                 ]])
         let unowned = steps.filter { load.sessions[$0.session]!.owner.isEmpty }.map(\.cost).reduce(0, +)
