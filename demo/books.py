@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from decimal import Decimal
 
 import bursar
+from company import WORKFLOWS
 from screen import usd
 
 MODELS = {"deepseek-chat": "deepseek", "acme-coder": "acme-coder", "web_search": "search"}
@@ -29,7 +30,9 @@ def stopped(fates):
             kinds[fate["path"], fate["sentence"]].append(fate["agent"])
     for (path, sentence), names in sorted(kinds.items()):
         who = f"{len(names)} {path.rpartition('/')[2]} agents" if len(names) > 1 else names[0]
-        print(f"  {who + ',':<18}{SHORT.sub('', sentence)}")
+        endless = any(w.path == path and w.steps is None for w in WORKFLOWS)
+        print(f"  {who:<17} {SHORT.sub('', sentence)}"
+              + (" (would never have stopped)" if endless else ""))
     counts = Counter(fate["state"] for fate in fates)
     print(f"  {counts['finished']} finished, {sum(f['refusals'] for f in fates)} refusals in all, "
           f"{sum(f['cut'] for f in fates)} streams cut in the middle, estimated and corrected")

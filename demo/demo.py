@@ -29,7 +29,8 @@ PROCESSES = [["support"], ["engineering"], ["research", "growth"]]  # and one in
 
 def started(folder):
     """A home as nobody has used it yet, with the company's budgets."""
-    shutil.rmtree(folder, ignore_errors=True)
+    for name in ("home", "live"):
+        shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
     os.makedirs(os.path.join(folder, "live"))
     runtime = bursar.open(os.path.join(folder, "home"), shm_dir=os.path.join(folder, "live"),
                           name="operator")
@@ -111,7 +112,7 @@ def main():
         url = server.stdout.readline().strip()
         with started(given.folder) as runtime:
             agents = len(list(crew({w.team for w in WORKFLOWS}, given.small)))
-            print(f"{agents} agents of a small company, in {len(PROCESSES) + 1} processes, "
+            print(f"{agents} agents of a small company, in {len(PROCESSES)} processes of Python and one of Go, "
                   f"on one home: {given.folder}/home\n", flush=True)
             with Screen(runtime, [budget.path for budget in BUDGETS], given.plain) as screen:
                 runtime.on_event(operator(runtime, screen))
