@@ -147,10 +147,11 @@ import Testing
         }.map(\.cost).reduce(0, +)
         #expect(try reader.int("SELECT coalesce(cost_nanos,0) FROM v_outcomes WHERE label_key='customer'") == ofLabel)
         let path = String(decoding: load.sessions[session]!.path, as: UTF8.self)
-        let cost = load.steps.values.filter { load.sessions[$0.session]!.path == load.sessions[session]!.path }
-            .map(\.cost).reduce(0, +)
+        let cost = load.steps.values.filter {
+            "\(String(decoding: load.sessions[$0.session]!.path, as: UTF8.self))/".hasPrefix("\(path)/")
+        }.map(\.cost).reduce(0, +)
         let row = try reader.rows(
-            "SELECT outcomes-(SELECT count(*) FROM v_outcomes WHERE label_key IS NOT NULL AND workflow='\(path)'),verified,cost_nanos,value_nanos,net_value_nanos,cost_per_verified_nanos FROM v_workflow_value WHERE workflow='\(path)'")
+            "SELECT outcomes-(SELECT count(*) FROM v_outcomes WHERE label_key IS NOT NULL AND workflow||'/' LIKE '\(path)/%'),verified,cost_nanos,value_nanos,net_value_nanos,cost_per_verified_nanos FROM v_workflow_value WHERE workflow='\(path)'")
         #expect(row == [["4", "1", "\(cost)", "3100000011", "\(3_100_000_011 - cost)", "\(cost)"]])
     }
 
