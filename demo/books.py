@@ -27,10 +27,10 @@ def stopped(fates):
     kinds = defaultdict(list)
     for fate in fates:
         if fate["state"] != "finished":
-            kinds[fate["path"], fate["sentence"]].append(fate["agent"])
-    for (path, sentence), names in sorted(kinds.items()):
-        who = f"{len(names)} {path.rpartition('/')[2]} agents" if len(names) > 1 else names[0]
-        endless = any(w.path == path and w.steps is None for w in WORKFLOWS)
+            kinds[fate["path"].split("/")[1], fate["sentence"]].append(fate["agent"])
+    for (team, sentence), names in sorted(kinds.items()):
+        who = f"{len(names)} of {team}" if len(names) > 1 else names[0]
+        endless = any(w.steps is None for w in WORKFLOWS if names[0].startswith(w.name))
         print(f"  {who:<17} {SHORT.sub('', sentence)}"
               + (" (would never have stopped)" if endless else ""))
     counts = Counter(fate["state"] for fate in fates)
@@ -133,8 +133,6 @@ def verdict(runtime, screen, fates, bill):
 def more(folder):
     print(f"""
 Home and bill stay in {folder}. Ask more, as docs/ledger.md does:
-  sqlite3 -box {folder}/home/ledger.db \\
-    'SELECT feature, customer, sum(cost_nanos) / 1e9 usd FROM v_steps GROUP BY 1, 2'
-  BURSAR_LIBRARY=build/lib/libbursar.so PYTHONPATH=bindings/python/src python3 -c '
-import bursar
+  sqlite3 -box {folder}/home/ledger.db 'SELECT feature, customer, sum(cost_nanos) / 1e9 usd FROM v_steps GROUP BY 1, 2'
+  BURSAR_LIBRARY=build/lib/libbursar.so PYTHONPATH=bindings/python/src python3 -c 'import bursar
 print(*bursar.open("{folder}/home").query("SELECT * FROM v_unowned"), sep="\\n")'""")
