@@ -12,10 +12,11 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CBursar"),
         .systemLibrary(name: "CSystem"),
+        .target(name: "CLaunch"),
         .executableTarget(
             name: "bursar",
             dependencies: [
-                "CBursar", "CSystem", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "CBursar", "CSystem", "CLaunch", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: [
                 .enableUpcomingFeature("ExistentialAny"),

@@ -14,6 +14,7 @@ struct Bursar: ParsableCommand {
         version: version,
         groupedSubcommands: [
             CommandGroup(name: "See:", subcommands: [Status.self, SessionCommand.self, EventsCommand.self, Doctor.self, Verify.self]),
+            CommandGroup(name: "Run:", subcommands: [RunCommand.self]),
             CommandGroup(name: "Stop:", subcommands: [Kill.self, Revive.self, Pause.self, Resume.self]),
             CommandGroup(name: "Set:", subcommands: [BudgetCommand.self, HomeCommand.self]),
         ])
