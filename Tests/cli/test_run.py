@@ -203,14 +203,14 @@ while True: time.sleep(1)""", 200)
     def test_that_go_on_forking(self):
         self.stop("""
 note()
-while True:
-    # Each lives a moment, and its child takes over.
+if os.fork():
+    while True: time.sleep(1)
+while True:   # each forks the next, in a session of its own, and ends
     if os.fork():
-        time.sleep(0.005)
-        os._exit(0) if os.getppid() != int(open("pids").readline() or 0) and len(open("pids").read().split()) > 1 else time.sleep(0.02)
-    else:
-        os.setsid()
-        note()""", 30, grace="1s")
+        time.sleep(0.02)
+        os._exit(0)
+    os.setsid()
+    note()""", 30)
 
     def test_that_are_suspended(self):
         self.stop("note()\nos.kill(os.getpid(), signal.SIGSTOP)\nwhile True: time.sleep(1)", 1)
@@ -226,7 +226,7 @@ while True: time.sleep(1)""", 1, grace="30s")
         self.assertTrue((self.folder / "left").exists())
 
     def test_that_a_command_leaves_behind_end_with_it(self):
-        text = STUBBORN + "\nif os.fork() == 0:\n    os.setsid(); note()\n    while True: time.sleep(1)\n" \
+        text = STUBBORN + "\nif os.fork() == 0:\n    os.setsid(); note(); os.closerange(0, 3)\n    while True: time.sleep(1)\n" \
             "while not os.path.exists('pids'): time.sleep(0.01)\nos._exit(5)"
         result = self.run_("--grace", "1s", *self.python(text))
         self.assertEqual(result.returncode, 5)
@@ -346,7 +346,8 @@ sys.exit(40 + count)"""
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 41)
 
     def test_interrupts_what_does_not_care(self):
-        pid, terminal = self.start(COMMAND, "run", "--path", "acme", "--", "sh", "-c", "echo ready; sleep 60")
+        pid, terminal = self.start(COMMAND, "run", "--path", "acme", *self.python(
+            "signal.signal(signal.SIGINT, signal.SIG_DFL)\nprint('ready', flush=True)\ntime.sleep(60)"))  # fmt: skip
         self.read_until(terminal, b"ready")
         os.write(terminal, b"\x03")
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 130)
