@@ -71,7 +71,7 @@ class Agents:
 
     def gone(self, pid: int) -> None:
         code = self.live.pop(pid).wait(300)
-        if code not in (0, -signal.SIGKILL):
+        if code not in (0, -signal.SIGKILL, -signal.SIGTERM):
             raise Failed(f"agent {pid} ended with {code}, and nobody killed it so")
 
     def kill(self, pid: int) -> None:

@@ -82,7 +82,7 @@ class Killer:
         while time.monotonic() < end:
             holder = self.locks.holder()
             if holder is not None and holder[0] in self.agents.live:
-                time.sleep(self.random.expovariate(1 / self.random.choice((0.0001, 0.001, 0.01))))
+                time.sleep(self.random.expovariate(1 / self.random.choice((0.00002, 0.0002, 0.002))))
                 return holder[0]
             time.sleep(0.0002)
         return None
