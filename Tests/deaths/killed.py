@@ -18,6 +18,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from typing import Optional
 
 from agents import Agents, CHECKPOINT, Home, Locks, wait_for_rest
 from books import Books, Failed, Told
@@ -76,15 +77,16 @@ class Killer:
             else:
                 self.hold(pid)
 
-    def hunt(self):
-        """Who writes, a random moment after it began to."""
+    def hunt(self) -> Optional[int]:
+        """Who writes, at a random moment while it does."""
         end = time.monotonic() + 1
         while time.monotonic() < end:
-            holder = self.locks.holder()
-            if holder is not None and holder[0] in self.agents.live:
+            found = self.locks.holder()
+            if found is not None and found[0] in self.agents.live:
                 time.sleep(self.random.expovariate(1 / self.random.choice((0.00002, 0.0002, 0.002))))
-                return holder[0]
-            time.sleep(0.0002)
+                if self.locks.holder() == found:
+                    return found[0]
+            time.sleep(self.random.uniform(0, 0.0004))
         return None
 
     def kill(self, pid: int) -> None:
