@@ -1,9 +1,6 @@
 /* SQLite, and what of it Swift cannot call: macros that are pointers, and callbacks. */
-#include <errno.h>
 #include <sqlite3.h>
-#include <stddef.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -22,31 +19,6 @@ static inline void bursar__sqlite_leave_log(sqlite3 *db) {
 }
 
 static inline int bursar__sqlite_chmod(const char *path, int mode) { return chmod(path, (mode_t)mode); }
-
-/* SQLite maps `-shm`, of which it makes sure by writing a byte to every 4 KiB. Where blocks are smaller,
- * or are copied when they are written, a full disk would be a SIGBUS when the rest is touched. So it is
- * touched here, by the kernel (Linux 5.14), which says that there is no room. */
-static int (*bursar__sqlite_map)(sqlite3_file *, int, int, int, void volatile **);
-static inline int bursar__sqlite_map_whole(sqlite3_file *file, int region, int bytes, int extend, void volatile **out) {
-    int code = bursar__sqlite_map(file, region, bytes, extend, out);
-    if (code || !*out || !madvise((void *)*out, (size_t)bytes, 23 /* MADV_POPULATE_WRITE */) || errno != EFAULT)
-        return code;
-    *out = 0;
-    return SQLITE_FULL;
-}
-static inline void bursar__sqlite_populate(sqlite3 *db) {
-    static sqlite3_io_methods ours;
-    sqlite3_file *file = 0;
-    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file) || !file || !file->pMethods) return;
-    if (file->pMethods->iVersion < 2 || (bursar__sqlite_map && bursar__sqlite_map != file->pMethods->xShmMap)) return;
-    if (!__atomic_load_n(&ours.iVersion, __ATOMIC_ACQUIRE)) { /* threads that come at once write the same */
-        bursar__sqlite_map = file->pMethods->xShmMap;
-        memcpy(&ours.xClose, &file->pMethods->xClose, sizeof ours - offsetof(sqlite3_io_methods, xClose));
-        ours.xShmMap = bursar__sqlite_map_whole;
-        __atomic_store_n(&ours.iVersion, file->pMethods->iVersion, __ATOMIC_RELEASE);
-    }
-    file->pMethods = &ours;
-}
 
 /* Reading and computing, and nothing else: no writes, no other files, no settings. */
 static inline int bursar__sqlite_authorize(void *unused, int action, const char *a, const char *b, const char *c,

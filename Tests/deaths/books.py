@@ -20,7 +20,9 @@ import bursar
 from record import LATE, REPLAY, Entry, read
 
 BUDGETS = ("deaths/tight", "deaths/wide", "deaths/team/mail")
-ESTIMATED, OVERRUN, CHARGE = 1, 16, 64  # of a row
+ESTIMATED, CHARGE = 1, 64  # of a row
+E_CORRUPT = -31
+SQLITE_BUSY = 5
 Thread = Tuple[int, int]
 
 
@@ -46,6 +48,7 @@ class Told:
         self.kinds: Counter = Counter()
         self.events: List[Entry] = []
         self.lates = self.replays = self.asked = self.unanswered = 0
+        self.corrupt: List[Entry] = []  # said to be damaged
         for entry in read(path):
             self._take(entry)
 
@@ -91,6 +94,7 @@ class Told:
         elif e.kind == b"Q":
             self.asked += 1
             self.unanswered += e.flags
+            self.corrupt += [e] * (e.flags and e.detail == E_CORRUPT)
         elif e.kind == b"Y":
             self.events.append(e)
 
@@ -98,8 +102,16 @@ class Told:
 class Books:
     """A home's, over all logs that were judged."""
 
+    def look_at_events(self, told: Told) -> None:
+        """Nothing was wrong with the ledger, but that somebody who was stopped had it."""
+        strange = [event for event in told.events if event.amount & 0xFF != SQLITE_BUSY] + told.corrupt
+        if strange:
+            raise Failed(f"{len(strange)} times the ledger was told to be damaged: {strange[0]}")
+        self.totals.update(events=len(told.events))
+
     ROWS = """SELECT s.node, t.handle, t.cost_nanos, t.flags, t.count, b.path FROM steps t
-              JOIN sessions s ON s.id = t.session LEFT JOIN budgets b ON b.id = s.budget WHERE s.id > ?"""
+              JOIN sessions s ON s.id = t.session LEFT JOIN budgets b ON b.id = s.budget
+              WHERE s.id > ? AND s.agent <> 'governor'"""
 
     def __init__(self) -> None:
         self.spent: Counter = Counter()  # by path

@@ -88,7 +88,8 @@ class Disk:
         if self.filler is not None:
             self.filler.join()
             self.filler = None
-        os.remove(os.path.join(self.path, "big"))
+        if os.path.exists(os.path.join(self.path, "big")):
+            os.remove(os.path.join(self.path, "big"))
 
     def close(self) -> None:
         if self.kind:
@@ -276,6 +277,25 @@ class Troubles:
         self.during("a damaged database", begin, end, seconds)
 
 
+    def set_aside(self, seconds: float) -> None:
+        """What docs/ledger.md says to do with a damaged database, with agents at work."""
+        home, aside = self.home.path, os.path.join(self.home.folder, "aside")
+        os.mkdir(aside)
+
+        def begin() -> None:
+            for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm"):
+                if os.path.exists(os.path.join(home, name)):
+                    shutil.move(os.path.join(home, name), aside)
+
+        def end() -> None:
+            subprocess.run("sqlite3 aside/ledger.db .recover | sqlite3 repaired.db", shell=True, check=True,
+                           cwd=self.home.folder, stdout=subprocess.DEVNULL)
+            shutil.move(os.path.join(self.home.folder, "repaired.db"), home + "/new")
+            os.rename(home + "/new", home + "/ledger.db")
+
+        self.during("a database that is set aside, and put back", begin, end, seconds)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("agent")
@@ -299,6 +319,7 @@ def main() -> int:
         parts = {
             "locked": lambda: t.locked(5 * seconds),
             "damaged": lambda: t.damaged(seconds),
+            "aside": lambda: t.set_aside(seconds),
         }
         if disk.kind:
             parts["full"] = lambda: [t.during("a full disk", disk.fill, disk.free, seconds) for _ in range(3)]
@@ -318,13 +339,14 @@ def main() -> int:
         code = 0
     except BaseException as error:
         if troubles is not None:
-            for process in troubles.agents.live.values():
-                process.kill()
+            troubles.agents.end(signal.SIGKILL)
+            troubles.rt.close()
         print(f"full: seed {options.seed}: {error}; logs are in {home.folder}", flush=True)
         code = 1
         if not isinstance(error, Failed):
             raise
     finally:
+        disk.free()
         if disk.kind == "ext4":
             subprocess.run(["chattr", "-R", "-i", disk.path], stderr=subprocess.DEVNULL)
         disk.close()

@@ -57,6 +57,7 @@ class Killer:
         with self.home.open() as rt:
             wait_for_rest(rt)
             self.books.judge(rt, told)
+        self.books.look_at_events(told)
         os.remove(log)
 
     def strike(self) -> None:

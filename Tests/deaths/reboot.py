@@ -136,6 +136,7 @@ class Reboots:
                 self.look_at_governed(rt, changes, sure=False)
                 before = {path: seen(rt, path) for path in GOVERNED}
         self.boot()
+        self.books.has_report = False
         while self.random.random() < 0.4:
             self.kill_who_brings_back()
         start = time.monotonic()
@@ -154,7 +155,6 @@ class Reboots:
                 self.look_at_governed(rt, changes, sure=True)
                 self.books.judge(rt, told, sure)
             self.governed = {path: seen(rt, path) for path in GOVERNED}
-        self.books.has_report = False
         os.remove(log)
         os.remove(governing)
 

@@ -46,7 +46,7 @@ final class Connection {
         deadline = .allocate(capacity: 1)
         deadline.pointee = 0
         sqlite3_extended_result_codes(db, 1)
-        bursar__sqlite_populate(db)
+        bursar__sqlite_populate(UnsafeMutableRawPointer(db))
     }
 
     deinit {
