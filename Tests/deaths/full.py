@@ -12,7 +12,7 @@ does a query; afterwards the rows are there, each once.
 from __future__ import annotations
 
 import argparse
-import ctypes
+import glob
 import os
 import random
 import shutil
@@ -285,6 +285,9 @@ class Troubles:
         home = self.home.path
 
         def begin() -> None:
+            end = time.monotonic() + 60  # the database has what nobody else has any more
+            while glob.glob(home + "/ledger.*.1.log") and time.monotonic() < end:
+                time.sleep(0.2)
             os.mkdir(home + "/aside")
             for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm"):
                 try:
@@ -296,7 +299,7 @@ class Troubles:
             if os.path.exists(home + "/ledger.db"):
                 print("(the files beside the database had all there ever was, and made it anew)")
             else:
-                subprocess.run("sqlite3 aside/ledger.db .recover | sqlite3 repaired.db && mv repaired.db ledger.db",
+                subprocess.run("sqlite3 aside/ledger.db .recover | sqlite3 new.db && mv -n new.db ledger.db",
                                shell=True, check=True, cwd=home, stdout=subprocess.DEVNULL)
             shutil.rmtree(home + "/aside")
 
