@@ -280,6 +280,13 @@ class Troubles:
         self.during("a damaged database", begin, end, seconds)
 
 
+    @staticmethod
+    def repair() -> str:
+        """As docs/ledger.md has it."""
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/ledger.md")) as file:
+            lines = file.read().split("```sh\nmkdir aside;", 1)[1].split("```", 1)[0]
+        return lines.split("\n", 1)[1]
+
     def set_aside(self, seconds: float) -> None:
         """What docs/ledger.md says to do with a damaged database, with agents at work."""
         home = self.home.path
@@ -299,8 +306,7 @@ class Troubles:
             if os.path.exists(home + "/ledger.db"):
                 print("(the files beside the database had all there ever was, and made it anew)")
             else:
-                subprocess.run("sqlite3 aside/ledger.db .recover | sqlite3 new.db && mv -n new.db ledger.db",
-                               shell=True, check=True, cwd=home, stdout=subprocess.DEVNULL)
+                subprocess.run(self.repair(), shell=True, check=True, cwd=home, stdout=subprocess.DEVNULL)
             shutil.rmtree(home + "/aside")
 
         self.during("a database that is set aside, repaired and put back", begin, end, seconds, silent=None)
