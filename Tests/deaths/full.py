@@ -230,9 +230,11 @@ class Troubles:
         self.during("a database that somebody has locked", begin, end, seconds)
 
     def read_only(self, seconds: float) -> None:
-        """Immutable: also what is open cannot be written any more."""
+        """Immutable: also what is open cannot be written any more. (But `-shm`, which SQLite maps:
+        the kernel ends who writes to a map of such a file.)"""
         def files() -> List[str]:
-            return [self.home.path] + [entry.path for entry in os.scandir(self.home.path) if entry.is_file()]
+            return [self.home.path] + [entry.path for entry in os.scandir(self.home.path)
+                                       if entry.is_file() and not entry.path.endswith("-shm")]
 
         self.during("a read-only home", lambda: run("chattr", "+i", *files()),
                     lambda: run("chattr", "-i", *files()), seconds)
