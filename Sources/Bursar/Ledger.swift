@@ -126,7 +126,9 @@ extension Runtime {
             given.reworkTime = outcome.reworkTime.nanoseconds
             given.by = outcome.by.bytes
             given.reason = outcome.reason.bytes
-            try runtime.outcome(given)
+            var failure: BursarCore.Failure?
+            try runtime.outcomes(1, { _ in given }, { failure = $2 })
+            if let failure { throw failure }
         }
     }
 }

@@ -17,7 +17,14 @@ extension TestRuntime {
         outcome.state = Int32(state.rawValue)
         outcome.by = Array(by.utf8)
         configure(&outcome)
-        try runtime.outcome(outcome)
+        let failures = try outcomes([outcome])
+        if let failure = failures[0].failure { throw failure }
+    }
+
+    func outcomes(_ given: [Outcome]) throws -> [(result: Int32, failure: Failure?)] {
+        var said = [(result: Int32, failure: Failure?)](repeating: (99, nil), count: given.count)
+        try runtime.outcomes(given.count, { given[$0] }, { said[$0] = ($1, $2) })
+        return said
     }
 }
 
