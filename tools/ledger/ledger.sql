@@ -352,7 +352,7 @@ WHERE o.id IS NULL OR o.state<>?3 OR o.who IS NOT ?12 OR o.value_nanos IS NOT co
 OR o.rework_nanos<>coalesce(?9,o.rework_nanos) OR o.rework_ns<>coalesce(?10,o.rework_ns)
 
 --: revisions
-SELECT state,value_nanos,who FROM outcomes WHERE name=? AND key=?
+SELECT state,value_nanos,who,at,rework_nanos,rework_ns FROM outcomes WHERE name=? AND key=?
 ORDER BY revision
 
 --: spentOfNodes

@@ -181,7 +181,7 @@ extension Runtime {
                 : try connection.first(
                     .findSession, core.statistic(Header.segmentID).value, given.session) ?? 0
             guard let found = try connection.first(.openedAt, key) else { throw error }
-            opened = found
+            if key != given.session { opened = found }
         }
         // Of a day or an hour only the beginning may be known.
         if opened > new.at &+ Runtime.dayLong {
@@ -219,6 +219,8 @@ extension Runtime {
             if !isCredited { throw uncredited }
             return false
         }
+        // Of which one knows when it was said, it is not said again, whatever came since.
+        if new.state != .stated, new.at != new.said, old.contains(where: { $0.says(new) }) { return true }
         if new.state == .corrected {
             if !new.hasValue, new.reworkNanos == 0, new.reworkTime == 0 {
                 throw Failure(.invalid, "a correction says a value, or rework")
@@ -287,19 +289,33 @@ extension Runtime {
 
 extension Connection {
     /// All that was said of an outcome: oldest first, `null` for a value that is not known.
-    func revisions(
+    fileprivate func revisions(
         of name: [UInt8], _ key: [UInt8]
-    ) throws(Failure) -> [(state: OutcomeEntry.State, value: Int64, who: [UInt8])] {
+    ) throws(Failure) -> [OutcomeEntry] {
         let row = self[.revisions]
         defer { row.reset() }
         row.put(name)
         row.put(key)
-        var found: [(state: OutcomeEntry.State, value: Int64, who: [UInt8])] = []
+        var found: [OutcomeEntry] = []
         while try row.step() {
-            found.append(
-                (OutcomeEntry.State(rawValue: row.int(0)) ?? .stated,
-                    row.isNull(1) ? null : row.int(1), row.bytes(2)))
+            var old = OutcomeEntry()
+            old.state = OutcomeEntry.State(rawValue: row.int(0)) ?? .stated
+            old.value = row.isNull(1) ? null : row.int(1)
+            old.who = row.bytes(2)
+            old.at = row.int(3)
+            old.reworkNanos = row.int(4)
+            old.reworkTime = row.int(5)
+            found.append(old)
         }
         return found
+    }
+}
+
+extension OutcomeEntry {
+    /// Whether this one, from the ledger, is what another says.
+    fileprivate func says(_ new: OutcomeEntry) -> Bool {
+        state == new.state && at == new.at && who == new.who && (!new.hasValue || value == new.value)
+            && (new.reworkNanos == 0 || reworkNanos == new.reworkNanos)
+            && (new.reworkTime == 0 || reworkTime == new.reworkTime)
     }
 }

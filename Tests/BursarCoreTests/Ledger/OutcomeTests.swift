@@ -189,6 +189,31 @@ extension TestRuntime {
         #expect(rt.events(.outcome).map { String(decoding: $0.text, as: UTF8.self) } == ["2 outcomes", "4 outcomes", "2 outcomes"])
     }
 
+    @Test func whatSaysWhenItWasSaidIsNotSaidAgain() throws {
+        let home = try LedgerHome { $0.name = Array("crm".utf8) }
+        let rt = home.one
+        _ = try rt.session("acme/support")
+        let then = rt.runtime.clock.unix - 5_000_000_000
+        func file() throws {
+            try rt.outcome("paid", 320, id: "a") { $0.workflow = Array("acme/support".utf8); $0.at = then }
+            try rt.outcome("paid", 300, id: "a", .corrected) { $0.at = then + 1; $0.reworkTime = 5 }
+            try rt.outcome("paid", 300, id: "a", .verified, by: "ada") { $0.at = then + 2 }
+        }
+        try file()
+        try rt.outcome("paid", 200, id: "a", .corrected, by: "bob")
+        try rt.outcome("paid", id: "a", .disputed, by: "eve")
+        for _ in 0..<2 { try file() }
+        #expect(
+            try rt.ask("SELECT state,value_nanos,who FROM v_revisions ORDER BY revision")
+                == [
+                    ["stated", "320", "crm"], ["corrected", "300", "crm"], ["verified", "300", "ada"],
+                    ["corrected", "200", "bob"], ["disputed", "200", "eve"],
+                ])
+        // At another time it is new.
+        try rt.outcome("paid", id: "a", .verified, by: "ada") { $0.at = then + 3 }
+        #expect(try rt.ask("SELECT state,revision,value_nanos FROM v_outcomes") == [["verified", "6", "200"]])
+    }
+
     @Test func ofThousandsNoneIsLostWhenTheOutboxIsFullMidway() throws {
         let home = try LedgerHome()
         let rt = home.one
