@@ -133,7 +133,7 @@ class _Import:
                 problem.line = line
                 raise problem
             if result < 0:
-                said = str(failure(result, "it was refused", error))
+                said = _sentence(failure(result, "it was refused", error))
                 column = "value" if result == Status.E_MONEY_TEXT else ""
                 self.failed.append(FailedLine(line, column, said))
             elif result == 0:
@@ -199,6 +199,11 @@ def _check(column: str, text: str) -> None:
         raise _Bad(column, f"{text} was cut by a spreadsheet: format its column as text")
 
 
+def _sentence(error: BursarError) -> str:
+    """Without the place in an amount's text: the file has columns of its own."""
+    return re.sub("^column [0-9]+: ", "", str(error))
+
+
 def _short(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:57] + "...")
 
@@ -219,7 +224,7 @@ def _rework(text: str) -> Tuple[int, int]:
         try:
             return nanos(text), 0
         except BursarError as error:
-            raise _Bad("rework", str(error)) from None
+            raise _Bad("rework", _sentence(error)) from None
     pieces = _TIME.findall(text.lower())
     rest = _TIME.sub("", text.lower())
     whole = sum(
