@@ -67,7 +67,7 @@ class Imports(Home):
                 self.assertEqual(case["counts"], list(done[:3]), done)
                 self.assertEqual(
                     [(line, column) for line, column, _ in case["failed"]],
-                    [(f.line, f.column.strip("'")) for f in done.failed], done.failed)
+                    [(f.line, f.column) for f in done.failed], done.failed)
                 for (line, _, part), found in zip(case["failed"], done.failed):
                     self.assertIn(part, found.reason)
                     self.assertTrue(str(found).startswith(f"line {line}"))

@@ -204,8 +204,12 @@ def _sentence(error: BursarError) -> str:
     return re.sub("^column [0-9]+: ", "", str(error))
 
 
+def _plain(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")[1:-1]
+
+
 def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+    return f"`{_plain(text)}`"
 
 
 def _label(fields: Dict[str, str]) -> Optional[str]:
@@ -283,7 +287,7 @@ def _column(name: str) -> str:
 def _known(name: str) -> str:
     ours = _column(name)
     if not ours:
-        raise InvalidArgumentError(f"{name!r} is unknown; {_ARE}")
+        raise InvalidArgumentError(f"{_short(name)} is unknown; {_ARE}")
     return ours
 
 
@@ -386,7 +390,7 @@ def _fields(value: Any, names: _Names) -> Union[Dict[str, str], _Bad]:
     for name, item in value:
         ours = names.find(name)
         if ours is None:
-            return _Bad(_short(name), f"is unknown; {_ARE}")
+            return _Bad(_plain(name), f"is unknown; {_ARE}")
         if not ours:
             continue
         if ours in fields:
