@@ -24,7 +24,7 @@ public func bursar_outcomes(
     let errorStride = out_errors.map { Int(sizeField($0)) } ?? 0
     func tell(_ k: Int, _ result: Int32, _ failure: Failure?) {
         out_results?[k] = result
-        if let failure, let out_errors {
+        if let failure, let out_errors, isStride(errorStride) {
             _ = fill(at(out_errors, k * errorStride), with: failure)
         }
     }
@@ -45,6 +45,9 @@ public func bursar_outcomes(
     return failure.status.rawValue
 }
 
+/// Whether the structs of an array can be as long: else the second is anywhere.
+private func isStride(_ bytes: Int) -> Bool { bytes % 8 == 0 && bytes <= 65_536 }
+
 private func at<T>(_ p: UnsafePointer<T>, _ bytes: Int) -> UnsafePointer<T> {
     (UnsafeRawPointer(p) + bytes).assumingMemoryBound(to: T.self)
 }
@@ -56,7 +59,9 @@ private func at<T>(_ p: UnsafeMutablePointer<T>, _ bytes: Int) -> UnsafeMutableP
 private func outcome(
     _ p: UnsafePointer<bursar_outcome_t>, _ stride: Int
 ) throws(Failure) -> Outcome {
-    guard p.pointee.size == stride, let given = take(p, p.pointee.size) else { throw sizeFailure }
+    guard isStride(stride), p.pointee.size == stride, let given = take(p, p.pointee.size) else {
+        throw sizeFailure
+    }
     var o = Outcome()
     o.state = given.state
     o.name = try bytes(given.name)
