@@ -35,7 +35,7 @@ private struct Saying {
     var places: [Int] = []
     var path: [UInt8] = []  // of the last
     /// Names and ids of `new`, as hashes.
-    var marks: Set<Int64> = []
+    var marks: [Int64] = []
 }
 
 extension Runtime {
@@ -81,7 +81,7 @@ extension Runtime {
                 try write(&saying, answer)
             }
             if try isKnown(new, &saying) { return answer(place, 0, nil) }
-            saying.marks.insert(mark)
+            saying.marks.append(mark)
         } else if new.state != .stated {
             throw Failure(.unsupported, "a private runtime keeps no outcomes that could be revised: open one with a home")
         }
