@@ -214,12 +214,13 @@ def _short(text: str) -> str:
 
 def _label(fields: Dict[str, str]) -> Optional[str]:
     """`key=value`: of the column `label`, or of the one of `label:key` that is not empty."""
-    labels = {column: text for column, text in fields.items() if column.startswith("label") and text}
+    labels = sorted(column for column in fields if column.startswith("label") and fields[column])
+    if not labels:
+        return None
     if len(labels) > 1:
-        raise _Bad(sorted(labels)[0], f"and {sorted(labels)[1]}: an outcome is credited to one label")
-    for column, text in labels.items():
-        return text if column == "label" else f"{column[6:]}={text}"
-    return None
+        raise _Bad(labels[0], f"and {labels[1]}: an outcome is credited to one label")
+    text = fields[labels[0]]
+    return text if labels[0] == "label" else f"{labels[0][6:]}={text}"
 
 
 def _rework(text: str) -> Tuple[int, int]:
