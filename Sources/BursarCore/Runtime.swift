@@ -76,7 +76,7 @@ public final class Runtime: @unchecked Sendable {
     var batchRecords: [UInt32] = []
     var names = ToldNames()
     /// What the next block takes along (Outcomes.swift).
-    var pendingOutcome: OutcomeEntry?
+    var pendingOutcomes: [OutcomeEntry] = []
     /// The batch's corrections, whose windows' bases fall when it is committed.
     var lowering: [UInt32] = []
     /// When the ledger was told of steps in flight, steady, and in which file of the outbox.

@@ -86,7 +86,8 @@ CREATE INDEX events_by_time ON events(at);
 CREATE TABLE outcomes(id INTEGER PRIMARY KEY, name TEXT, key TEXT, revision INTEGER NOT NULL,
   state INTEGER NOT NULL, session INTEGER, budget INTEGER, label_key TEXT, label_value TEXT,
   value_nanos INTEGER, rework_nanos INTEGER NOT NULL, rework_ns INTEGER NOT NULL,
-  at INTEGER NOT NULL, who TEXT, why TEXT, actor TEXT, UNIQUE(name, key, revision)) STRICT;
+  at INTEGER NOT NULL, who TEXT, why TEXT, actor TEXT, said_at INTEGER NOT NULL,
+  UNIQUE(name, key, revision)) STRICT;
 
 -- The views: what readers ask. Columns are the project's words, money ends in `_nanos`,
 -- times are unix nanoseconds (`_at`) or UTC text (`day`, `hour`).
@@ -173,11 +174,11 @@ CREATE VIEW v_retries AS SELECT workflow, model, tool, sum(iif(attempt,0,steps+t
 CREATE VIEW v_revisions AS SELECT o.id, o.name, o.key, o.revision,
   CASE o.state WHEN 1 THEN 'stated' WHEN 2 THEN 'verified' WHEN 3 THEN 'disputed'
     WHEN 4 THEN 'corrected' ELSE 'withdrawn' END state, o.session, o.budget, o.label_key,
-  o.label_value, o.value_nanos, o.rework_nanos, o.rework_ns, o.at, o.who, o.why, o.actor
-  FROM outcomes o;
+  o.label_value, o.value_nanos, o.rework_nanos, o.rework_ns, o.at, o.said_at, o.who, o.why,
+  o.actor FROM outcomes o;
 CREATE VIEW v_outcomes AS SELECT o.id, o.name, o.key, o.state, o.revision,
   b.path workflow, o.session, o.label_key, o.label_value, o.state<>'withdrawn' counts,
-  o.value_nanos, o.rework_nanos, o.rework_ns, o.at, o.who, o.why,
+  o.value_nanos, o.rework_nanos, o.rework_ns, o.at, o.said_at, o.who, o.why,
   CASE WHEN o.session IS NOT NULL THEN (SELECT inclusive_cost_nanos FROM v_sessions v
       WHERE v.session=o.session)
     WHEN o.label_key IS NOT NULL THEN (SELECT sum(s.cost_nanos) FROM labels l
@@ -307,6 +308,9 @@ ON CONFLICT DO UPDATE SET amount=cast(amount+excluded.amount AS INTEGER)
 --: findSession
 SELECT id FROM sessions WHERE segment=? AND node=?
 
+--: openedAt
+SELECT ifnull(opened_at,0) FROM sessions WHERE id=?
+
 --: addSession
 INSERT INTO sessions(segment,node) VALUES(?,?)
 
@@ -351,13 +355,13 @@ INSERT INTO events VALUES(NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 INSERT INTO outcomes SELECT NULL,?1,?2,ifnull(o.revision,0)+1,?3,iif(o.id,o.session,?4),
 iif(o.id,o.budget,?5),iif(o.id,o.label_key,?6),iif(o.id,o.label_value,?7),
 coalesce(?8,o.value_nanos),coalesce(?9,o.rework_nanos,0),coalesce(?10,o.rework_ns,0),?11,?12,?13,
-?14 FROM (SELECT 1) LEFT JOIN outcomes o ON o.name=?1 AND o.key=?2 AND o.revision=
+?14,?15 FROM (SELECT 1) LEFT JOIN outcomes o ON o.name=?1 AND o.key=?2 AND o.revision=
 (SELECT max(revision) FROM outcomes WHERE name=?1 AND key=?2)
 WHERE o.id IS NULL OR o.state<>?3 OR o.who IS NOT ?12 OR o.value_nanos IS NOT coalesce(?8,o.value_nanos)
 OR o.rework_nanos<>coalesce(?9,o.rework_nanos) OR o.rework_ns<>coalesce(?10,o.rework_ns)
 
 --: revisions
-SELECT state,value_nanos,who FROM outcomes WHERE name=? AND key=?
+SELECT state,value_nanos,who,at,rework_nanos,rework_ns FROM outcomes WHERE name=? AND key=?
 ORDER BY revision
 
 --: spentOfNodes
