@@ -82,8 +82,6 @@ public final class Runtime: @unchecked Sendable {
     /// When the ledger was told of steps in flight, steady, and in which file of the outbox.
     var flightsAt = Int64.min
     var flightsFile: Int64 = 0
-    /// The ledger could not be read or written; it was told.
-    var ledgerFails = false
 
     /// A new keeper has looked at what the one before left. Loop thread only.
     var hasTakenOver = false

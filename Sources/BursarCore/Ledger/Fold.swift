@@ -103,13 +103,13 @@ extension Runtime {
             } else {
                 scan = self.scan()
             }
-            ledgerFails = false
             core.statistic(Header.ledgerFails).value = 0
         } catch {
             // Records wait, enforcement goes on, the next fold tries again.
-            core.statistic(Header.ledgerFails).value = 1
-            if !ledgerFails {
-                ledgerFails = true
+            // Told by one process, to all, once until it can be written again.
+            let fails = core.statistic(Header.ledgerFails)
+            if fails.value == 0 {
+                fails.value = 1
                 var event = Event(type: .ledger)
                 event.amount = error.values.0
                 event.text = error.sentence

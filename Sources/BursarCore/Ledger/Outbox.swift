@@ -297,6 +297,7 @@ extension Outbox {
     /// The next block after a batch, whole, for who writes them into the database; nil:
     /// not yet. `seek(after:)` once before. Any thread that has it to itself.
     func nextBlock(after batch: Int64) throws(Failure) -> LedgerBlock? {
+        seeks = true  // another writer may have moved more than was read here
         guard var reader = try next(after: batch) else { return nil }
         guard !reader.head.isBase, let block = reader.entries() else {
             var failure = Failure(
