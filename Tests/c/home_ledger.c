@@ -84,8 +84,10 @@ test("a query's rows are typed, and its parameters too") {
     equal(row[5].text.len, 2);
     equal(row[6].type, BURSAR_VALUE_TEXT);
     equal(row[6].text.len, 0);
-    need(bursar_query_next(query, &row, &error), BURSAR_OK);
-    check(row == NULL);
+    for (int k = 0; k < 2; k++) {
+        need(bursar_query_next(query, &row, &error), BURSAR_OK);
+        check(row == NULL);
+    }
     /* It outlives the runtime. */
     bursar_query_t *later = ask(rt, "SELECT 1 UNION SELECT 2");
     equal(bursar_close(rt), BURSAR_OK);

@@ -608,7 +608,7 @@ func abiQuery(e *engine, flags uint32, sql string, parameters []any) (q cursor, 
 		case []byte:
 			c._type, c.text = valueBlob, text(&pins, string(p))
 		default:
-			return q, 0, &Error{Status: ErrInvalid, Message: "a parameter is nil, an integer, a float64, a string or []byte"}
+			return q, 0, &Error{Status: ErrInvalid, Message: "a parameter is nil, int, int64, Nanos, float64, string or []byte"}
 		}
 	}
 	pins.Pin(&values[0])

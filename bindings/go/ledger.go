@@ -62,6 +62,7 @@ type Row map[string]any
 // stand for `?`. It sees all that was settled before; an *Error with ErrQuery has the Line and
 // the Column.
 func (rt *Runtime) Query(sql string, parameters ...any) ([]Row, error) {
+	parameters = append([]any(nil), parameters...) // the caller's stay
 	for i, parameter := range parameters {
 		switch p := parameter.(type) {
 		case int:

@@ -15,6 +15,8 @@
 -- segments: the last batch of each segment. It is written with the batch itself, in
 --   one transaction, so a batch that is redone is seen to be there.
 -- sessions: with the sums of their own steps, so that no report has to add them up.
+-- former_owners: whose a session's steps up to one were, when its budget has got another
+--   owner or cost centre.
 -- spent: a budget's sums by meter, of all that is below it; numbered like the meters in
 --   `names`, whose keys up to 63 are the fixed ones, numbered as in bursar.h.
 -- corrections: what a corrected step had been estimated at.
@@ -57,6 +59,13 @@ CREATE TABLE sessions(id INTEGER PRIMARY KEY, segment INTEGER NOT NULL, node INT
   cache_read_input_tokens INTEGER NOT NULL DEFAULT 0, output_tokens INTEGER NOT NULL DEFAULT 0,
   cost_nanos INTEGER NOT NULL DEFAULT 0, asked_cost_nanos INTEGER NOT NULL DEFAULT 0,
   UNIQUE(segment, node)) STRICT;
+CREATE TABLE former_owners(session INTEGER, until INTEGER, owner TEXT NOT NULL,
+  cost_center TEXT NOT NULL, PRIMARY KEY(session, until)) STRICT, WITHOUT ROWID;
+CREATE TRIGGER keep_owner BEFORE UPDATE OF owner, cost_center ON sessions
+  WHEN old.opened_at IS NOT NULL AND (old.owner IS NOT new.owner
+  OR old.cost_center IS NOT new.cost_center)
+  BEGIN INSERT OR IGNORE INTO former_owners SELECT old.id, ifnull(max(id),0),
+  coalesce(old.owner,'(unowned)'), coalesce(old.cost_center,'(unowned)') FROM steps; END;
 CREATE INDEX sessions_by_parent ON sessions(parent) WHERE parent IS NOT NULL;
 CREATE INDEX sessions_by_labels ON sessions(label_set) WHERE label_set IS NOT NULL;
 CREATE TABLE steps(id INTEGER PRIMARY KEY, session INTEGER NOT NULL, count INTEGER NOT NULL,
@@ -113,8 +122,8 @@ CREATE VIEW v_steps AS SELECT t.id settled_at, t.id-t.took_ns started_at,
   date(t.id/1000000000,'unixepoch') day,
   strftime('%Y-%m-%d %H:00',t.id/1000000000,'unixepoch') hour,
   b.level_1 organisation, b.level_2 team, b.level_3, b.level_4, b.level_5, b.level_6, b.level_7,
-  b.level_8, b.path workflow, t.session, s.agent, s.user, coalesce(s.owner,'(unowned)') owner,
-  coalesce(s.cost_center,'(unowned)') cost_center, s.label_set,
+  b.level_8, b.path workflow, t.session, s.agent, s.user, coalesce(w.owner,s.owner,'(unowned)') owner,
+  coalesce(w.cost_center,s.cost_center,'(unowned)') cost_center, s.label_set,
   (SELECT value FROM labels WHERE label_set=s.label_set AND key='feature') feature,
   (SELECT value FROM labels WHERE label_set=s.label_set AND key='customer') customer,
   a.name model_asked, g.name model, o.name tool, p.name price,
@@ -134,7 +143,9 @@ CREATE VIEW v_steps AS SELECT t.id settled_at, t.id-t.took_ns started_at,
   FROM steps t LEFT JOIN sessions s ON s.id=t.session LEFT JOIN budgets b ON b.id=s.budget
   LEFT JOIN names a ON a.id=t.asked LEFT JOIN names g ON g.id=t.granted
   LEFT JOIN names o ON o.id=t.tool LEFT JOIN names p ON p.id=t.price
-  LEFT JOIN names m ON m.id=t.meter;
+  LEFT JOIN names m ON m.id=t.meter
+  LEFT JOIN former_owners w ON w.session=t.session AND w.until=
+    (SELECT min(until) FROM former_owners WHERE session=t.session AND until>=t.id);
 CREATE VIEW v_sessions AS SELECT s.id session, b.path workflow, b.level_1 organisation,
   b.level_2 team, s.parent parent_session, s.agent, s.user, coalesce(s.owner,'(unowned)') owner,
   coalesce(s.cost_center,'(unowned)') cost_center, s.label_set, s.opened_at, s.closed_at, s.reason,
@@ -399,7 +410,7 @@ sum(cache_read_audio_input_tokens),sum(audio_output_tokens),sum(image_input_toke
 sum(image_output_tokens),sum(extra_nanos),sum(reserved_nanos),sum(units),meter,call_meter
 FROM steps WHERE id>=? AND id<? AND handle IS NOT NULL AND NOT flags&1
 GROUP BY session,asked,granted,tool,flags,attempt,complexity,variant,price,took_ns IS NULL,
-meter,call_meter
+meter,call_meter,(SELECT min(until) FROM former_owners w WHERE w.session=steps.session AND until>=steps.id)
 
 --: dropSteps
 DELETE FROM steps WHERE id>=? AND id<? AND handle IS NOT NULL AND NOT flags&1

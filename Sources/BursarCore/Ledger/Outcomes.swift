@@ -221,6 +221,9 @@ extension Runtime {
         }
         // Of which one knows when it was said, it is not said again, whatever came since.
         if new.state != .stated, new.at != new.said, old.contains(where: { $0.says(new) }) { return true }
+        if last.state == .withdrawn, new.state != .stated, new.state != .withdrawn {
+            throw Failure(.conflict, "the outcome \(new.name) with the id \(new.key) was withdrawn: state another one")
+        }
         if new.state == .corrected {
             if !new.hasValue, new.reworkNanos == 0, new.reworkTime == 0 {
                 throw Failure(.invalid, "a correction says a value, or rework")
@@ -238,9 +241,6 @@ extension Runtime {
         switch new.state {
         case .stated: return true
         case .verified:
-            if last.state == .withdrawn {
-                throw Failure(.conflict, "the outcome \(new.name) with the id \(new.key) was withdrawn")
-            }
             if old.contains(where: { ($0.state == .stated || $0.state == .corrected) && $0.who == new.who }) {
                 throw Failure(
                     .role, "\(new.who) stated or corrected this outcome, so somebody else has to verify it: name who does")

@@ -103,6 +103,7 @@ final class Connection {
         case SQLITE_ERROR, SQLITE_AUTH, SQLITE_INTERRUPT, SQLITE_TOOBIG: status = .invalid
         default: status = .home  // full, read-only, cannot be opened, input or output
         }
+        if code == SQLITE_INTERRUPT { return Failure(status, "the query ran longer than its timeout") }
         let message = bytes(db == nil ? sqlite3_errstr(code) : sqlite3_errmsg(db))
         var sentence: Sentence = "the ledger \(path, most: 200): \(message, most: 200)"
         if code & 0xFF == SQLITE_CORRUPT || code & 0xFF == SQLITE_NOTADB {

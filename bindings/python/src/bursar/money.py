@@ -54,6 +54,8 @@ def dollars(amount: int) -> str:
 
 def span_ns(span: datetime.timedelta) -> int:
     """Whole nanoseconds of a timedelta."""
+    if not isinstance(span, datetime.timedelta):
+        raise TypeError(f"this time is a datetime.timedelta, not {span!r}")
     return (span.days * 86_400 + span.seconds) * 1_000_000_000 + span.microseconds * 1_000
 
 

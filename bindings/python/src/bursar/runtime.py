@@ -123,7 +123,8 @@ class Runtime(Steps, Prices):
     ) -> int:
         """Makes sure that a budget is there, and answers with its id.
 
-        Stored limits stay when they differ, and an event says so, unless `replace`. `top_rung`:
+        One that is there stays as it is, and an event says so when the limits differ, unless
+        `replace`: then what is not said, limits or an owner, is taken away. `top_rung`:
         the highest rung (1 = best) for each complexity.
         """
         options = filled(_abi.BudgetOptions, {
