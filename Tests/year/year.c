@@ -23,7 +23,8 @@
 #define SECOND INT64_C(1000000000)
 #define HOURS (365 * 24)
 #define PARTS 12 /* moments of an hour at which something happens */
-#define OPEN 64  /* sessions that are open at a time */
+#define OPEN 8   /* sessions that are open at a time */
+#define BUSY 340 /* steps of an hour, where there are any */
 
 static int64_t passed, ago; /* nanoseconds that were skipped, and that it is too early */
 
@@ -147,9 +148,16 @@ static bursar_id_t open_session(bursar_id_t parent) {
     return session;
 }
 
-/* Some went with their parents. */
-static void end(bursar_id_t session) {
-    while (bursar_session_close(rt, session) == BURSAR_E_BUSY) sched_yield();
+static struct { bursar_id_t id, parent; int32_t model, complexity; } open[OPEN];
+
+/* And what is below it goes with it. */
+static void end(int k) {
+    bursar_id_t id = open[k].id;
+    if (!id) return;
+    open[k].id = 0;
+    for (int i = 0; i < OPEN; i++)
+        if (open[i].parent == id) end(i);
+    while (bursar_session_close(rt, id) == BURSAR_E_BUSY) sched_yield();
 }
 
 #define LOST 64
@@ -173,28 +181,28 @@ static bursar_usage_t used(int64_t input, int64_t output) {
     return usage;
 }
 
-static bursar_reservation_t step(bursar_id_t session, bursar_reservation_t parent) {
+static bursar_reservation_t step(int who, bursar_reservation_t parent) {
     bursar_request_t rq = BURSAR_REQUEST_INIT;
     bursar_decision_t d = BURSAR_DECISION_INIT;
     int64_t input = (int64_t)dice(4000) + 1, output = (int64_t)dice(900) + 1;
-    rq.model = models[dice(4)];
-    if (dice(7) == 0) {
+    rq.model = models[dice(8) ? open[who].model : (int32_t)dice(4)];
+    if (dice(6) == 0) {
         rq.tool = tools[dice(2)];
-        if (dice(2)) rq.model = 0, input = output = 0;
+        if (rq.tool == tools[0]) rq.model = 0, input = output = 0;
+        else rq.meter = pages, rq.units = (int64_t)dice(9) + 1;
     }
     rq.input_tokens = input;
     rq.max_output_tokens = output;
-    rq.complexity = (int32_t)dice(4);
-    rq.variant = rq.model == models[0] && dice(10) == 0 ? BURSAR_VARIANT_BATCH : 0;
-    if (dice(9) == 0) rq.meter = pages, rq.units = (int64_t)dice(9) + 1;
+    rq.complexity = open[who].complexity;
+    rq.variant = rq.model == models[0] && dice(20) == 0 ? BURSAR_VARIANT_BATCH : 0;
     if (parent) rq.parent = parent, rq.attempt = 1;
-    AGAIN(bursar_reserve(rt, session, &rq, &d), "reserve");
+    AGAIN(bursar_reserve(rt, open[who].id, &rq, &d), "reserve");
     counts[0]++;
     if (dice(150) == 0) { /* its process forgot it: it expires, and half of those are heard of again */
         int k = (int)dice(LOST);
         if (lost[k].reservation == 0) {
             lost[k].reservation = d.reservation;
-            lost[k].due = dice(2) ? steady() + (1 + (int64_t)dice(4)) * 3600 * SECOND : 0;
+            lost[k].due = dice(2) ? steady() + (5 + (int64_t)dice(20)) * 24 * 3600 * SECOND : 0;
             counts[2]++;
             return d.reservation;
         }
@@ -215,43 +223,41 @@ static void late(void) {
     }
 }
 
-static int is_open(bursar_id_t session) {
-    bursar_view_t view = BURSAR_VIEW_INIT;
-    return session && bursar_read(rt, session, &view) == BURSAR_OK && view.state == BURSAR_STATE_OPEN;
-}
-
 static void live(int64_t steps) {
-    bursar_id_t open[OPEN] = {0};
     prepare();
-    for (int64_t part = 0; part < HOURS * PARTS; part++) {
+    /* Every hour, or one of some. */
+    int64_t every = steps < HOURS * BUSY ? HOURS * BUSY / steps : 1, parts = (HOURS - 1) / every * PARTS + PARTS;
+    for (int64_t part = 0; part < parts; part++) {
+        if (part % PARTS == 0 && part) __atomic_add_fetch(&passed, (every - 1) * 3600 * SECOND, __ATOMIC_ACQ_REL);
         if (part % 6 == 0) {
             int k = (int)dice(OPEN), above = (int)dice(OPEN);
-            if (open[k]) {
-                end(open[k]);
-                if (dice(8) == 0) outcome(open[k], NULL, NULL);
-            }
-            open[k] = open_session(dice(3) == 0 && above != k && is_open(open[above]) ? open[above] : 0);
+            bursar_id_t before = open[k].id;
+            end(k);
+            if (before && dice(40) == 0) outcome(before, NULL, NULL);
+            open[k].parent = dice(3) == 0 ? open[above].id : 0;
+            open[k].id = open_session(open[k].parent);
+            open[k].model = (int32_t)dice(4);
+            open[k].complexity = (int32_t)dice(4);
         }
-        if (part % 5000 == 1) outcome(0, paths[dice(18)], NULL);
-        if (part % 7000 == 2) outcome(0, NULL, "customer=c1");
-        int64_t due = steps * (part + 1) / (HOURS * PARTS) - counts[0] - counts[1];
+        if (part % 500 == 1) outcome(0, paths[dice(18)], NULL);
+        if (part % 700 == 2) outcome(0, NULL, "customer=c1");
+        int64_t due = steps * (part + 1) / parts - counts[0] - counts[1];
         for (bursar_reservation_t last = 0; due > 0; due--) {
-            bursar_id_t session = open[dice(OPEN)];
-            if (!is_open(session)) session = is_open(open[0]) ? open[0] : (open[0] = open_session(0));
+            int who = (int)dice(OPEN);
+            if (!open[who].id) open[who].parent = 0, open[who].id = open_session(0);
             if (dice(50) == 0) {
                 bursar_charge_t c = BURSAR_CHARGE_INIT;
                 c.nanos = (int64_t)dice(50000000);
-                AGAIN(bursar_charge(rt, session, &c, NULL, NULL), "charge");
+                AGAIN(bursar_charge(rt, open[who].id, &c, NULL, NULL), "charge");
                 counts[1]++;
                 continue;
             }
-            last = step(session, last && dice(12) == 0 ? last : 0);
+            last = step(who, last && dice(12) == 0 ? last : 0);
         }
         late();
         __atomic_add_fetch(&passed, 3600 * SECOND / PARTS, __ATOMIC_ACQ_REL);
     }
-    for (int k = 0; k < OPEN; k++)
-        if (open[k]) end(open[k]);
+    for (int k = 0; k < OPEN; k++) end(k);
 }
 
 int main(int count, char **arguments) {
