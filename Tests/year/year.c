@@ -233,7 +233,7 @@ static void live(int64_t steps) {
             int k = (int)dice(OPEN), above = (int)dice(OPEN);
             bursar_id_t before = open[k].id;
             end(k);
-            if (before && dice(40) == 0) outcome(before, NULL, NULL);
+            if (before && dice(steps > 1000000 ? 16 : 2) == 0) outcome(before, NULL, NULL);
             open[k].parent = dice(3) == 0 ? open[above].id : 0;
             open[k].id = open_session(open[k].parent);
             open[k].model = (int32_t)dice(4);
