@@ -18,7 +18,7 @@ FULL_LIB  := build/lib-full/libbursar.so
 # SwiftPM hands the trait's Embedded feature to the linking compiler in full mode too, which
 # then leaves out the object that registers type metadata: name it.
 SWIFTRT   = $(shell dirname $$(dirname $$(readlink -f $$(command -v $(SWIFT)))))/lib/swift_static/linux/$(shell uname -m)/swiftrt.o
-SOURCES   := $(shell find Sources/BursarCore Sources/BursarABI Sources/CPlatform Sources/CPrices Sources/CLedger Sources/CLibuv Sources/CSQLite include -type f) Package.swift Makefile tools/exports.map tools/outline.sh
+SOURCES   := $(shell find Sources/BursarCore Sources/BursarABI Sources/CPlatform Sources/CPrices Sources/CLedger Sources/CLibuv Sources/CSQLite include -type f) Package.swift Makefile tools/exports.map tools/outline.sh tools/texts.py tools/bytepairs.py
 LINKED    := $(addprefix -Xlinker ,--icf=all --version-script=$(CURDIR)/tools/exports.map -soname=libbursar.so.0 \
              --gc-sections --hash-style=gnu --build-id=none -s -z now -z pack-relative-relocs -lm)
 LINK      := -Xswiftc -use-ld=lld $(LINKED)
@@ -71,7 +71,7 @@ build/lib/bursar.pc: tools/bursar.pc.in
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
 
 # Everything, in the order in which it fails soonest.
-test: test-swift test-c model test-oracles test-python test-wheel test-go test-race test-torture litmus test-fuzz test-readme test-ledger test-year
+test: test-swift test-c model test-oracles test-python test-wheel test-go test-race test-torture litmus test-fuzz test-readme test-ledger test-demo test-year
 	@echo "make test: everything passed"
 
 # The core, in full mode.
@@ -244,11 +244,22 @@ asan:
 	ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$(CURDIR)/tools/lsan.supp:print_suppressions=0 \
 		$(SWIFT) test --disable-xctest --sanitize=address --scratch-path build/asan
 
-# ---- The main job: sixty agents, written with OpenAI's SDK, under budgets. ----
+# ---- The main job: sixty agents, most of them written with OpenAI's SDK, under budgets. ----
+# It leaves a home and the server's bill in build/demo. The test runs it in small, then crosses
+# every two dimensions of what it left.
 DEMO_ENV := build/demo-venv
+NIGHTLY  := build/demo-nightly
+RUN_DEMO := BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONPATH=bindings/python/src PYTHONDONTWRITEBYTECODE=1 \
+            $(DEMO_ENV)/bin/python
 
-demo: lib $(DEMO_ENV)/.ready
-	BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONPATH=bindings/python/src $(DEMO_ENV)/bin/python demo/agents.py $(DEMO)
+.PHONY: test-demo
+demo: lib $(NIGHTLY) $(DEMO_ENV)/.ready
+	@$(RUN_DEMO) demo/demo.py $(DEMO)
+test-demo: lib $(NIGHTLY) $(DEMO_ENV)/.ready
+	$(RUN_DEMO) demo/demo.py --small --pace 0.01 --folder build/demo-small
+	$(RUN_DEMO) Tests/demo/crosses.py build/demo-small docs/ledger.md
+$(NIGHTLY): demo/nightly/main.go $(wildcard bindings/go/*.go) $(LIB)
+	$(GO) cd ../../demo/nightly && test -z "$$(gofmt -l .)" && go vet . && go build -o $(CURDIR)/$@ .
 
 $(DEMO_ENV)/.ready: demo/requirements.txt | build/.bootstrap
 	python3 -m venv $(DEMO_ENV)

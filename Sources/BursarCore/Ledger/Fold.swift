@@ -220,7 +220,7 @@ extension Runtime {
         var left = false
         var seen = Scan()
         var node: Int64 = 0
-        var originals: Set<Int64> = []
+        var originals = KeyMap()  // a set: the values are nothing
         var mayLower: Bool?
         core.statistic(Header.oldestSettled).value = 0
         // Claim. A correction waits for its original to be folded, and goes alone
@@ -252,11 +252,11 @@ extension Runtime {
                     mayLower = config.lock(for: SharedLock.patience)
                     if mayLower == true { config.unlock() }
                 }
-                if mayLower == false || !mayFold(record) || originals.contains(record.original) {
+                if mayLower == false || !mayFold(record) || originals[record.original] != nil {
                     left = true
                     return true
                 }
-                originals.insert(record.original)
+                originals.set(record.original, 0)
             }
             if record.node.value != node {
                 node = record.node.value

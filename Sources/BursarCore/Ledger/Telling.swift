@@ -22,7 +22,7 @@ struct ToldNames {
     mutating func note(_ record: Record) {
         note(.model, record.asked.value)
         note(.model, record.granted.value)
-        note(.price, record.price.value)
+        note(.price, record.price.value & Record.priceNumber)
         note(.tool, record.tool.value)
         let meters = record.meters
         if meters != 0 {
@@ -44,8 +44,7 @@ struct ToldNames {
 
     @inline(never)
     private mutating func add(_ kind: NameEntry.Kind, _ number: UInt32) {
-        // What a segment says is bounded by what there can be; a price is never known
-        // of more than the sets of 255 processes.
+        // What a segment says is bounded by what there can be.
         let word = Int(number >> 6)
         let k = Int(kind.rawValue) - 1
         guard word < 1 << 22 else { return }
@@ -241,8 +240,7 @@ extension Runtime {
 
     /// Where a step's rates came from. Built-in sets have one number in every process.
     private func priceName(_ price: UInt32) -> [UInt8] {
-        let set = price & ((1 << Record.priceBits) - 1)
-        if !PriceBook.isBuiltIn(Int32(bitPattern: set)) { return bytes("set by the program") }
+        if !PriceBook.isBuiltIn(Int32(bitPattern: price)) { return bytes("set by the program") }
         var name = bytes("built-in ")
         let date = CivilDate(daysSince1970: PriceBook.asOfUnix / 86_400)
         for (k, part) in [date.year, date.month, date.day].enumerated() {
@@ -272,13 +270,11 @@ extension Runtime {
         block.put(Int64(node.complexity))
         block.put(node.opened.value == 0 ? 0 : node.opened.value &+ offset)
         block.put(isClosed ? node.lastStep.value &+ offset : 0)
-        let labels = isSession ? node.labels.value : 0
-        var count: Int64 = 0
-        eachLabel(labels) { _, _ in count += 1 }
-        block.put(count)
-        eachLabel(labels) { key, value in
-            block.put(slab.text(key))
-            block.put(slab.text(value))
+        let labels = labels(of: i)
+        block.put(Int64(labels.count))
+        for label in labels {
+            block.put(label.key)
+            block.put(label.value)
         }
         block.put(path(of: i))
         block.put(inherited(i, Meta.owner))
@@ -289,6 +285,21 @@ extension Runtime {
         block.put(isSession && isClosed ? whyEnded(i) : [])
         block.close()
         if isSure, !isSession, !isClosed { describeState(i, block, offset, epoch, h) }
+    }
+
+    /// A session's labels, and those of the sessions above it that it does not set itself: what a
+    /// sub-agent spends is spent for the same feature and customer. The nearest sixteen.
+    private func labels(of i: Int) -> [(key: [UInt8], value: [UInt8])] {
+        var found: [(key: [UInt8], value: [UInt8])] = []
+        eachUp(i) { i in
+            if !core.node(i).isSession { return }
+            eachLabel(core.node(i).labels.value) { key, value in
+                let key = slab.text(key)
+                for label in found where label.key == key { return }
+                if found.count < 16 { found.append((key, slab.text(value))) }
+            }
+        }
+        return found
     }
 
     private func whyEnded(_ i: Int) -> [UInt8] {

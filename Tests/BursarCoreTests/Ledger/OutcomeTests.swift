@@ -102,7 +102,7 @@ extension TestRuntime {
             try rt.ask("SELECT name,workflow,session IS NOT NULL,label_value,cost_nanos FROM v_outcomes ORDER BY id")
                 == [
                     ["a", "acme/support", "1", "-", "13"], ["b", "acme/support", "0", "-", "-"],
-                    ["c", "acme/support", "0", "c1", "11"],
+                    ["c", "acme/support", "0", "c1", "13"],
                 ])
         #expect(
             try rt.ask("SELECT outcomes,verified,unvalued,cost_nanos,value_nanos,net_value_nanos,cost_per_outcome_nanos FROM v_workflow_value WHERE workflow='acme/support'")
@@ -117,6 +117,49 @@ extension TestRuntime {
             #expect(status == .invalid || status == .notFound)
         }
         #expect(try rt.ask("SELECT count(*) FROM v_revisions") == [["3"]])
+    }
+
+    @Test func aSubAgentHasTheLabelsAboveItThatItDoesNotSetItself() throws {
+        func labels(_ pairs: [(String, String)]) -> [(key: [UInt8], value: [UInt8])] {
+            pairs.map { (Array($0.0.utf8), Array($0.1.utf8)) }
+        }
+        let home = try LedgerHome()
+        let rt = home.one
+        let session = try rt.session("acme/support") { $0.labels = labels([("customer", "c1"), ("feature", "mail")]) }
+        let child = try rt.session("") {
+            $0.parent = session
+            $0.labels = labels([("customer", "c2"), ("run", "7")])
+        }
+        let grandchild = try rt.child(of: child)
+        for (session, cost) in [(session, 1), (child, 20), (grandchild, 300)] as [(Int64, Int64)] {
+            rt.spend(session, cost)
+        }
+        #expect(
+            try rt.ask("SELECT customer,feature,sum(cost_nanos) FROM v_steps GROUP BY 1,2 ORDER BY 1")
+                == [["c1", "mail", "1"], ["c2", "mail", "320"]])
+        #expect(
+            try rt.ask("SELECT key,value,sum(direct_cost_nanos) FROM labels JOIN v_sessions USING(label_set) GROUP BY 1,2 ORDER BY 1,2")
+                == [["customer", "c1", "1"], ["customer", "c2", "320"], ["feature", "mail", "321"], ["run", "7", "320"]])
+        #expect(try rt.ask("SELECT count(DISTINCT top_session),min(top_session)=min(session) FROM v_sessions") == [["1", "1"]])
+    }
+
+    @Test func anOutcomeOfABudgetIsHeldAgainstAllThatWasSpentBelowIt() throws {
+        let home = try LedgerHome()
+        let rt = home.one
+        for path in ["acme/support", "acme/sales", "acme"] {
+            let session = try rt.session(path) { $0.labels = [(Array("customer".utf8), Array("c1".utf8))] }
+            rt.spend(session, 10)
+        }
+        try rt.outcome("a", 100) { $0.workflow = Array("acme".utf8) }
+        try rt.outcome("b", 7) { $0.workflow = Array("acme/sales".utf8) }
+        // A label's is of a workflow only where all its sessions are.
+        try rt.outcome("c", 1) { $0.label = Array("customer=c1".utf8) }
+        #expect(
+            try rt.ask("SELECT workflow,outcomes,cost_nanos,net_value_nanos FROM v_workflow_value ORDER BY 1")
+                == [
+                    ["-", "1", "-", "-"], ["acme", "2", "30", "77"], ["acme/sales", "1", "10", "-3"],
+                    ["acme/support", "-", "10", "-"],
+                ])
     }
 
     @Test func aSessionThatEndsNeverMakesOneUp() throws {
