@@ -4,6 +4,7 @@
 #   make demo     sixty agents under budgets        make bench   numbers beside baselines
 #   make torture MINUTES=10 SEED=7                  make bench-home  what a home costs
 #   make ledger-torture KILLS=1000 BOOTS=50 SEED=7  the ledger's writer killed, disks full, reboots
+#   make bench-ledger     what a ledger costs       make ledger-year    a year, compacted
 #   make install PREFIX=/usr/local                  make bootstrap  installs what is missing
 
 SHELL     := /bin/bash
@@ -72,7 +73,7 @@ build/lib/bursar.pc: tools/bursar.pc.in
 
 # Everything, in the order in which it fails soonest.
 test: test-swift test-c model test-oracles test-python test-wheel test-go test-race test-torture test-deaths litmus test-fuzz \
-		test-readme test-ledger test-demo
+		test-readme test-ledger test-demo test-year
 	@echo "make test: everything passed"
 
 # The core, in full mode.
@@ -162,6 +163,27 @@ bench-home: lib build/bench-home
 	%.2f ms (most) of 30 processes, aim: 2 ms\n", t[1], t[int((NR + 1) / 2)], t[NR] }'; \
 	build/bench-home steps $$home; build/bench-home kill $$home; \
 	rm -f $$(build/bench-home where $$home); rm -rf $$(dirname $$home)
+
+# What a ledger costs, and how soon a step is in it: RATE steps a second for a minute, by one
+# process, and then by two for a shorter time.
+RATE    ?= 200000
+SECONDS_OF_LOAD ?= 60
+build/bench-ledger: Sources/bursar-bench/ledger.c include/bursar.h $(LIB)
+	$(CC) -O2 -Wall -Wextra -Iinclude $< -o $@ $(LIB) $$(pkg-config --cflags --libs sqlite3) -Wl,-rpath,$(CURDIR)/build/lib
+.PHONY: bench-ledger ledger-year test-year
+bench-ledger: lib build/bench-ledger
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf '$$folder EXIT; \
+	build/bench-ledger $$folder/one $(SECONDS_OF_LOAD) $(RATE) 1; rm -rf $$folder/one; \
+	build/bench-ledger $$folder/two 20 $(RATE) 2
+
+# A year of STEPS, every report before and after compaction, and the size.
+STEPS ?= 3000000
+build/year: Tests/year/year.c include/bursar.h $(LIB)
+	$(CC) -O1 -g -Wall -Wextra -Iinclude $< -o $@ $(LIB) -Wl,-rpath,$(CURDIR)/build/lib
+ledger-year: lib build/year
+	python3 Tests/year/year.py build/year $(STEPS)
+test-year: lib build/year
+	python3 Tests/year/year.py build/year 60000
 
 # A wheel with the library inside, for any Python from 3.9 on; and what a user does with it.
 WHEEL_ENV := build/wheel-venv

@@ -11,7 +11,10 @@
 -- steps: the key is the time at which the step settled, made unique by counting on
 --   within its clock tick, so that a stretch of time is a range of keys and needs no
 --   index. A row is one step, or, without a handle, `count` of them that compaction
---   added up: one hour of a session, the same in all that is not a sum.
+--   added up: of one hour of a session, the same in all that is not a sum, with the key
+--   of the first of them.
+-- progress: `compacted`: hours before this time were added up; `retention_days`: for how
+--   long steps are kept single, 0 = for ever.
 -- segments: the last batch of each segment. It is written with the batch itself, in
 --   one transaction, so a batch that is redone is seen to be there.
 -- sessions: with the sums of their own steps, so that no report has to add them up.
@@ -24,6 +27,7 @@
 --: schema
 CREATE TABLE segments(id INTEGER PRIMARY KEY, batch INTEGER NOT NULL) STRICT;
 CREATE TABLE progress(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO progress VALUES('retention_days',90);
 CREATE TABLE names(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, name TEXT NOT NULL,
   UNIQUE(kind, name)) STRICT;
 INSERT INTO names VALUES(0,4,'cost'),(1,4,'tokens'),(2,4,'input_tokens'),
@@ -115,7 +119,7 @@ CREATE TABLE outcomes(id INTEGER PRIMARY KEY, name TEXT, key TEXT, revision INTE
 --             NULL when no value is known, and `unvalued` says how many outcomes have none. A
 --             label's outcome is of a workflow only when all its sessions are
 -- v_outcome_value    the same without costs, by workflow and name
--- v_burn      by minute (what was compacted stands at its hour)
+-- v_burn      by minute (what was compacted stands at its first step's)
 -- v_events, v_corrections
 
 CREATE VIEW v_steps AS SELECT t.id settled_at, t.id-t.took_ns started_at,
@@ -401,19 +405,28 @@ INSERT INTO progress VALUES('compacted',?) ON CONFLICT DO UPDATE SET value=exclu
 --: nextStep
 SELECT min(id) FROM steps WHERE id>=?
 
+--: sliceEnd
+SELECT id FROM steps WHERE id>=? AND id<? LIMIT 1 OFFSET ?
+
+--: keepsFrom
+SELECT ?-value*86400000000000 FROM progress WHERE name='retention_days' AND value>0
+
+--: isRoomy
+SELECT freelist_count*4>page_count FROM pragma_freelist_count,pragma_page_count
+
 --: rollUp
-SELECT 0,session,sum(count),sum(steps),sum(tool_calls),sum(cost_nanos),sum(asked_cost_nanos),
+SELECT min(id),session,sum(count),sum(steps),sum(tool_calls),sum(cost_nanos),sum(asked_cost_nanos),
 sum(input_tokens),sum(cache_read_input_tokens),sum(output_tokens),asked,granted,tool,flags,
 attempt,complexity,variant,price,sum(took_ns),NULL,NULL,sum(cache_write_input_tokens),
 sum(cache_write_1h_input_tokens),sum(reasoning_output_tokens),sum(audio_input_tokens),
 sum(cache_read_audio_input_tokens),sum(audio_output_tokens),sum(image_input_tokens),
 sum(image_output_tokens),sum(extra_nanos),sum(reserved_nanos),sum(units),meter,call_meter
-FROM steps WHERE id>=? AND id<? AND handle IS NOT NULL AND NOT flags&1
+FROM steps WHERE id>=? AND id<? AND NOT flags&1
 GROUP BY session,asked,granted,tool,flags,attempt,complexity,variant,price,took_ns IS NULL,
 meter,call_meter,(SELECT min(until) FROM former_owners w WHERE w.session=steps.session AND until>=steps.id)
 
 --: dropSteps
-DELETE FROM steps WHERE id>=? AND id<? AND handle IS NOT NULL AND NOT flags&1
+DELETE FROM steps WHERE id>=? AND id<? AND NOT flags&1
 
 --: auditFile
 SELECT quick_check FROM pragma_quick_check(10) WHERE quick_check<>'ok'
