@@ -4,6 +4,7 @@
 #   make demo     sixty agents under budgets        make bench   numbers beside baselines
 #   make torture MINUTES=10 SEED=7                  make bench-home  what a home costs
 #   make ledger-torture KILLS=1000 BOOTS=50 SEED=7  the ledger's writer killed, disks full, reboots
+#   make bench-ledger     what a ledger costs       make ledger-year    a year, compacted
 #   make install PREFIX=/usr/local                  make bootstrap  installs what is missing
 
 SHELL     := /bin/bash
@@ -18,7 +19,7 @@ FULL_LIB  := build/lib-full/libbursar.so
 # SwiftPM hands the trait's Embedded feature to the linking compiler in full mode too, which
 # then leaves out the object that registers type metadata: name it.
 SWIFTRT   = $(shell dirname $$(dirname $$(readlink -f $$(command -v $(SWIFT)))))/lib/swift_static/linux/$(shell uname -m)/swiftrt.o
-SOURCES   := $(shell find Sources/BursarCore Sources/BursarABI Sources/CPlatform Sources/CPrices Sources/CLedger Sources/CLibuv Sources/CSQLite include -type f) Package.swift Makefile tools/exports.map tools/outline.sh
+SOURCES   := $(shell find Sources/BursarCore Sources/BursarABI Sources/CPlatform Sources/CPrices Sources/CLedger Sources/CLibuv Sources/CSQLite include -type f) Package.swift Makefile tools/exports.map tools/outline.sh tools/texts.py tools/bytepairs.py
 LINKED    := $(addprefix -Xlinker ,--icf=all --version-script=$(CURDIR)/tools/exports.map -soname=libbursar.so.0 \
              --gc-sections --hash-style=gnu --build-id=none -s -z now -z pack-relative-relocs -lm)
 LINK      := -Xswiftc -use-ld=lld $(LINKED)
@@ -71,7 +72,8 @@ build/lib/bursar.pc: tools/bursar.pc.in
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
 
 # Everything, in the order in which it fails soonest.
-test: test-swift test-c model test-oracles test-python test-wheel test-go test-race test-torture test-deaths litmus test-fuzz test-readme test-ledger
+test: test-swift test-c model test-oracles test-python test-wheel test-go test-race test-torture test-deaths litmus test-fuzz \
+		test-readme test-ledger test-demo test-year
 	@echo "make test: everything passed"
 
 # The core, in full mode.
@@ -162,6 +164,27 @@ bench-home: lib build/bench-home
 	build/bench-home steps $$home; build/bench-home kill $$home; \
 	rm -f $$(build/bench-home where $$home); rm -rf $$(dirname $$home)
 
+# What a ledger costs, and how soon a step is in it: RATE steps a second for a minute, by one
+# process, and then by two for a shorter time.
+RATE    ?= 200000
+SECONDS_OF_LOAD ?= 60
+build/bench-ledger: Sources/bursar-bench/ledger.c include/bursar.h $(LIB)
+	$(CC) -O2 -Wall -Wextra -Iinclude $< -o $@ $(LIB) $$(pkg-config --cflags --libs sqlite3) -Wl,-rpath,$(CURDIR)/build/lib
+.PHONY: bench-ledger ledger-year test-year
+bench-ledger: lib build/bench-ledger
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf '$$folder EXIT; \
+	build/bench-ledger $$folder/one $(SECONDS_OF_LOAD) $(RATE) 1; rm -rf $$folder/one; \
+	build/bench-ledger $$folder/two 20 $(RATE) 2
+
+# A year of STEPS, every report before and after compaction, and the size.
+STEPS ?= 3000000
+build/year: Tests/year/year.c include/bursar.h $(LIB)
+	$(CC) -O1 -g -Wall -Wextra -Iinclude $< -o $@ $(LIB) -Wl,-rpath,$(CURDIR)/build/lib
+ledger-year: lib build/year
+	python3 Tests/year/year.py build/year $(STEPS)
+test-year: lib build/year
+	python3 Tests/year/year.py build/year 60000
+
 # A wheel with the library inside, for any Python from 3.9 on; and what a user does with it.
 WHEEL_ENV := build/wheel-venv
 wheel: lib
@@ -239,11 +262,22 @@ asan:
 	ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$(CURDIR)/tools/lsan.supp:print_suppressions=0 \
 		$(SWIFT) test --disable-xctest --sanitize=address --scratch-path build/asan
 
-# ---- The main job: sixty agents, written with OpenAI's SDK, under budgets. ----
+# ---- The main job: sixty agents, most of them written with OpenAI's SDK, under budgets. ----
+# It leaves a home and the server's bill in build/demo. The test runs it in small, then crosses
+# every two dimensions of what it left.
 DEMO_ENV := build/demo-venv
+NIGHTLY  := build/demo-nightly
+RUN_DEMO := BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONPATH=bindings/python/src PYTHONDONTWRITEBYTECODE=1 \
+            $(DEMO_ENV)/bin/python
 
-demo: lib $(DEMO_ENV)/.ready
-	BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONPATH=bindings/python/src $(DEMO_ENV)/bin/python demo/agents.py $(DEMO)
+.PHONY: test-demo
+demo: lib $(NIGHTLY) $(DEMO_ENV)/.ready
+	@$(RUN_DEMO) demo/demo.py $(DEMO)
+test-demo: lib $(NIGHTLY) $(DEMO_ENV)/.ready
+	$(RUN_DEMO) demo/demo.py --small --pace 0.01 --folder build/demo-small
+	$(RUN_DEMO) Tests/demo/crosses.py build/demo-small docs/ledger.md
+$(NIGHTLY): demo/nightly/main.go $(wildcard bindings/go/*.go) $(LIB)
+	$(GO) cd ../../demo/nightly && test -z "$$(gofmt -l .)" && go vet . && go build -o $(CURDIR)/$@ .
 
 $(DEMO_ENV)/.ready: demo/requirements.txt | build/.bootstrap
 	python3 -m venv $(DEMO_ENV)

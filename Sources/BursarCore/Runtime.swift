@@ -76,7 +76,7 @@ public final class Runtime: @unchecked Sendable {
     var batchRecords: [UInt32] = []
     var names = ToldNames()
     /// What the next block takes along (Outcomes.swift).
-    var pendingOutcome: OutcomeEntry?
+    var pendingOutcomes: [OutcomeEntry] = []
     /// The batch's corrections, whose windows' bases fall when it is committed.
     var lowering: [UInt32] = []
     /// When the ledger was told of steps in flight, steady, and in which file of the outbox.
@@ -85,10 +85,11 @@ public final class Runtime: @unchecked Sendable {
 
     /// A new keeper has looked at what the one before left. Loop thread only.
     var hasTakenOver = false
-    /// Writes the home's database while this runtime keeps, and the batch that it was
-    /// told of last. Loop thread only.
+    /// Writes the home's database while this runtime keeps; the batch that it was told of
+    /// last, and when, steady. Loop thread only.
     var writer: LedgerWriter?
     var writerTold: Int64 = 0
+    var writerRung: Int64 = 0
     /// When the dead were looked for last. Loop thread only.
     var lastWatch: Int64 = 0
     var lastLook: Int64 = 0
