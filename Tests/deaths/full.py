@@ -185,7 +185,7 @@ class Troubles:
             raise Failed(f"{name}: enforcement stopped")
         if max(most, spent) > limit or spent < limit - DOLLAR / 2 and not full:
             raise Failed(f"{name}: {TIGHT} may spend {limit}, had {most}, spent {spent}")
-        if bool(heard) is silent or heard > 2 + 3 * (stop - start) / 1e9:
+        if bool(heard) is silent or heard > 10 + 5 * (stop - start) / 1e9:
             raise Failed(f"{name}: {heard} events")
         if bool(says) is silent:
             raise Failed(f"{name}: a query said {says!r}")
