@@ -76,14 +76,12 @@ public final class Runtime: @unchecked Sendable {
     var batchRecords: [UInt32] = []
     var names = ToldNames()
     /// What the next block takes along (Outcomes.swift).
-    var pendingOutcome: OutcomeEntry?
+    var pendingOutcomes: [OutcomeEntry] = []
     /// The batch's corrections, whose windows' bases fall when it is committed.
     var lowering: [UInt32] = []
     /// When the ledger was told of steps in flight, steady, and in which file of the outbox.
     var flightsAt = Int64.min
     var flightsFile: Int64 = 0
-    /// The ledger could not be read or written; it was told.
-    var ledgerFails = false
 
     /// A new keeper has looked at what the one before left. Loop thread only.
     var hasTakenOver = false

@@ -86,7 +86,8 @@ CREATE INDEX events_by_time ON events(at);
 CREATE TABLE outcomes(id INTEGER PRIMARY KEY, name TEXT, key TEXT, revision INTEGER NOT NULL,
   state INTEGER NOT NULL, session INTEGER, budget INTEGER, label_key TEXT, label_value TEXT,
   value_nanos INTEGER, rework_nanos INTEGER NOT NULL, rework_ns INTEGER NOT NULL,
-  at INTEGER NOT NULL, who TEXT, why TEXT, actor TEXT, UNIQUE(name, key, revision)) STRICT;
+  at INTEGER NOT NULL, who TEXT, why TEXT, actor TEXT, said_at INTEGER NOT NULL,
+  UNIQUE(name, key, revision)) STRICT;
 
 -- The views: what readers ask. Columns are the project's words, money ends in `_nanos`,
 -- times are unix nanoseconds (`_at`) or UTC text (`day`, `hour`).
@@ -101,8 +102,9 @@ CREATE TABLE outcomes(id INTEGER PRIMARY KEY, name TEXT, key TEXT, revision INTE
 -- v_retries   steps and tries: a retried step is one request, its tries all cost
 -- v_outcomes  the latest revision of each, with the cost of what it is credited to
 -- v_revisions every revision of every outcome: who said what, when and why
--- v_workflow_value   cost per outcome, net value, value per dollar; NULL when no value is
---             known, and `unvalued` says how many outcomes have none
+-- v_workflow_value   cost per outcome, net value, value per dollar, of all at a path and below;
+--             NULL when no value is known, and `unvalued` says how many outcomes have none. A
+--             label's outcome is of a workflow only when all its sessions are
 -- v_outcome_value    the same without costs, by workflow and name
 -- v_burn      by minute (what was compacted stands at its hour)
 -- v_events, v_corrections
@@ -138,6 +140,9 @@ CREATE VIEW v_sessions AS SELECT s.id session, b.path workflow, b.level_1 organi
   coalesce(s.cost_center,'(unowned)') cost_center, s.label_set, s.opened_at, s.closed_at, s.reason,
   s.steps, s.tool_calls, s.estimated, s.input_tokens, s.cache_read_input_tokens, s.output_tokens,
   s.cost_nanos direct_cost_nanos, s.asked_cost_nanos,
+  (WITH RECURSIVE d(id,up) AS (SELECT s.id,s.parent UNION ALL
+    SELECT c.id,c.parent FROM sessions c JOIN d ON c.id=d.up) SELECT id FROM d
+    WHERE up IS NULL) top_session,
   (WITH RECURSIVE d(id) AS (SELECT c.id FROM sessions c WHERE c.parent=s.id UNION ALL
     SELECT c.id FROM sessions c JOIN d ON c.parent=d.id) SELECT coalesce(sum(x.cost_nanos),0)
     FROM d JOIN sessions x ON x.id=d.id) children_cost_nanos,
@@ -163,39 +168,44 @@ CREATE VIEW v_savings AS SELECT workflow, model_asked, model, sum(steps) steps,
   FROM v_steps WHERE model_asked IS NOT NULL GROUP BY 1,2,3;
 CREATE VIEW v_unowned AS SELECT workflow, agent, user, sum(steps) steps,
   sum(cost_nanos) cost_nanos FROM v_steps WHERE owner='(unowned)' GROUP BY 1,2,3;
-CREATE VIEW v_retries AS SELECT workflow, model, tool, sum(iif(attempt,0,steps)) requests,
-  sum(steps) tries, sum(iif(attempt,steps,0)) retries, sum(cost_nanos) cost_nanos,
+CREATE VIEW v_retries AS SELECT workflow, model, tool, sum(iif(attempt,0,steps+tool_calls)) requests,
+  sum(steps+tool_calls) tries, sum(iif(attempt,steps+tool_calls,0)) retries, sum(cost_nanos) cost_nanos,
   sum(iif(attempt,cost_nanos,0)) retries_cost_nanos FROM v_steps GROUP BY 1,2,3;
 CREATE VIEW v_revisions AS SELECT o.id, o.name, o.key, o.revision,
   CASE o.state WHEN 1 THEN 'stated' WHEN 2 THEN 'verified' WHEN 3 THEN 'disputed'
     WHEN 4 THEN 'corrected' ELSE 'withdrawn' END state, o.session, o.budget, o.label_key,
-  o.label_value, o.value_nanos, o.rework_nanos, o.rework_ns, o.at, o.who, o.why, o.actor
-  FROM outcomes o;
+  o.label_value, o.value_nanos, o.rework_nanos, o.rework_ns, o.at, o.said_at, o.who, o.why,
+  o.actor FROM outcomes o;
 CREATE VIEW v_outcomes AS SELECT o.id, o.name, o.key, o.state, o.revision,
   b.path workflow, o.session, o.label_key, o.label_value, o.state<>'withdrawn' counts,
-  o.value_nanos, o.rework_nanos, o.rework_ns, o.at, o.who, o.why,
+  o.value_nanos, o.rework_nanos, o.rework_ns, o.at, o.said_at, o.who, o.why,
   CASE WHEN o.session IS NOT NULL THEN (SELECT inclusive_cost_nanos FROM v_sessions v
       WHERE v.session=o.session)
     WHEN o.label_key IS NOT NULL THEN (SELECT sum(s.cost_nanos) FROM labels l
       JOIN sessions s ON s.label_set=l.label_set WHERE l.key=o.label_key AND l.value=o.label_value)
     END cost_nanos
   FROM v_revisions o LEFT JOIN budgets b ON b.id=coalesce(o.budget,
-    (SELECT budget FROM sessions WHERE id=o.session), (SELECT s.budget FROM labels l
-      JOIN sessions s ON s.label_set=l.label_set
-      WHERE l.key=o.label_key AND l.value=o.label_value LIMIT 1))
+    (SELECT budget FROM sessions WHERE id=o.session), (SELECT iif(min(s.budget)=max(s.budget),s.budget,NULL)
+      FROM labels l JOIN sessions s ON s.label_set=l.label_set
+      WHERE l.key=o.label_key AND l.value=o.label_value))
   WHERE o.key IS NULL OR o.revision=
     (SELECT max(revision) FROM outcomes x WHERE x.name IS o.name AND x.key=o.key);
-CREATE VIEW v_workflow_value AS SELECT workflow, outcomes, verified, unvalued, cost_nanos,
-  value_nanos, rework_nanos, rework_ns, cost_nanos/nullif(outcomes,0) cost_per_outcome_nanos,
+CREATE VIEW v_workflow_value AS WITH
+  c AS MATERIALIZED (SELECT b.path, sum(s.cost_nanos) cost_nanos FROM sessions s
+    LEFT JOIN budgets b ON b.id=s.budget GROUP BY 1),
+  v AS MATERIALIZED (SELECT * FROM v_outcome_value),
+  p AS (SELECT path FROM c UNION SELECT workflow FROM v)
+  SELECT workflow, outcomes, verified, unvalued, cost_nanos, value_nanos, rework_nanos, rework_ns,
+  cost_nanos/nullif(outcomes,0) cost_per_outcome_nanos,
   cost_nanos/nullif(verified,0) cost_per_verified_nanos,
   value_nanos-rework_nanos-cost_nanos net_value_nanos,
   round(1.0*value_nanos/nullif(cost_nanos,0),6) value_per_dollar
-  FROM (SELECT b.path workflow, sum(s.cost_nanos) cost_nanos FROM sessions s
-    LEFT JOIN budgets b ON b.id=s.budget GROUP BY 1) c
-  LEFT JOIN (SELECT workflow w, sum(counts) outcomes, sum(state='verified') verified,
-    sum(counts AND value_nanos IS NULL) unvalued, sum(iif(counts,value_nanos,NULL)) value_nanos,
-    sum(rework_nanos) rework_nanos, sum(rework_ns) rework_ns
-    FROM v_outcomes GROUP BY 1) o ON o.w IS c.workflow;
+  FROM (SELECT p.path workflow, sum(v.outcomes) outcomes, sum(v.verified) verified,
+    sum(v.unvalued) unvalued, sum(v.value_nanos) value_nanos, sum(v.rework_nanos) rework_nanos,
+    sum(v.rework_ns) rework_ns, (SELECT sum(c.cost_nanos) FROM c WHERE c.path IS p.path
+      OR substr(c.path,1,length(p.path)+1)=p.path||'/') cost_nanos
+    FROM p LEFT JOIN v ON v.workflow IS p.path
+      OR substr(v.workflow,1,length(p.path)+1)=p.path||'/' GROUP BY 1);
 CREATE VIEW v_outcome_value AS SELECT workflow, name, sum(counts) outcomes,
   sum(state='verified') verified, sum(state='disputed') disputed,
   sum(counts AND value_nanos IS NULL) unvalued, sum(iif(counts,value_nanos,NULL)) value_nanos,
@@ -298,6 +308,9 @@ ON CONFLICT DO UPDATE SET amount=cast(amount+excluded.amount AS INTEGER)
 --: findSession
 SELECT id FROM sessions WHERE segment=? AND node=?
 
+--: openedAt
+SELECT ifnull(opened_at,0) FROM sessions WHERE id=?
+
 --: addSession
 INSERT INTO sessions(segment,node) VALUES(?,?)
 
@@ -342,13 +355,13 @@ INSERT INTO events VALUES(NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 INSERT INTO outcomes SELECT NULL,?1,?2,ifnull(o.revision,0)+1,?3,iif(o.id,o.session,?4),
 iif(o.id,o.budget,?5),iif(o.id,o.label_key,?6),iif(o.id,o.label_value,?7),
 coalesce(?8,o.value_nanos),coalesce(?9,o.rework_nanos,0),coalesce(?10,o.rework_ns,0),?11,?12,?13,
-?14 FROM (SELECT 1) LEFT JOIN outcomes o ON o.name=?1 AND o.key=?2 AND o.revision=
+?14,?15 FROM (SELECT 1) LEFT JOIN outcomes o ON o.name=?1 AND o.key=?2 AND o.revision=
 (SELECT max(revision) FROM outcomes WHERE name=?1 AND key=?2)
 WHERE o.id IS NULL OR o.state<>?3 OR o.who IS NOT ?12 OR o.value_nanos IS NOT coalesce(?8,o.value_nanos)
 OR o.rework_nanos<>coalesce(?9,o.rework_nanos) OR o.rework_ns<>coalesce(?10,o.rework_ns)
 
 --: revisions
-SELECT state,value_nanos,who FROM outcomes WHERE name=? AND key=?
+SELECT state,value_nanos,who,at,rework_nanos,rework_ns FROM outcomes WHERE name=? AND key=?
 ORDER BY revision
 
 --: spentOfNodes

@@ -23,6 +23,7 @@ final class LedgerMover {
     private let outbox: Outbox
     private let segment: Int64
     private var database: Database?
+    private var inode: UInt64 = 0  // the database's
     /// The last batch that it moved, or found.
     private(set) var batch: Int64 = 0
 
@@ -72,7 +73,11 @@ final class LedgerMover {
     func move(removes: Bool) throws(Failure) -> Bool {
         Busy.shared.lock.lock()
         defer { Busy.shared.lock.unlock() }
-        if database == nil { try open() }
+        // A file that somebody has put in its place is opened, and none is made anew for it.
+        var there = bursar__file()
+        _ = bursar__stat(Database.path(in: folder) + [0], &there)
+        if database != nil, there.inode != inode { leave() }
+        if database == nil { try open(isThere: there.inode != 0) }
         guard let database else { return false }
         do throws(Failure) {
             var blocks: [LedgerBlock] = []
@@ -93,8 +98,15 @@ final class LedgerMover {
     }
 
     /// Opens the database, and finds the place in the outbox that follows it.
-    private func open() throws(Failure) {
+    private func open(isThere: Bool) throws(Failure) {
+        if !isThere, try outbox.rewind() > 0 {
+            throw Failure(
+                .home, "the ledger \(path: Database.path(in: folder)) is gone; put it back, or a copy that was repaired, and what is new follows")
+        }
         let new = try Database(inHome: folder, mode: mode)
+        var there = bursar__file()
+        _ = bursar__stat(Database.path(in: folder) + [0], &there)
+        inode = there.inode
         batch = try new.last(of: segment)
         outbox.close()
         try outbox.seek(after: batch)

@@ -31,6 +31,7 @@ enum __attribute__((enum_extensibility(closed))) bursar__sql {
     bursar__sql_spent,
     bursar__sql_addSpent,
     bursar__sql_findSession,
+    bursar__sql_openedAt,
     bursar__sql_addSession,
     bursar__sql_describeSession,
     bursar__sql_addToSession,

@@ -46,6 +46,7 @@ final class Connection {
         deadline = .allocate(capacity: 1)
         deadline.pointee = 0
         sqlite3_extended_result_codes(db, 1)
+        bursar__sqlite_populate(UnsafeMutableRawPointer(db))
     }
 
     deinit {
@@ -103,7 +104,11 @@ final class Connection {
         default: status = .home  // full, read-only, cannot be opened, input or output
         }
         let message = bytes(db == nil ? sqlite3_errstr(code) : sqlite3_errmsg(db))
-        var failure = Failure(status, "the ledger \(path, most: 200): \(message, most: 200)")
+        var sentence: Sentence = "the ledger \(path, most: 200): \(message, most: 200)"
+        if code & 0xFF == SQLITE_CORRUPT || code & 0xFF == SQLITE_NOTADB {
+            sentence = sentence + "; what is new waits beside it until it is repaired: docs/ledger.md"
+        }
+        var failure = Failure(status, sentence)
         failure.values.0 = Int64(code)
         return failure
     }

@@ -83,11 +83,13 @@ import Testing
         try database.apply(load.blocks(6))
         let reader = try Reader(folder.ledger)
         let steps = Array(load.steps.values)
+        func tries(_ isCounted: (StepEntry) -> Bool) -> Int64 {
+            steps.filter(isCounted).map { $0.steps + $0.toolCalls }.reduce(0, +)
+        }
         #expect(
             try reader.rows("SELECT sum(requests),sum(tries),sum(retries),sum(retries_cost_nanos) FROM v_retries")
                 == [[
-                    "\(steps.filter { $0.attempt == 0 }.map(\.steps).reduce(0, +))", "\(steps.map(\.steps).reduce(0, +))",
-                    "\(steps.filter { $0.attempt > 0 }.map(\.steps).reduce(0, +))",
+                    "\(tries { $0.attempt == 0 })", "\(tries { _ in true })", "\(tries { $0.attempt > 0 })",
                     "\(steps.filter { $0.attempt > 0 }.map(\.cost).reduce(0, +))",
                 ]])
         let unowned = steps.filter { load.sessions[$0.session]!.owner.isEmpty }.map(\.cost).reduce(0, +)
@@ -145,10 +147,11 @@ import Testing
         }.map(\.cost).reduce(0, +)
         #expect(try reader.int("SELECT coalesce(cost_nanos,0) FROM v_outcomes WHERE label_key='customer'") == ofLabel)
         let path = String(decoding: load.sessions[session]!.path, as: UTF8.self)
-        let cost = load.steps.values.filter { load.sessions[$0.session]!.path == load.sessions[session]!.path }
-            .map(\.cost).reduce(0, +)
+        let cost = load.steps.values.filter {
+            "\(String(decoding: load.sessions[$0.session]!.path, as: UTF8.self))/".hasPrefix("\(path)/")
+        }.map(\.cost).reduce(0, +)
         let row = try reader.rows(
-            "SELECT outcomes-(SELECT count(*) FROM v_outcomes WHERE label_key IS NOT NULL AND workflow='\(path)'),verified,cost_nanos,value_nanos,net_value_nanos,cost_per_verified_nanos FROM v_workflow_value WHERE workflow='\(path)'")
+            "SELECT outcomes-(SELECT count(*) FROM v_outcomes WHERE label_key IS NOT NULL AND workflow||'/' LIKE '\(path)/%'),verified,cost_nanos,value_nanos,net_value_nanos,cost_per_verified_nanos FROM v_workflow_value WHERE workflow='\(path)'")
         #expect(row == [["4", "1", "\(cost)", "3100000011", "\(3_100_000_011 - cost)", "\(cost)"]])
     }
 
