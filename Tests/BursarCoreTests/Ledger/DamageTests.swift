@@ -120,8 +120,10 @@ import Testing
         }
         #expect(try one.expectSettled("estimated") == 120_030)
         let two = try home.process(2)
+        two.runtime.clock.shiftSteady(by: 31 * second)
         #expect(one.settle(handles[0], cost: 40).r.has(Receipt.late))
         two.runtime.fold()
+        #expect(two.runtime.scan().used == 0)
         #expect(try one.expectSettled("corrected") == 119_970)
     }
 
