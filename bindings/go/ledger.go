@@ -32,6 +32,7 @@ type Outcome struct {
 	ReworkTime time.Duration
 	By         string // who says so; empty = the runtime's name, or its user
 	Reason     string
+	At         time.Time // when it came about; zero = now
 }
 
 // Outcome states a business result, or revises one by its Name and ID. Stating it again changes

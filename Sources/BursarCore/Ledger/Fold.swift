@@ -103,13 +103,13 @@ extension Runtime {
             } else {
                 scan = self.scan()
             }
-            ledgerFails = false
             core.statistic(Header.ledgerFails).value = 0
         } catch {
             // Records wait, enforcement goes on, the next fold tries again.
-            core.statistic(Header.ledgerFails).value = 1
-            if !ledgerFails {
-                ledgerFails = true
+            // Told by one process, to all, once until it can be written again.
+            let fails = core.statistic(Header.ledgerFails)
+            if fails.value == 0 {
+                fails.value = 1
                 var event = Event(type: .ledger)
                 event.amount = error.values.0
                 event.text = error.sentence
@@ -220,7 +220,7 @@ extension Runtime {
         var left = false
         var seen = Scan()
         var node: Int64 = 0
-        var originals: Set<Int64> = []
+        var originals = KeyMap()  // a set: the values are nothing
         var mayLower: Bool?
         core.statistic(Header.oldestSettled).value = 0
         // Claim. A correction waits for its original to be folded, and goes alone
@@ -252,11 +252,11 @@ extension Runtime {
                     mayLower = config.lock(for: SharedLock.patience)
                     if mayLower == true { config.unlock() }
                 }
-                if mayLower == false || !mayFold(record) || originals.contains(record.original) {
+                if mayLower == false || !mayFold(record) || originals[record.original] != nil {
                     left = true
                     return true
                 }
-                originals.insert(record.original)
+                originals.set(record.original, 0)
             }
             if record.node.value != node {
                 node = record.node.value
@@ -279,10 +279,10 @@ extension Runtime {
         let open = core.statistic(Header.foldOpen)
         let untold = findUntold()
         // After all that it may name was told.
-        let outcome = untold.count < Runtime.toldMax ? pendingOutcome : nil
+        let outcomes = untold.count < Runtime.toldMax ? pendingOutcomes : []
         let flights = findFlights(at: began)
         if records.isEmpty {
-            if untold.isEmpty, outcome == nil, flights == nil {
+            if untold.isEmpty, outcomes.isEmpty, flights == nil {
                 open.storeReleasing(0)
                 return false
             }
@@ -301,12 +301,12 @@ extension Runtime {
         if let block = ledger.block {
             if let flights { tell(flights, block) }
             told = tell(block, untold, epoch: epoch, from: h)
-            if let outcome, told.isSure { block.put(outcome) }
+            if told.isSure { for outcome in outcomes { block.put(outcome) } }
         }
         do throws(Failure) {
             if let rows { try ledger.commit(rows.batch) }
             names.end(told.isSure)
-            if outcome != nil, told.isSure { pendingOutcome = nil }
+            if !outcomes.isEmpty, told.isSure { pendingOutcomes = [] }
         } catch {
             names.end(false)
             for i in records {
