@@ -81,7 +81,7 @@ CREATE TABLE corrections(step INTEGER PRIMARY KEY, session INTEGER NOT NULL, han
 CREATE TABLE events(id INTEGER PRIMARY KEY, segment INTEGER NOT NULL, sequence INTEGER NOT NULL,
   at INTEGER NOT NULL, type INTEGER NOT NULL, budget INTEGER, session INTEGER, step INTEGER,
   meter INTEGER, percent INTEGER, amount INTEGER, "limit" INTEGER, committed INTEGER,
-  reason INTEGER, path TEXT, text TEXT, actor TEXT) STRICT;
+  reason INTEGER, path TEXT, text TEXT, actor TEXT, UNIQUE(segment, sequence)) STRICT;
 CREATE INDEX events_by_time ON events(at);
 CREATE TABLE outcomes(id INTEGER PRIMARY KEY, name TEXT, key TEXT, revision INTEGER NOT NULL,
   state INTEGER NOT NULL, session INTEGER, budget INTEGER, label_key TEXT, label_value TEXT,
@@ -105,7 +105,8 @@ CREATE TABLE outcomes(id INTEGER PRIMARY KEY, name TEXT, key TEXT, revision INTE
 --             known, and `unvalued` says how many outcomes have none
 -- v_outcome_value    the same without costs, by workflow and name
 -- v_burn      by minute (what was compacted stands at its hour)
--- v_events, v_corrections
+-- v_events    what happened; `type` is the word of bursar.h's BURSAR_EVENT_*, `code` its number
+-- v_corrections
 
 CREATE VIEW v_steps AS SELECT t.id settled_at, t.id-t.took_ns started_at,
   date(t.id/1000000000,'unixepoch') day,
@@ -203,8 +204,15 @@ CREATE VIEW v_outcome_value AS SELECT workflow, name, sum(counts) outcomes,
 CREATE VIEW v_burn AS SELECT strftime('%Y-%m-%d %H:%M',id/1000000000,'unixepoch') minute,
   sum(steps) steps, sum(tool_calls) tool_calls, sum(input_tokens+output_tokens) tokens,
   sum(cost_nanos) cost_nanos FROM steps GROUP BY 1;
-CREATE VIEW v_events AS SELECT e.id, e.segment, e.sequence, e.at, e.type, e.path, e.session,
-  e.step, n.name meter, e.percent, e.amount, e."limit", e.committed, e.reason, e.text, e.actor
+CREATE VIEW v_events AS SELECT e.id, e.segment, e.sequence, e.at,
+  CASE e.type WHEN 1 THEN 'threshold' WHEN 2 THEN 'downgrade' WHEN 3 THEN 'halt'
+    WHEN 4 THEN 'pause' WHEN 5 THEN 'resume' WHEN 6 THEN 'kill' WHEN 7 THEN 'revive'
+    WHEN 8 THEN 'deadline' WHEN 9 THEN 'idle' WHEN 10 THEN 'unattended' WHEN 11 THEN 'overrun'
+    WHEN 12 THEN 'orphan' WHEN 13 THEN 'window' WHEN 14 THEN 'top_up' WHEN 15 THEN 'declared'
+    WHEN 16 THEN 'limits' WHEN 17 THEN 'observed' WHEN 18 THEN 'unpriced' WHEN 19 THEN 'storm'
+    WHEN 20 THEN 'lost' WHEN 21 THEN 'late' WHEN 22 THEN 'throttle' WHEN 23 THEN 'home'
+    WHEN 24 THEN 'corrupt' WHEN 25 THEN 'ledger' WHEN 26 THEN 'outcome' END type, e.type code,
+  e.path, e.session, e.step, n.name meter, e.percent, e.amount, e."limit", e.committed, e.reason, e.text, e.actor
   FROM events e LEFT JOIN names n ON n.id=e.meter;
 CREATE VIEW v_corrections AS SELECT c.step settled_at, c.corrected_at, b.path workflow, c.session,
   c.estimated_cost_nanos, c.cost_nanos, c.cost_nanos-c.estimated_cost_nanos change_nanos
@@ -336,7 +344,7 @@ audio_input_tokens=?25,cache_read_audio_input_tokens=?26,audio_output_tokens=?27
 image_input_tokens=?28,image_output_tokens=?29,extra_nanos=?30,units=?32 WHERE id=?1
 
 --: addEvent
-INSERT INTO events VALUES(NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+INSERT OR IGNORE INTO events VALUES(NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 
 --: addOutcome
 INSERT INTO outcomes SELECT NULL,?1,?2,ifnull(o.revision,0)+1,?3,iif(o.id,o.session,?4),

@@ -206,6 +206,7 @@ extension Runtime {
             event.amount = top.amount
             event.path = path(of: i)
             event.text = Path.line(reason, most: 256)
+            event.actor = actor
             send(event)
         }
         ringKeeper()

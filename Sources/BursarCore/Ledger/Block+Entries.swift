@@ -27,6 +27,8 @@ extension BlockReader {
                     spent.change = reader.take()
                     block.spent.append(spent)
                 }
+            case .events:
+                while reader.at < end, !reader.isShort { block.events.append(reader.takeEvent()) }
             case .outcome: block.outcomes.append(reader.takeOutcome())
             case .flights:
                 _ = reader.take()
@@ -172,6 +174,15 @@ extension BlockReader {
 }
 
 extension Block {
+    func put(_ event: Event) {
+        for value in [
+            event.sequence, Int64(event.type.rawValue), event.unixNanos, event.id, event.session,
+            event.reservation, Int64(event.meter), Int64(event.percent), event.amount, event.limit,
+            event.committed, Int64(event.reason.rawValue),
+        ] { put(value) }
+        for text in [event.path, event.text, event.actor] { put(text) }
+    }
+
     func put(_ outcome: OutcomeEntry) {
         open(.outcome)
         for value in [
@@ -186,6 +197,14 @@ extension Block {
 }
 
 extension BlockReader {
+    fileprivate mutating func takeEvent() -> EventEntry {
+        EventEntry(
+            sequence: take(), type: take(), at: take(), id: take(), session: take(),
+            reservation: take(), meter: take(), percent: take(), amount: take(), limit: take(),
+            committed: take(), reason: take(), path: takeText(), text: takeText(),
+            actor: takeText())
+    }
+
     fileprivate mutating func takeOutcome() -> OutcomeEntry {
         var outcome = OutcomeEntry()
         outcome.state = OutcomeEntry.State(rawValue: take()) ?? .stated

@@ -171,6 +171,10 @@ struct EventEntry {
     var path: [UInt8] = []
     var text: [UInt8] = []
     var actor: [UInt8] = []  // who did it: uid, pid and claimed name; empty = nobody
+
+    /// Types, as bits, that always are about a limit.
+    static let ofLimits: Int64 =
+        1 << 1 | 1 << 2 | 1 << 3 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 22
 }
 
 /// One revision of an outcome: the latest that came is the one that holds. What it does not

@@ -277,12 +277,15 @@ extension Runtime {
         defer { batchRecords = records }
         scan = seen
         let open = core.statistic(Header.foldOpen)
+        let news = untoldEvents
         let untold = findUntold()
-        // After all that it may name was told.
-        let outcome = untold.count < Runtime.toldMax ? pendingOutcome : nil
+        // After all that they may name was told.
+        let isAll = untold.count < Runtime.toldMax
+        let outcome = isAll ? pendingOutcome : nil
+        let happened = isAll && (!untold.isEmpty || !hasUntold) ? news : nil
         let flights = findFlights(at: began)
         if records.isEmpty {
-            if untold.isEmpty, outcome == nil, flights == nil {
+            if untold.isEmpty, outcome == nil, flights == nil, happened == nil {
                 open.storeReleasing(0)
                 return false
             }
@@ -301,12 +304,15 @@ extension Runtime {
         if let block = ledger.block {
             if let flights { tell(flights, block) }
             told = tell(block, untold, epoch: epoch, from: h)
+            tellEvents(through: told.isSure ? happened : nil, block, from: h)
             if let outcome, told.isSure { block.put(outcome) }
         }
         do throws(Failure) {
             if let rows { try ledger.commit(rows.batch) }
             names.end(told.isSure)
             if outcome != nil, told.isSure { pendingOutcome = nil }
+            // More may come soon: the keeper stays awake for a moment.
+            if happened != nil { scan.moving += 1 }
         } catch {
             names.end(false)
             for i in records {
@@ -323,7 +329,7 @@ extension Runtime {
         confirm(told.nodes)
         if flights?.isEmpty == true { core.header(Header.flightsTold).value = 0 }
         for (id, handle, amount) in rows?.corrected ?? [] { reportLate(id, handle, amount) }
-        return (left || untold.count >= Runtime.toldMax) && isFinished
+        return (left || !isAll) && isFinished
     }
 
     /// A correction may be folded when its original is, and one at a time.

@@ -63,6 +63,7 @@ extension Runtime {
         event.amount = new.value
         event.path = path
         event.text = new.name
+        event.actor = new.actor
         send(event)
     }
 

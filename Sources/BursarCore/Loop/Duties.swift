@@ -35,6 +35,7 @@ extension Runtime {
         if scan.moving == 0 {
             core.signal.update(setting: scan.used == 0 ? Signal.empty | Signal.resting : Signal.resting)
             scan = self.scan()
+            if untoldEvents != nil { scan.moving += 1 }
             if scan.moving > 0 { core.signal.update(clearing: Signal.empty | Signal.resting) }
         }
         folding.unlock()

@@ -26,6 +26,8 @@ public struct Event {
     public var reason = Reason.none
     public var path: [UInt8] = []
     public var text: [UInt8] = []
+    /// Who did it, for the ledger; empty: nobody, a limit or a clock did.
+    public var actor: [UInt8] = []
 }
 
 /// The queues. Everything is guarded by `lock`, but for what says otherwise.

@@ -61,6 +61,7 @@ enum Header {
     static let dirtSeen = 328  // CONFIG: what it was when every node was clean
     static let ledgerFails = 336  // 1 = the ledger could not be written when it was tried last
     static let flightsTold = 344  // Half, FOLD: what the ledger was told last is that steps are in flight
+    static let eventsTold = 352  // a Cell, FOLD: see Ledger/ToldEvents.swift
     /// From here on CONFIG, by the undo log but for what says otherwise.
     static let configured = 512
     static let freeNodes = 512  // three FreeLists

@@ -153,7 +153,9 @@ extension Database {
     func add(_ event: EventEntry, _ segment: Int64) throws(Failure) {
         let budget = try budget(event.id) ?? null
         let session = try session(event.session)
-        let meter = try meter(event.meter)
+        // A limit's; else there is no meter, which is not meter 0.
+        let isLimits = event.percent != 0 || 1 << event.type & EventEntry.ofLimits != 0
+        let meter = isLimits ? try meter(event.meter) : null
         let row = connection[.addEvent]
         row.put(segment)
         row.put(event.sequence)
@@ -163,11 +165,11 @@ extension Database {
         row.put(session)
         row.put(known: event.reservation)
         row.put(meter)
-        row.put(event.percent)
-        row.put(event.amount)
-        row.put(event.limit)
-        row.put(event.committed)
-        row.put(event.reason)
+        row.put(known: event.percent)
+        row.put(known: event.amount)
+        row.put(isLimits ? event.limit : null)
+        row.put(isLimits ? event.committed : null)
+        row.put(known: event.reason)
         row.put(event.path)
         row.put(event.text)
         row.put(event.actor)
