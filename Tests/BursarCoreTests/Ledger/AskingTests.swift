@@ -152,7 +152,8 @@ func failure(_ body: () throws -> Void) -> Failure? {
         for _ in 0..<5 { home.one.spend(session, 100) }
         #expect(home.one.runtime.verify() == nil)
         func change(_ sql: StaticString) throws {
-            let connection = try Connection(home.one.runtime.attachment.place!.ledger, .write)
+            let connection = try Connection(
+                Database.path(in: home.one.runtime.attachment.place!.folder.path), .write)
             connection.setBusyTimeout(1000)
             try connection.execute(sql)
         }
