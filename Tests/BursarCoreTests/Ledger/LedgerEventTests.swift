@@ -5,7 +5,7 @@ import Testing
 
 @testable import BursarCore
 
-@Suite(.serialized) struct EventTests {
+@Suite(.serialized) struct LedgerEventTests {
     @Test func whatSomebodyDidIsARowWithWhoAndWhy() throws {
         let home = try LedgerHome { $0.name = Array("ops".utf8) }
         let rt = home.one
