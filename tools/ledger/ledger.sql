@@ -39,11 +39,13 @@ CREATE TABLE budgets(id INTEGER PRIMARY KEY, parent INTEGER, path TEXT NOT NULL,
   owner TEXT, cost_center TEXT, purpose TEXT, opened_at INTEGER, closed_at INTEGER,
   limits TEXT, state INTEGER NOT NULL DEFAULT 0, state_reason INTEGER, state_who TEXT,
   state_why TEXT, state_at INTEGER, flags INTEGER, top_rungs INTEGER, complexity INTEGER,
-  paused_ns INTEGER, paused_since INTEGER,
+  paused_ns INTEGER, paused_since INTEGER, earn_nanos INTEGER, earn_most_nanos INTEGER,
+  earn_outcome TEXT,
   UNIQUE(path, ordinal)) STRICT;
 CREATE INDEX budgets_by_node ON budgets(segment, node);
 CREATE TABLE limits(budget INTEGER, position INTEGER, text TEXT, meter INTEGER,
-  window_start INTEGER, base INTEGER, since INTEGER, extra INTEGER, fired INTEGER, ring BLOB,
+  window_start INTEGER, base INTEGER, since INTEGER, extra INTEGER, earned INTEGER, fired INTEGER,
+  ring BLOB,
   PRIMARY KEY(budget, position)) STRICT, WITHOUT ROWID;
 CREATE TABLE top_ups(budget INTEGER, position INTEGER, amount INTEGER, ends_at INTEGER) STRICT;
 CREATE INDEX top_ups_by_budget ON top_ups(budget);
@@ -87,6 +89,7 @@ CREATE TABLE outcomes(id INTEGER PRIMARY KEY, name TEXT, key TEXT, revision INTE
   state INTEGER NOT NULL, session INTEGER, budget INTEGER, label_key TEXT, label_value TEXT,
   value_nanos INTEGER, rework_nanos INTEGER NOT NULL, rework_ns INTEGER NOT NULL,
   at INTEGER NOT NULL, who TEXT, why TEXT, actor TEXT, UNIQUE(name, key, revision)) STRICT;
+CREATE INDEX outcomes_verified ON outcomes(at) WHERE state=2;
 
 -- The views: what readers ask. Columns are the project's words, money ends in `_nanos`,
 -- times are unix nanoseconds (`_at`) or UTC text (`day`, `hour`).
@@ -157,8 +160,9 @@ CREATE VIEW v_budgets AS SELECT b.id budget, b.parent, b.path, b.level_1 organis
   coalesce((SELECT amount FROM spent WHERE budget=b.id AND meter=1),0) tokens,
   coalesce((SELECT amount FROM spent WHERE budget=b.id AND meter=5),0) steps,
   coalesce((SELECT amount FROM spent WHERE budget=b.id AND meter=6),0) tool_calls,
-  coalesce((SELECT sum(cost_nanos) FROM sessions WHERE budget=b.id),0) direct_cost_nanos
-  FROM budgets b;
+  coalesce((SELECT sum(cost_nanos) FROM sessions WHERE budget=b.id),0) direct_cost_nanos,
+  b.earn_nanos, b.earn_most_nanos,
+  (SELECT max(earned) FROM limits WHERE budget=b.id AND b.earn_nanos) earned_nanos FROM budgets b;
 CREATE VIEW v_savings AS SELECT workflow, model_asked, model, sum(steps) steps,
   sum(cost_nanos) cost_nanos, sum(asked_cost_nanos) asked_cost_nanos, sum(saved_nanos) saved_nanos
   FROM v_steps WHERE model_asked IS NOT NULL GROUP BY 1,2,3;
@@ -282,7 +286,8 @@ level_3=?11,level_4=?12,level_5=?13,level_6=?14,level_7=?15,level_8=?16 WHERE id
 
 --: setState
 UPDATE budgets SET limits=?2,state=?3,state_reason=?4,state_who=?5,state_why=?6,state_at=?7,
-flags=?8,top_rungs=?9,complexity=?10,paused_ns=?11,paused_since=?12 WHERE id=?1
+flags=?8,top_rungs=?9,complexity=?10,paused_ns=?11,paused_since=?12,earn_nanos=?13,
+earn_most_nanos=?14,earn_outcome=?15 WHERE id=?1
 
 --: clearLimits
 DELETE FROM limits WHERE budget=?
@@ -291,7 +296,7 @@ DELETE FROM limits WHERE budget=?
 DELETE FROM top_ups WHERE budget=?
 
 --: addLimit
-INSERT INTO limits VALUES(?,?,?,?,?,?,?,?,?,?)
+INSERT INTO limits VALUES(?,?,?,?,?,?,?,?,?,?,?)
 
 --: addTopUp
 INSERT INTO top_ups VALUES(?,?,?,?)
@@ -358,6 +363,15 @@ OR o.rework_nanos<>coalesce(?9,o.rework_nanos) OR o.rework_ns<>coalesce(?10,o.re
 --: revisions
 SELECT state,value_nanos,who FROM outcomes WHERE name=? AND key=?
 ORDER BY revision
+
+--: earning
+SELECT count(*) FROM (SELECT 1 FROM outcomes o WHERE o.state=2 AND o.at>=?3
+AND (?2 IS NULL OR o.name=?2) AND o.revision=
+(SELECT max(revision) FROM outcomes x WHERE x.name=o.name AND x.key=o.key) AND ?3<=
+(SELECT min(at) FROM outcomes x WHERE x.name=o.name AND x.key=o.key AND x.state=2) AND ?1 IN
+(WITH RECURSIVE up(id) AS (SELECT coalesce(o.budget,(SELECT budget FROM sessions WHERE id=o.session))
+UNION ALL SELECT b.parent FROM up u JOIN budgets b ON b.id=u.id WHERE b.parent IS NOT NULL)
+SELECT id FROM up) LIMIT ?4)
 
 --: spentOfNodes
 SELECT b.node,b.path,n.name,CASE n.id WHEN 0 THEN 0 WHEN 2 THEN 1 WHEN 3 THEN 2 WHEN 5 THEN 3 ELSE 4 END,
@@ -435,11 +449,13 @@ SELECT id,name FROM names WHERE kind=4 AND id>63 ORDER BY id
 
 --: openBudgets
 SELECT id,parent,path,owner,cost_center,purpose,opened_at,complexity,limits,state,state_reason,
-state_who,state_why,state_at,flags,top_rungs,paused_ns,paused_since FROM budgets WHERE closed_at IS NULL
+state_who,state_why,state_at,flags,top_rungs,paused_ns,paused_since,earn_nanos,earn_most_nanos,
+earn_outcome FROM budgets WHERE closed_at IS NULL
 ORDER BY length(path)-length(replace(path,'/','')),path
 
 --: limitStates
-SELECT l.budget,l.text,l.meter,l.window_start,l.base,l.since,l.extra,l.fired,l.ring,s.amount
+SELECT l.budget,l.text,l.meter,l.window_start,l.base,l.since,l.extra,l.fired,l.ring,s.amount,
+l.earned
 FROM limits l LEFT JOIN spent s ON s.budget=l.budget AND s.meter=l.meter
 ORDER BY l.budget,l.position
 

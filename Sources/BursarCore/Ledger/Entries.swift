@@ -112,6 +112,7 @@ struct BudgetStateEntry {
         var base: Int64 = 0  // what was settled when the window began
         var since: Int64 = 0  // a calendar limit set midway: unix ns of that; 0 = no
         var extra: Int64 = 0
+        var earned: Int64 = 0  // of `extra`: by verified outcomes
         var fired: Int64 = 0  // what was told of it, by bit
         var ring: [Int64] = []  // a rolling window's, the oldest bucket first
     }
@@ -139,6 +140,10 @@ struct BudgetStateEntry {
     static let ownsOwner: Int64 = 1 << 32
     static let ownsCostCenter: Int64 = 1 << 33
     var topRungs: Int64 = 0  // a byte for each complexity
+    /// What a verified outcome adds, and all of them at most; of that name, unless it is empty.
+    var earn: Int64 = 0
+    var earnMost: Int64 = 0
+    var earnOutcome: [UInt8] = []
     var complexity: UInt8 = 0
     /// How long it stood paused, but for the pause that lasts, and since when that does; 0 = none.
     var paused: Int64 = 0

@@ -307,13 +307,19 @@ extension Runtime {
             tellEvents(through: told.isSure ? happened : nil, block, from: h)
             if let outcome, told.isSure { block.put(outcome) }
         }
+        let due = core.statistic(Header.earnDue)
+        let wasDue = due.value
         do throws(Failure) {
+            if let outcome, outcome.state != .stated, core.header(Header.earners).value != 0 {
+                due.storeReleasing(next)
+            }
             if let rows { try ledger.commit(rows.batch) }
             names.end(told.isSure)
             if outcome != nil, told.isSure { pendingOutcome = nil }
             // More may come soon: the keeper stays awake for a moment.
             if happened != nil { scan.moving += 1 }
         } catch {
+            due.value = wasDue
             names.end(false)
             for i in records {
                 let word = core.record(Int(i)).word

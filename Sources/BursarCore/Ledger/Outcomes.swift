@@ -54,6 +54,8 @@ extension Runtime {
         let path = try credit(given, &new)
         if attachment.place != nil {
             if try !isKnown(new) { try write(new) }
+            // What cannot be worked out now, the keeper does.
+            if isEarningDue { do throws(Failure) { try earn() } catch {} }
         } else if state != .stated {
             throw Failure(.unsupported, "a private runtime keeps no outcomes that could be revised: open one with a home")
         }

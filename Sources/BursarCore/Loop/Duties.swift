@@ -39,7 +39,7 @@ extension Runtime {
             if scan.moving > 0 { core.signal.update(clearing: Signal.empty | Signal.resting) }
         }
         folding.unlock()
-        if let writer, core.batch.value != writerTold {
+        if let writer, core.batch.value != writerTold || isEarningDue {
             writerTold = core.batch.value
             writer.ring()
         }

@@ -130,7 +130,7 @@ import Testing
     @Test func whereTheOutboxTakesNothingTheyFollow() throws {
         let home = try LedgerHome()
         let rt = home.one
-        rt.runtime.fold()
+        _ = try rt.ask("SELECT 1")
         rt.runtime.ledger.limit(to: 0)
         try rt.control(.kill, 0, "now")
         #expect(rt.runtime.fold())
