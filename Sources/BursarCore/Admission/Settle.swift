@@ -350,8 +350,9 @@ extension Core {
     @inline(__always)
     func set(of record: Record) -> Int32 {
         let price = record.price.value
-        let number = (1 << Record.priceBits) - 1 as UInt32
-        if price & ~number == engine.pointee.priceMark { return Int32(bitPattern: price & number) }
+        if price & ~Record.priceNumber == engine.pointee.priceMark {
+            return Int32(bitPattern: price & Record.priceNumber)
+        }
         if price == 0 { return 0 }
         let set = currentSet(Int32(bitPattern: record.granted.value))
         return set != 0 ? set : engine.pointee.prices.dearestSet

@@ -205,8 +205,9 @@ public struct Record {
     }
 
     var isCorrection: Bool { flags.value & RecordFlag.correction != 0 }
-    /// What `price` says without the slot: see `Core.set(of:)`.
+    /// The bits of `price` that number a set, below its process: see `Core.set(of:)`.
     static let priceBits: UInt32 = 20
+    static let priceNumber: UInt32 = (1 << priceBits) - 1
     /// No process has this slot.
     static let nobody: UInt32 = 0xFFF
 

@@ -62,7 +62,7 @@ extension BlockReader {
         flags = halves().0
         (step.asked, step.granted) = halves()
         let (price, tool) = halves()
-        step.price = Int64(price)
+        step.price = Int64(price & Record.priceNumber)
         step.tool = tool
         step.reserved = take()
         at += 16

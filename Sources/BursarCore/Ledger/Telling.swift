@@ -22,7 +22,7 @@ struct ToldNames {
     mutating func note(_ record: Record) {
         note(.model, record.asked.value)
         note(.model, record.granted.value)
-        note(.price, record.price.value)
+        note(.price, record.price.value & Record.priceNumber)
         note(.tool, record.tool.value)
         let meters = record.meters
         if meters != 0 {
@@ -44,8 +44,7 @@ struct ToldNames {
 
     @inline(never)
     private mutating func add(_ kind: NameEntry.Kind, _ number: UInt32) {
-        // What a segment says is bounded by what there can be; a price is never known
-        // of more than the sets of 255 processes.
+        // What a segment says is bounded by what there can be.
         let word = Int(number >> 6)
         let k = Int(kind.rawValue) - 1
         guard word < 1 << 22 else { return }
@@ -241,8 +240,7 @@ extension Runtime {
 
     /// Where a step's rates came from. Built-in sets have one number in every process.
     private func priceName(_ price: UInt32) -> [UInt8] {
-        let set = price & ((1 << Record.priceBits) - 1)
-        if !PriceBook.isBuiltIn(Int32(bitPattern: set)) { return bytes("set by the program") }
+        if !PriceBook.isBuiltIn(Int32(bitPattern: price)) { return bytes("set by the program") }
         var name = bytes("built-in ")
         let date = CivilDate(daysSince1970: PriceBook.asOfUnix / 86_400)
         for (k, part) in [date.year, date.month, date.day].enumerated() {
