@@ -34,14 +34,14 @@ struct Earning {
     func earned(_ k: Int) -> Word { Word(p + 40 + k * 16) }
 }
 
-/// A budget that earns, and its limits on cost with what each has earned by the ledger.
-private struct Earner {
-    var i: Int
-    var id: Int64
-    var each: Int64
-    var most: Int64
-    var outcome: [UInt8]
-    var limits: [(slot: UInt32, since: Int64, earned: Int64)] = []
+/// What limits on cost have earned by the ledger, one after the other: these for each.
+private enum Share {
+    static let budget = 0  // its id
+    static let each = 1, most = 2
+    static let limit = 3  // its slot
+    static let since = 4  // unix ns from which on an outcome has to be verified to count
+    static let earned = 5
+    static let words = 6
 }
 
 extension Runtime {
@@ -138,24 +138,30 @@ extension Runtime {
     /// thread. Where it does not come to an end, it is due still.
     func earn() throws(Failure) {
         guard config.lock(for: SharedLock.patience) else { return }
-        var all = earners()
+        var (shares, names) = earners()
         let began = earnDone.value
         config.unlock()
         let batch = core.batch.loadAcquiring()
-        if !all.isEmpty {
+        if !shares.isEmpty {
             let connection = try ledger(through: batch)
-            for k in 0..<all.count where try !connection.look(&all[k], in: core.statistic(Header.segmentID).value) { return }
+            let segment = core.statistic(Header.segmentID).value
+            for k in 0..<names.count {
+                if try !connection.look(&shares, k * Share.words, names[k], segment) { return }
+            }
         }
         guard config.lock(for: SharedLock.patience) else { return }
         defer { config.unlock() }
         // Else somebody was faster, or something changed.
         if earnDone.value != began || core.life.value != Life.open { return }
-        for earner in all { put(earner) }
+        var at = 0
+        while at < shares.count { put(shares, &at) }
         edit[earnDone] = batch
     }
 
-    private func earners() -> [Earner] {
-        var all: [Earner] = []
+    /// All limits that earn, and the names of the outcomes that count for each.
+    private func earners() -> (shares: [Int64], names: [[UInt8]]) {
+        var shares: [Int64] = []
+        var names: [[UInt8]] = []
         var block = core.header(Header.earners).value
         var left = segment.nodesMax
         while block != 0, left > 0 {
@@ -165,21 +171,21 @@ extension Runtime {
             guard let i = core.index(of: earning.node.value),
                 core.node(i).state.value & StateBit.closed == 0
             else { continue }
-            var earner = Earner(
-                i: i, id: earning.node.value, each: earning.each.value, most: earning.most.value,
-                outcome: slab.text(earning.outcome.value))
+            let name = slab.text(earning.outcome.value)
             eachLimit(i) { l, limit in
-                if limit.meter == MeterIndex.cost, limit.countsAmounts, !isDefault(limit, at: i) {
-                    earner.limits.append((l, earnsSince(limit), 0))
-                }
+                if limit.meter != MeterIndex.cost || limit.isRate || isDefault(limit, at: i) { return }
+                for word in [
+                    earning.node.value, earning.each.value, earning.most.value, Int64(l),
+                    earnsSince(limit), 0,
+                ] { shares.append(word) }
+                names.append(name)
             }
-            all.append(earner)
         }
-        return all
+        return (shares, names)
     }
 
-    /// Since when an outcome has to be verified to count, unix. One leaves a rolling window up
-    /// to a sixtieth of it early: until then nobody looks again.
+    /// An outcome leaves a rolling window up to a sixtieth of it early: until then nobody looks
+    /// again.
     private func earnsSince(_ limit: LimitSlot) -> Int64 {
         switch limit.windowKind {
         case WindowCode.calendar: return max((limit.window.value >> 1) &* 1_000_000_000, 0)
@@ -190,56 +196,62 @@ extension Runtime {
         }
     }
 
-    private func put(_ earner: Earner) {
-        guard let earning = earning(of: earner.i), earning.node.value == earner.id else { return }
-        var changes: [(limit: LimitSlot, by: Int64)] = []
-        for share in earner.limits {
-            let limit = core.limit(Int(share.slot))
-            let by = share.earned &- (earned(earner.i, limit)?.value ?? 0)
-            if by != 0 { changes.append((limit, by)) }
-            edit[limit.extra] = max(saturatingAdd(limit.extra.value, by), 0)
+    /// What the limits of one budget have earned, from `at` on; moves on to the next one's.
+    private func put(_ shares: [Int64], _ at: inout Int) {
+        let id = shares[at]
+        let first = at
+        while at < shares.count, shares[at] == id { at += Share.words }
+        guard let i = core.index(of: id), let earning = earning(of: i) else { return }
+        var changes: [Int64] = []
+        for k in stride(from: first, to: at, by: Share.words) {
+            let limit = core.limit(Int(shares[k + Share.limit]))
+            changes.append(shares[k + Share.earned] &- (earned(i, limit)?.value ?? 0))
+            edit[limit.extra] = max(saturatingAdd(limit.extra.value, changes[changes.count - 1]), 0)
         }
-        note(earning, earner.limits.map { ($0.slot, $0.earned) })
-        if changes.isEmpty { return }
-        recompute(earner.i, meter: MeterIndex.cost)
+        for k in 0..<LimitList.limitsMax {
+            let share = first + k * Share.words
+            let isOne = share < at
+            note(earning, k, isOne ? UInt32(shares[share + Share.limit]) : 0, isOne ? shares[share + Share.earned] : 0)
+        }
+        if !changes.contains(where: { $0 != 0 }) { return }
+        recompute(i, meter: MeterIndex.cost)
         edit.commit()  // the ceiling has risen when it is told
-        for (limit, by) in changes {
+        for k in 0..<changes.count where changes[k] != 0 {
+            let limit = core.limit(Int(shares[first + k * Share.words + Share.limit]))
             var event = Event(type: .topUp)
-            event.id = earner.id
-            event.amount = by
+            event.id = id
+            event.amount = changes[k]
             event.limit = saturatingAdd(limit.amount.value, limit.extra.value)
-            event.path = path(of: earner.i)
+            event.path = path(of: i)
             event.text = bytes("earned")
             send(event)
         }
     }
 
-    /// What limits have earned, in place of what stood there.
-    func note(_ earning: Earning, _ all: [(slot: UInt32, earned: Int64)]) {
-        for k in 0..<LimitList.limitsMax {
-            let one = k < all.count ? all[k] : (0, 0)
-            edit[earning.slot(k)] = one.0
-            edit[earning.generation(k)] = core.limit(Int(one.0)).fired.value >> 16
-            edit[earning.earned(k)] = one.1
-        }
+    /// Place `k` says what a limit has earned.
+    func note(_ earning: Earning, _ k: Int, _ slot: UInt32, _ earned: Int64) {
+        edit[earning.slot(k)] = slot
+        edit[earning.generation(k)] = core.limit(Int(slot)).fired.value >> 16
+        edit[earning.earned(k)] = earned
     }
 }
 
 extension Connection {
-    /// What the ledger says; false when it does not know the budget yet.
-    fileprivate func look(_ earner: inout Earner, in segment: Int64) throws(Failure) -> Bool {
-        guard let budget = try first(.budgetOfNode, segment, earner.id) else { return false }
+    /// What the ledger says of one share; false when it does not know the budget yet.
+    fileprivate func look(
+        _ shares: inout [Int64], _ k: Int, _ name: [UInt8], _ segment: Int64
+    ) throws(Failure) -> Bool {
+        guard let budget = try first(.budgetOfNode, segment, shares[k]) else { return false }
         // So many are enough.
-        let enough = (earner.most &- 1) / max(earner.each, 1) &+ 1
-        for k in 0..<earner.limits.count {
-            let row = self[.earning]
-            row.put(budget)
-            row.put(earner.outcome)
-            row.put(earner.limits[k].since)
-            row.put(enough)
-            let count = try row.first() ?? 0
-            earner.limits[k].earned = count < enough ? count &* earner.each : earner.most
-        }
+        let each = max(shares[k + Share.each], 1)
+        let enough = (shares[k + Share.most] &- 1) / each &+ 1
+        let row = self[.earning]
+        row.put(budget)
+        row.put(name)
+        row.put(shares[k + Share.since])
+        row.put(enough)
+        let count = try row.first() ?? 0
+        shares[k + Share.earned] = count < enough ? count &* each : shares[k + Share.most]
         return true
     }
 }

@@ -282,9 +282,7 @@ extension Runtime {
             goesOn.append(resume(core.limit(Int(slots[k])), i, state.limits[k], newest))
         }
         if let earning = earning(of: i) {
-            var all: [(slot: UInt32, earned: Int64)] = []
-            for k in 0..<goesOn.count where goesOn[k] { all.append((slots[k], state.limits[k].earned)) }
-            note(earning, all)
+            for k in 0..<goesOn.count where goesOn[k] { note(earning, k, slots[k], state.limits[k].earned) }
         }
         for top in state.topUps {
             guard top.limit >= 0, top.limit < goesOn.count, goesOn[Int(top.limit)] else { continue }

@@ -201,12 +201,26 @@ extension Block {
 }
 
 extension BlockReader {
-    fileprivate mutating func takeEvent() -> EventEntry {
-        EventEntry(
-            sequence: take(), type: take(), at: take(), id: take(), session: take(),
-            reservation: take(), meter: take(), percent: take(), amount: take(), limit: take(),
-            committed: take(), reason: take(), path: takeText(), text: takeText(),
-            actor: takeText())
+    private mutating func takeSmall() -> Int32 { Int32(truncatingIfNeeded: take()) }
+
+    fileprivate mutating func takeEvent() -> Event {
+        let sequence = take()
+        var event = Event(type: EventType(rawValue: takeSmall()) ?? .corrupt)
+        event.sequence = sequence
+        event.unixNanos = take()
+        event.id = take()
+        event.session = take()
+        event.reservation = take()
+        event.meter = takeSmall()
+        event.percent = takeSmall()
+        event.amount = take()
+        event.limit = take()
+        event.committed = take()
+        event.reason = Reason(rawValue: takeSmall()) ?? .none
+        event.path = takeText()
+        event.text = takeText()
+        event.actor = takeText()
+        return event
     }
 
     fileprivate mutating func takeOutcome() -> OutcomeEntry {

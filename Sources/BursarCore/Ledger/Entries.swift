@@ -160,28 +160,6 @@ struct SpentEntry {
     var change: Int64 = 0
 }
 
-struct EventEntry {
-    var sequence: Int64 = 0
-    var type: Int64 = 0  // the header's BURSAR_EVENT_*
-    var at: Int64 = 0
-    var id: Int64 = 0  // the budget or session; 0 = none
-    var session: Int64 = 0  // the session whose step caused it; 0 = none
-    var reservation: Int64 = 0  // 0 = none
-    var meter: Int64 = 0
-    var percent: Int64 = 0
-    var amount: Int64 = 0
-    var limit: Int64 = 0
-    var committed: Int64 = 0
-    var reason: Int64 = 0
-    var path: [UInt8] = []
-    var text: [UInt8] = []
-    var actor: [UInt8] = []  // who did it: uid, pid and claimed name; empty = nobody
-
-    /// Types, as bits, that always are about a limit.
-    static let ofLimits: Int64 =
-        1 << 1 | 1 << 2 | 1 << 3 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 22
-}
-
 /// One revision of an outcome: the latest that came is the one that holds. What it does not
 /// say is as the revision before had it, and what it is credited to never changes.
 struct OutcomeEntry {
@@ -222,7 +200,7 @@ struct LedgerBlock {
     var corrections: [CorrectionEntry] = []
     var spent: [SpentEntry] = []
     var states: [BudgetStateEntry] = []
-    var events: [EventEntry] = []
+    var events: [Event] = []
     var outcomes: [OutcomeEntry] = []
     /// Not for the database; nil: as before.
     var flights: [FlightEntry]?

@@ -56,7 +56,7 @@ import Testing
         let p = try home.process(1)
         try p.control(.kill, try p.budget("acme"))
         p.attend()
-        #expect(try blocks(home).flatMap(\.events).map(\.type) == [Int64(EventType.kill.rawValue)])
+        #expect(try blocks(home).flatMap(\.events).map(\.type) == [.kill])
         // It stays awake for a moment, then rests.
         #expect(p.core.signal.value & Signal.resting == 0)
         p.attend()

@@ -154,26 +154,26 @@ extension Database {
         }
     }
 
-    func add(_ event: EventEntry, _ segment: Int64) throws(Failure) {
+    func add(_ event: Event, _ segment: Int64) throws(Failure) {
         let budget = try budget(event.id) ?? null
         let session = try session(event.session)
-        // A limit's; else there is no meter, which is not meter 0.
-        let isLimits = event.percent != 0 || 1 << event.type & EventEntry.ofLimits != 0
-        let meter = isLimits ? try meter(event.meter) : null
+        // Else there is no meter, which is not meter 0.
+        let isOfLimit = event.isOfLimit
+        let meter = isOfLimit ? try meter(Int64(event.meter)) : null
         let row = connection[.addEvent]
         row.put(segment)
         row.put(event.sequence)
-        row.put(event.at)
-        row.put(event.type)
+        row.put(event.unixNanos)
+        row.put(Int64(event.type.rawValue))
         row.put(budget)
         row.put(session)
         row.put(known: event.reservation)
         row.put(meter)
-        row.put(known: event.percent)
+        row.put(known: Int64(event.percent))
         row.put(known: event.amount)
-        row.put(isLimits ? event.limit : null)
-        row.put(isLimits ? event.committed : null)
-        row.put(known: event.reason)
+        row.put(isOfLimit ? event.limit : null)
+        row.put(isOfLimit ? event.committed : null)
+        row.put(known: Int64(event.reason.rawValue))
         row.put(event.path)
         row.put(event.text)
         row.put(event.actor)
