@@ -203,10 +203,12 @@ extension Runtime {
         while at < shares.count, shares[at] == id { at += Share.words }
         guard let i = core.index(of: id), let earning = earning(of: i) else { return }
         var changes: [Int64] = []
-        for k in stride(from: first, to: at, by: Share.words) {
-            let limit = core.limit(Int(shares[k + Share.limit]))
-            changes.append(shares[k + Share.earned] &- (earned(i, limit)?.value ?? 0))
-            edit[limit.extra] = max(saturatingAdd(limit.extra.value, changes[changes.count - 1]), 0)
+        for k in 0..<(at - first) / Share.words {
+            let share = first + k * Share.words
+            let limit = core.limit(Int(shares[share + Share.limit]))
+            let by = shares[share + Share.earned] &- (earned(i, limit)?.value ?? 0)
+            edit[limit.extra] = max(saturatingAdd(limit.extra.value, by), 0)
+            changes.append(by)
         }
         for k in 0..<LimitList.limitsMax {
             let share = first + k * Share.words

@@ -29,24 +29,20 @@ extension Runtime {
         told.spent(current ^ 1).value = last ?? number
         told.stamp(current ^ 1).storeReleasing(h &+ 1)
         guard let last else { return }
-        var lost = Event(type: .lost)
-        lost.unixNanos = clock.unix
-        lost.sequence = last - EventRing.count
-        lost.amount = max(lost.sequence - max(number, 0), 0)
-        number = max(number, lost.sequence, 0)
+        number = max(number, 0)
+        var lost = max(last - EventRing.count - number, 0)
         block.open(.events)
         while number < last {
-            number += 1
-            let event = ring.read(number)
+            number += max(lost, 1)
+            var event = lost > 0 ? nil : ring.read(number)
             if event == nil {
-                lost.sequence = number
-                lost.amount += 1
-            }
-            if lost.amount > 0, event != nil || number == last {
-                block.put(lost)
-                lost.amount = 0
+                event = Event(type: .lost)
+                event?.sequence = number
+                event?.unixNanos = clock.unix
+                event?.amount = max(lost, 1)
             }
             if let event { block.put(event) }
+            lost = 0
         }
         block.close()
     }

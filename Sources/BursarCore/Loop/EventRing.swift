@@ -62,6 +62,7 @@ struct EventRing {
     }
 
     /// The event with this number, nil when it was written over.
+    @inline(never)
     func read(_ number: Int64) -> Event? {
         let p = entry(number)
         guard Word(p).loadAcquiring() == number else { return nil }
