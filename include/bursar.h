@@ -1110,7 +1110,8 @@ typedef struct bursar_outcome {
     bursar_text_t name;    /* what it is, "invoice_processed"; needed */
     bursar_text_t id;      /* your own, one for each outcome of a name; none: it can never be revised, and a
                               repeated call states another */
-    bursar_id_t session;   /* whose it is, also when it was closed; or */
+    bursar_id_t session;   /* whose it is, also when it was closed, by its id or the ledger's key of it
+                              (v_sessions.session), which outlives a reboot; or */
     bursar_text_t workflow; /* a budget's path; or */
     bursar_text_t label;   /* "key=value": all sessions that have it. One of the three, when it is stated */
     bursar_text_t value;   /* "$3.20"; none: unknown, or as it was */
@@ -1118,10 +1119,11 @@ typedef struct bursar_outcome {
     int64_t rework_ns;     /* somebody's time for that */
     bursar_text_t by;      /* who says so; none: the runtime's name, or else its user */
     bursar_text_t reason;
+    int64_t at;            /* when it came about, unix nanoseconds; 0 = now */
 } bursar_outcome_t;
-BURSAR_STATIC_ASSERT(sizeof(bursar_outcome_t) == 144, "bursar_outcome_t");
+BURSAR_STATIC_ASSERT(sizeof(bursar_outcome_t) == 152, "bursar_outcome_t");
 #define BURSAR_OUTCOME_INIT                                                                                            \
-    {(uint32_t)sizeof(bursar_outcome_t), 0, {0, 0}, {0, 0}, 0, {0, 0}, {0, 0}, {0, 0}, 0, 0, {0, 0}, {0, 0}}
+    {(uint32_t)sizeof(bursar_outcome_t), 0, {0, 0}, {0, 0}, 0, {0, 0}, {0, 0}, {0, 0}, 0, 0, {0, 0}, {0, 0}, 0}
 
 /**
  * States a business result, or revises one by its name and id. Each revision that
@@ -1142,6 +1144,24 @@ BURSAR_STATIC_ASSERT(sizeof(bursar_outcome_t) == 144, "bursar_outcome_t");
 BURSAR_API bursar_status_t bursar_outcome(bursar_runtime_t *BURSAR_NONNULL runtime,
                                           const bursar_outcome_t *BURSAR_NONNULL outcome,
                                           bursar_error_t *BURSAR_NULLABLE out_error);
+
+/**
+ * States or revises many, in their order, as bursar_outcome() does each: for an
+ * import. Up to 1,024 of them are one write and one event, which says how many. What
+ * is wrong with one keeps none of the others out.
+ *
+ * Memory:  out_results: of each 1 = it is in the outbox, 0 = it said nothing new, or
+ *          what is wrong with it, whose error is then in out_errors. Both are NULL or
+ *          have `count`; all structs of an array are of the first one's size.
+ * Thread:  any. Blocks: folds and reads the ledger.
+ * Returns: BURSAR_OK when each was looked at; what else keeps the home from being
+ *          written: those with this as their result are not there. Call again.
+ * Since 0.1.
+ */
+BURSAR_API bursar_status_t bursar_outcomes(bursar_runtime_t *BURSAR_NONNULL runtime,
+                                           const bursar_outcome_t *BURSAR_NONNULL outcomes, size_t count,
+                                           int32_t *BURSAR_NULLABLE out_results,
+                                           bursar_error_t *BURSAR_NULLABLE out_errors);
 
 #define BURSAR_VALUE_NULL 0 /* unknown */
 #define BURSAR_VALUE_INTEGER 1

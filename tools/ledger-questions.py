@@ -118,7 +118,8 @@ def main():
     if count < 20:
         failed += 1
         print(f"there are {count} questions, and twenty are wanted")
-    print(f"docs/ledger.md: {count} questions, {failed} failed")
+    print(f"ledger_questions: {failed} of {count} tests failed" if failed
+          else f"ledger_questions: {count} tests passed")
     return 1 if failed else 0
 
 

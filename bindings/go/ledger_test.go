@@ -32,6 +32,12 @@ func TestAQueryGivesRowsByName(t *testing.T) {
 	if !errors.As(err, &e) || !errors.Is(err, ErrQuery) || e.Line != 2 || e.Column != 2 {
 		t.Errorf("got %#v", err)
 	}
+	given := []any{1, Dollar}
+	_, err = rt.Query("SELECT ?, ?", given...)
+	must(t, err)
+	if !reflect.DeepEqual(given, []any{1, Dollar}) {
+		t.Errorf("the caller's parameters became %#v", given)
+	}
 	_, err = rt.Query("SELECT ?", struct{}{})
 	wants(t, "a parameter of no type", err, ErrInvalid)
 	_, err = open(t).Query("SELECT 1")

@@ -153,9 +153,7 @@ final class Folder: @unchecked Sendable {  // Sendable: changed while it is made
 
 /// A literal as bytes.
 @inline(never)
-func bytes(_ text: StaticString) -> [UInt8] {
-    text.withUTF8Buffer { [UInt8]($0) }
-}
+func bytes(_ text: StaticString) -> [UInt8] { [UInt8](text) }
 
 extension Sentence.Interpolation {
     /// A path, whole up to 120 bytes.

@@ -191,7 +191,7 @@ extension Block {
         open(.outcome)
         for value in [
             outcome.state.rawValue, outcome.session, outcome.budget, outcome.hasValue ? 1 : 0,
-            outcome.value, outcome.reworkNanos, outcome.reworkTime, outcome.at,
+            outcome.value, outcome.reworkNanos, outcome.reworkTime, outcome.at, outcome.said,
         ] { put(value) }
         for text in [
             outcome.key, outcome.name, outcome.join, outcome.who, outcome.why, outcome.actor,
@@ -233,6 +233,7 @@ extension BlockReader {
         outcome.reworkNanos = take()
         outcome.reworkTime = take()
         outcome.at = take()
+        outcome.said = take()
         outcome.key = takeText()
         outcome.name = takeText()
         outcome.join = takeText()

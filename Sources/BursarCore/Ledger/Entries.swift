@@ -168,7 +168,8 @@ struct OutcomeEntry {
     var key: [UInt8] = []
     var name: [UInt8] = []  // "invoice_processed"
     var state = State.stated
-    var session: Int64 = 0  // 0 = none: credited to `budget`, or by `join`
+    /// The segment's id, or the database's key; 0 = none: credited to `budget`, or by `join`.
+    var session: Int64 = 0
     var budget: Int64 = 0  // 0 = the session's
     /// A label, as "key=value", whose sessions share it; empty = none.
     var join: [UInt8] = []
@@ -176,7 +177,8 @@ struct OutcomeEntry {
     var value: Int64 = 0
     var reworkNanos: Int64 = 0  // money; 0 = as before
     var reworkTime: Int64 = 0  // nanoseconds of somebody's time; 0 = as before
-    var at: Int64 = 0
+    var at: Int64 = 0  // as it says, or `said`
+    var said: Int64 = 0
     var who: [UInt8] = []
     var why: [UInt8] = []
     var actor: [UInt8] = []  // uid, pid and claimed name

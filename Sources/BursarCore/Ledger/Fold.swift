@@ -103,13 +103,13 @@ extension Runtime {
             } else {
                 scan = self.scan()
             }
-            ledgerFails = false
             core.statistic(Header.ledgerFails).value = 0
         } catch {
             // Records wait, enforcement goes on, the next fold tries again.
-            core.statistic(Header.ledgerFails).value = 1
-            if !ledgerFails {
-                ledgerFails = true
+            // Told by one process, to all, once until it can be written again.
+            let fails = core.statistic(Header.ledgerFails)
+            if fails.value == 0 {
+                fails.value = 1
                 var event = Event(type: .ledger)
                 event.amount = error.values.0
                 event.text = error.sentence
@@ -220,7 +220,7 @@ extension Runtime {
         var left = false
         var seen = Scan()
         var node: Int64 = 0
-        var originals: Set<Int64> = []
+        var originals = KeyMap()  // a set: the values are nothing
         var mayLower: Bool?
         core.statistic(Header.oldestSettled).value = 0
         // Claim. A correction waits for its original to be folded, and goes alone
@@ -252,11 +252,11 @@ extension Runtime {
                     mayLower = config.lock(for: SharedLock.patience)
                     if mayLower == true { config.unlock() }
                 }
-                if mayLower == false || !mayFold(record) || originals.contains(record.original) {
+                if mayLower == false || !mayFold(record) || originals[record.original] != nil {
                     left = true
                     return true
                 }
-                originals.insert(record.original)
+                originals.set(record.original, 0)
             }
             if record.node.value != node {
                 node = record.node.value
@@ -281,11 +281,11 @@ extension Runtime {
         let untold = findUntold()
         // After all that they may name was told.
         let isAll = untold.count < Runtime.toldMax
-        let outcome = isAll ? pendingOutcome : nil
+        let outcomes = isAll ? pendingOutcomes : []
         let happened = isAll && (!untold.isEmpty || !hasUntold) ? news : nil
         let flights = findFlights(at: began)
         if records.isEmpty {
-            if untold.isEmpty, outcome == nil, flights == nil, happened == nil {
+            if untold.isEmpty, outcomes.isEmpty, flights == nil, happened == nil {
                 open.storeReleasing(0)
                 return false
             }
@@ -305,17 +305,17 @@ extension Runtime {
             if let flights { tell(flights, block) }
             told = tell(block, untold, epoch: epoch, from: h)
             tellEvents(through: told.isSure ? happened : nil, block, from: h)
-            if let outcome, told.isSure { block.put(outcome) }
+            if told.isSure { for outcome in outcomes { block.put(outcome) } }
         }
         let due = core.statistic(Header.earnDue)
         let wasDue = due.value
         do throws(Failure) {
-            if let outcome, outcome.state != .stated, core.header(Header.earners).value != 0 {
+            if core.header(Header.earners).value != 0, outcomes.contains(where: { $0.state != .stated }) {
                 due.storeReleasing(next)
             }
             if let rows { try ledger.commit(rows.batch) }
             names.end(told.isSure)
-            if outcome != nil, told.isSure { pendingOutcome = nil }
+            if !outcomes.isEmpty, told.isSure { pendingOutcomes = [] }
             // More may come soon: the keeper stays awake for a moment.
             if happened != nil { scan.moving += 1 }
         } catch {

@@ -163,7 +163,7 @@ final class Ledger: @unchecked Sendable {  // Sendable because of `lock`.
     // Guarded by lock.
     private var backend: Backend
     private var rows: [SpendRow] = []
-    private var byHash: [UInt64: Int] = [:]
+    private var byHash = KeyMap()
     private var estimated: [Int64: EstimatedRow] = [:]
     private var order: [Int64] = []  // of `estimated`, oldest first
     private var orderHead = 0
@@ -259,7 +259,7 @@ final class Ledger: @unchecked Sendable {  // Sendable because of `lock`.
             }
             if next.head.isBase {
                 rows.removeAll()
-                byHash.removeAll()
+                byHash = KeyMap()
                 estimated.removeAll()
                 order.removeAll()
                 orderHead = 0
@@ -318,10 +318,11 @@ final class Ledger: @unchecked Sendable {  // Sendable because of `lock`.
 
     /// The ledger's row of the same workflow, agent and models, made if there is none.
     private func place(of row: SpendRow) -> Int {
-        var h = row.hash
-        while let i = byHash[h] {
+        var h = Int64(row.hash >> 1)
+        while let found = byHash[h] {
+            let i = Int(found)
             if rows[i].isSame(row) { return i }
-            h &+= 1
+            h = (h &+ 1) & .max
         }
         var new = SpendRow()
         new.path = row.path
@@ -329,7 +330,7 @@ final class Ledger: @unchecked Sendable {  // Sendable because of `lock`.
         new.asked = row.asked
         new.granted = row.granted
         new.budget = row.budget
-        byHash[h] = rows.count
+        byHash.set(h, Int64(rows.count))
         rows.append(new)
         return rows.count - 1
     }

@@ -26,7 +26,7 @@ public struct Sentence: ExpressibleByStringInterpolation, Sendable {
 
         @inline(never)
         public mutating func appendLiteral(_ literal: StaticString) {
-            literal.withUTF8Buffer { bytes.append(contentsOf: $0) }
+            bytes.append(literal)
         }
 
         /// Words of the text, in backquotes.

@@ -263,10 +263,11 @@ extension TestRuntime {
         new.state = .verified
         new.who = Array("ada".utf8)
         new.at = runtime.clock.unix
+        new.said = new.at
         runtime.folding.lock()
-        runtime.pendingOutcome = new
+        runtime.pendingOutcomes = [new]
         runtime.foldLocked()
-        #expect(runtime.pendingOutcome == nil)
+        #expect(runtime.pendingOutcomes.isEmpty)
         runtime.folding.unlock()
     }
 }

@@ -182,8 +182,10 @@ extension Database {
 
     func add(_ outcome: OutcomeEntry) throws(Failure) {
         // Made where nothing described it yet: what it is credited to must not be lost.
-        let session =
-            outcome.session == 0 ? nil : try place(ofSession: outcome.session).map { keys.sums[$0].key }
+        var session: Int64? = outcome.session == 0 ? nil : outcome.session
+        if outcome.session >> 32 != 0 {
+            session = try place(ofSession: outcome.session).map { keys.sums[$0].key }
+        }
         let budget = outcome.budget == 0 ? nil : try budget(outcome.budget)
         let join = outcome.join
         let cut = join.firstIndex(of: UInt8(ascii: "=")) ?? join.count
@@ -202,6 +204,7 @@ extension Database {
         row.put(outcome.who)
         row.put(outcome.why)
         row.put(outcome.actor)
+        row.put(outcome.said)
         try row.run()
     }
 

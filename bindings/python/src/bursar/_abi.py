@@ -186,6 +186,7 @@ class Outcome(Sized):
         ("size", c_uint32), ("state", c_int32), ("name", Text), ("id", Text),
         ("session", c_int64), ("workflow", Text), ("label", Text), ("value", Text),
         ("rework_nanos", c_int64), ("rework_ns", c_int64), ("by", Text), ("reason", Text),
+        ("at", c_int64),
     ]  # fmt: skip
 
 
@@ -283,6 +284,7 @@ FUNCTIONS: Dict[str, Tuple[Any, Tuple[Any, ...]]] = {
     "bursar_children": (_status, (_rt, _id, POINTER(_id), _len, POINTER(_len))),
     "bursar_spend_read": (_status, (_rt, c_uint32, POINTER(Spend))),
     "bursar_outcome": (_status, (_rt, POINTER(Outcome), _error)),
+    "bursar_outcomes": (_status, (_rt, POINTER(Outcome), c_size_t, POINTER(c_int32), _error)),
     "bursar_query": (
         _status, (_rt, c_uint32, _in, _len, POINTER(Value), _len, c_int64, POINTER(_rt),
                   POINTER(_len), _error)),
