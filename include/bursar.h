@@ -444,8 +444,13 @@ typedef struct bursar_budget_options {
     bursar_text_t purpose;      /* what for */
     uint8_t top_rung[4];        /* by BURSAR_COMPLEXITY_*: the highest rung (1 = best) it may use; 0 = any */
     int32_t complexity;         /* default for steps below that say nothing */
+    bursar_text_t earn;         /* "$2": what each verified outcome adds to its limits on cost; none: it earns nothing */
+    bursar_text_t earn_most;    /* "$20": all of them together add no more; needed with `earn` */
+    bursar_text_t earn_outcome; /* only outcomes of this name count */
 } bursar_budget_options_t;
-#define BURSAR_BUDGET_OPTIONS_INIT {(uint32_t)sizeof(bursar_budget_options_t), 0, {0, 0}, {0, 0}, {0, 0}, {0, 0}, {0, 0, 0, 0}, 0}
+BURSAR_STATIC_ASSERT(sizeof(bursar_budget_options_t) == 128, "bursar_budget_options_t");
+#define BURSAR_BUDGET_OPTIONS_INIT \
+    {(uint32_t)sizeof(bursar_budget_options_t), 0, {0, 0}, {0, 0}, {0, 0}, {0, 0}, {0, 0, 0, 0}, 0, {0, 0}, {0, 0}, {0, 0}}
 
 /**
  * Makes sure that a budget is there. Absent (or only implied by a path below
@@ -454,9 +459,16 @@ typedef struct bursar_budget_options {
  * worker that restarts never undoes an operator's cut. Ancestors that do not
  * exist are created without limits.
  *
+ * A budget that earns: outcomes that are credited to it, or to something below it,
+ * and that somebody verified raise each of its limits on cost, as long as their
+ * latest revision says so. Of a limit with a window those count that were first
+ * verified since it began, so a new window has earned nothing. Each change is a
+ * BURSAR_EVENT_TOP_UP, its text `earned` and its `amount` below 0 where something was
+ * taken back. Outcomes are in a home's ledger; a private runtime's budgets earn nothing.
+ *
  * Thread:  any.
  * Blocks:  for the configuration lock: BURSAR_E_BUSY.
- * Returns: BURSAR_E_PATH, BURSAR_E_LIMIT_TEXT, BURSAR_E_CAPACITY.
+ * Returns: BURSAR_E_PATH, BURSAR_E_LIMIT_TEXT, BURSAR_E_MONEY_TEXT, BURSAR_E_CAPACITY.
  * Since 0.1.
  */
 BURSAR_API bursar_status_t bursar_budget_declare(bursar_runtime_t *BURSAR_NONNULL runtime,
@@ -1024,7 +1036,7 @@ typedef struct bursar_limit_view {
     int32_t end;               /* BURSAR_END_* */
     uint32_t reserved;
     int64_t amount;            /* as declared */
-    int64_t extra;             /* topped up */
+    int64_t extra;             /* topped up, and earned */
     int64_t spent;             /* settled in this window (time limits: elapsed ns) */
     int64_t committed;         /* spent + reserved in this window */
     int64_t remaining;         /* amount + extra - committed, never below 0 */
@@ -1032,8 +1044,9 @@ typedef struct bursar_limit_view {
     int64_t window_end_unix_ns;   /* 0 = never; a deadline's end */
     uint32_t text_len;
     char text[124];            /* canonical text, NUL-terminated */
+    int64_t earned;            /* of `extra`: by verified outcomes */
 } bursar_limit_view_t;
-BURSAR_STATIC_ASSERT(sizeof(bursar_limit_view_t) == 200, "bursar_limit_view_t");
+BURSAR_STATIC_ASSERT(sizeof(bursar_limit_view_t) == 208, "bursar_limit_view_t");
 BURSAR_API bursar_status_t bursar_limit_read(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_id_t id, uint32_t position,
                                              bursar_limit_view_t *BURSAR_NONNULL out_view);
 
@@ -1221,7 +1234,7 @@ BURSAR_API bursar_status_t bursar_query_close(bursar_query_t *BURSAR_NULLABLE qu
 #define BURSAR_EVENT_OVERRUN 11   /* more was billed than reserved: `amount` */
 #define BURSAR_EVENT_ORPHAN 12    /* a step was settled at an estimate: it outlived its time to live, or was left */
 #define BURSAR_EVENT_WINDOW 13    /* a new window began; with a text: one that a clock ahead of its time had opened */
-#define BURSAR_EVENT_TOP_UP 14
+#define BURSAR_EVENT_TOP_UP 14    /* by somebody, or `earned` */
 #define BURSAR_EVENT_DECLARED 15  /* declared with other limits: the stored ones stay */
 #define BURSAR_EVENT_LIMITS 16    /* limits were changed */
 #define BURSAR_EVENT_OBSERVED 17  /* an observed limit would have refused */

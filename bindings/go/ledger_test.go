@@ -50,6 +50,8 @@ func TestAnOutcomeIsVerifiedBySomebodyElse(t *testing.T) {
 	rt := openHome(t, Name("worker"))
 	_, err := rt.Budget("acme", Limits("$10"))
 	must(t, err)
+	support, err := rt.Budget("acme/support", Limits("$10"), Earn("$2", "$20"), EarnOutcome("paid"))
+	must(t, err)
 	_, s := session(t, rt, "acme/support")
 	must(t, s.Outcome("paid", "1", "$3.20"))
 	must(t, s.Outcome("paid", "1", "$3.20"))
@@ -59,6 +61,11 @@ func TestAnOutcomeIsVerifiedBySomebodyElse(t *testing.T) {
 	verified.By, verified.Rework, verified.ReworkTime = "ada", Dollar/10, time.Minute
 	must(t, rt.Outcome(verified))
 	must(t, rt.Outcome(Outcome{Name: "won", ID: "2", Workflow: "acme", Reason: "called"}))
+	limits, err := rt.ReadLimits(support)
+	must(t, err)
+	if limits[0].Earned != int64(2*Dollar) || limits[0].Remaining != int64(12*Dollar) {
+		t.Errorf("got %v", limits)
+	}
 	rows, err := rt.Query("SELECT state, value_nanos v, rework_nanos r, rework_ns w, who FROM v_outcomes ORDER BY id")
 	must(t, err)
 	want := []Row{

@@ -61,6 +61,8 @@ extension Runtime {
                 at += 1
             }
             try write(&saying, answer)
+            // What cannot be worked out now, the keeper does.
+            if isEarningDue { do throws(Failure) { try earn() } catch {} }
         } catch {
             for k in saying.places { answer(k, error.status.rawValue, error) }
             for k in at..<count { answer(k, error.status.rawValue, error) }
@@ -266,6 +268,7 @@ extension Runtime {
         for k in saying.places { answer(k, 1, nil) }
         var event = Event(type: .outcome)
         event.text = last.name
+        event.actor = last.actor
         if saying.new.count == 1 {
             event.id = last.session != 0 ? last.session : last.budget
             event.session = last.session
