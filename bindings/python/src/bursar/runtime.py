@@ -387,6 +387,8 @@ class Runtime(Steps, Prices):
             "at": 0 if at is None else unix_ns(at),
         })  # fmt: skip
         out.name, out.id, out.workflow = _abi.text(name), _abi.text(id), _abi.text(workflow)
+        if label and (isinstance(label, str) or len(label) != 2 or "=" in label[0]):
+            raise InvalidArgumentError(f"a label is a key and a value, not {label!r}")
         out.label = _abi.text("=".join(label) if label else None)
         if value is not None:
             out.value = _abi.text(value if isinstance(value, str) else dollars(nanos(value)))
