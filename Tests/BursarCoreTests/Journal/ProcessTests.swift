@@ -168,7 +168,7 @@ import Testing
         var other = good
         other[16] ^= 1
         home.contents = other
-        #expect(try complaint().contains("last batch is 0"))  // the sum is wrong, too
+        #expect(try complaint().contains("is damaged at byte 0, after batch 0"))
         home.contents = good + good
         #expect(try complaint().contains("has batch 1 where batch \(last + 1) belongs"))
         home.contents = good
