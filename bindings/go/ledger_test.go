@@ -32,8 +32,10 @@ func TestAQueryGivesRowsByName(t *testing.T) {
 	if !errors.As(err, &e) || !errors.Is(err, ErrQuery) || e.Line != 2 || e.Column != 2 {
 		t.Errorf("got %#v", err)
 	}
+	_, err = rt.Query("SELECT 1 a, 2 a")
+	wants(t, "two columns of one name", err, ErrQuery)
 	given := []any{1, Dollar}
-	_, err = rt.Query("SELECT ?, ?", given...)
+	_, err = rt.Query("SELECT ? a, ? b", given...)
 	must(t, err)
 	if !reflect.DeepEqual(given, []any{1, Dollar}) {
 		t.Errorf("the caller's parameters became %#v", given)

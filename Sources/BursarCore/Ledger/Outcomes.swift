@@ -120,6 +120,11 @@ extension Runtime {
         if given.reworkNanos < 0 || given.reworkTime < 0 {
             throw Failure(.invalid, "an outcome's rework is negative")
         }
+        // So that reports, which add them up, have room for what is said in error.
+        for amount in [given.value ?? 0, given.reworkNanos, given.reworkTime >> 3]
+        where amount.magnitude > UInt64(Bound.amount) {
+            throw Failure(.invalid, "an outcome's amount is larger than any that can be added up")
+        }
         new.hasValue = given.value != nil
         new.value = given.value ?? 0
         new.reworkNanos = given.reworkNanos

@@ -54,6 +54,18 @@ extension TestRuntime {
                 ])
     }
 
+    @Test func nobodysAmountsAreTooLargeToBeAddedUp() throws {
+        let home = try LedgerHome()
+        let rt = home.one
+        for value in [Int64.max, .min] {
+            #expect(failure { try rt.outcome("deal", value) }?.status == .invalid)
+            #expect(failure { try rt.outcome("deal", 1) { $0.reworkTime = .max } }?.status == .invalid)
+        }
+        let session = try rt.session("acme")
+        for _ in 0..<9 { try rt.outcome("deal", Bound.amount) { $0.session = session } }
+        #expect(try rt.ask("SELECT value_nanos FROM v_outcome_value") == [["\(9 * Bound.amount)"]])
+    }
+
     @Test func onlySomebodyElseVerifies() throws {
         let home = try LedgerHome { $0.name = Array("worker".utf8) }
         let agent = try home.other { $0.policy.role = .agent }

@@ -144,6 +144,9 @@ class Ledger(Case):
             self.rt.query("SELECT 1 a, 2 a")
         with self.assertRaises(bursar.PathError):
             self.session(labels={"a=b": "c"})
+        for label in "customer=hooli", ("a=b", "c"), ("customer",):
+            with self.assertRaises(bursar.InvalidArgumentError):
+                self.rt.outcome("paid", id="1", label=label)
         with self.assertRaises(TypeError):
             self.rt.query("SELECT 1", timeout=5)
 

@@ -190,7 +190,7 @@ import Testing
             #expect(isSame, "\(name)")
         }
         let last = rows - (try reader.int("SELECT count(*) FROM steps"))
-        #expect(less > 0 && last > less + 1500)
+        #expect(less > 0 && last > less)
         #expect(try database.connection.verify().isEmpty)
         try database.apply(load.blocks(3))
         #expect(try database.connection.verify().isEmpty)

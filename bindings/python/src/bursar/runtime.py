@@ -399,6 +399,8 @@ class Runtime(Steps, Prices):
             "at": 0 if at is None else unix_ns(at),
         })  # fmt: skip
         out.name, out.id, out.workflow = _abi.text(name), _abi.text(id), _abi.text(workflow)
+        if label and (isinstance(label, str) or len(label) != 2 or "=" in label[0]):
+            raise InvalidArgumentError(f"a label is a key and a value, not {label!r}")
         out.label = _abi.text("=".join(label) if label else None)
         out.value = _money(value)
         out.by, out.reason = _abi.text(by), _abi.text(reason)
