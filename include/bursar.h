@@ -1016,6 +1016,19 @@ BURSAR_STATIC_ASSERT(sizeof(bursar_view_t) == 120, "bursar_view_t");
 BURSAR_API bursar_status_t bursar_read(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_id_t id,
                                        bursar_view_t *BURSAR_NONNULL out_view);
 
+/**
+ * Reads many at once, for who shows all of them: as of the last fold, which is 50 ms ago
+ * at most where agents work, and it is tried first. Where an id is gone, all is 0.
+ *
+ * Thread:  any.
+ * Memory:  `out_views` has `count` of them; the first says its size for all.
+ * Blocks:  for the configuration lock, taken anew for every 256: BURSAR_E_BUSY.
+ * Since 0.1.
+ */
+BURSAR_API bursar_status_t bursar_views(bursar_runtime_t *BURSAR_NONNULL runtime,
+                                        const bursar_id_t *BURSAR_NONNULL ids, size_t count,
+                                        bursar_view_t *BURSAR_NONNULL out_views);
+
 /** spent, reserved and remaining of one meter. BURSAR_E_NOT_FOUND: `id` does not count that meter. Thread: any;
     configuration lock. Since 0.1. */
 typedef struct bursar_meter_view {

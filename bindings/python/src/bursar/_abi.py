@@ -281,6 +281,7 @@ FUNCTIONS: Dict[str, Tuple[Any, Tuple[Any, ...]]] = {
     "bursar_meter_read": (_status, (_rt, _id, c_int32, POINTER(MeterView))),
     "bursar_limit_read": (_status, (_rt, _id, c_uint32, POINTER(LimitView))),
     "bursar_text_read": (_status, (_rt, _id, c_int32, _out, _len, POINTER(_len))),
+    "bursar_views": (_status, (_rt, POINTER(_id), _len, POINTER(View))),
     "bursar_children": (_status, (_rt, _id, POINTER(_id), _len, POINTER(_len))),
     "bursar_spend_read": (_status, (_rt, c_uint32, POINTER(Spend))),
     "bursar_outcome": (_status, (_rt, POINTER(Outcome), _error)),
