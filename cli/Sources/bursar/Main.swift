@@ -15,6 +15,7 @@ struct Bursar: ParsableCommand {
         groupedSubcommands: [
             CommandGroup(name: "See:", subcommands: [Status.self, SessionCommand.self, EventsCommand.self, Doctor.self, Verify.self]),
             CommandGroup(name: "Stop:", subcommands: [Kill.self, Revive.self, Pause.self, Resume.self]),
+            CommandGroup(name: "Report:", subcommands: [Report.self, QueryCommand.self]),
             CommandGroup(name: "Set:", subcommands: [BudgetCommand.self, HomeCommand.self]),
         ])
 

@@ -43,10 +43,10 @@ struct StepGroup {
         var parts: [Part] = []
         switch basis {
         case .priced(let price), .billed(let price):
-            let fixed = divided(Int128(price.request) * Int128(steps), by: 1)
+            let fixed = Int64(clamping: Int128(price.request) * Int128(steps))
             let free = min(max(0, cost), Int64(clamping: Int128(extra) + Int128(fixed)))
             var weights = zip(price.picos, tokens).map { Int128($0) * Int128($1) }
-            if weights.allSatisfy({ $0 == 0 }) { weights = tokens.map(Int128.init) }
+            if weights.allSatisfy({ $0 == 0 }) { weights = tokens.map { Int128($0) } }
             let isPriced = if case .priced = basis { true } else { false }
             guard let split = apportion(cost - free, by: weights) else {
                 return [Part(kind: nil, tokens: 0, cost: cost, picos: nil)]
