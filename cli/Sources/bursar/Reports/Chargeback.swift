@@ -64,7 +64,7 @@ struct Chargeback {
         for (position, part) in Part.allCases.enumerated() {
             guard var line = apart[part] else { continue }
             if spread.contains(part), let split = apportion(line.metered, by: weights) {
-                for k in lines.indices {
+                for k in split.indices {
                     lines[k].added[position] = split[k]
                     lines[k].charged = try sum(lines[k].charged, split[k])
                 }
