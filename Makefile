@@ -3,6 +3,8 @@
 #   make lib      libbursar.so in both modes        make test    every test
 #   make demo     sixty agents under budgets        make bench   numbers beside baselines
 #   make torture MINUTES=10 SEED=7                  make bench-home  what a home costs
+#   make ledger-torture KILLS=1000 BOOTS=50 SEED=7  the ledger's writer killed, disks full, reboots
+#   make bench-ledger     what a ledger costs       make ledger-year    a year, compacted
 #   make install PREFIX=/usr/local                  make bootstrap  installs what is missing
 
 SHELL     := /bin/bash
@@ -70,7 +72,8 @@ build/lib/bursar.pc: tools/bursar.pc.in
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
 
 # Everything, in the order in which it fails soonest.
-test: test-swift test-c model test-oracles test-python test-wheel test-go test-race test-torture litmus test-fuzz test-readme test-ledger test-demo
+test: test-swift test-c model test-oracles test-python test-wheel test-go test-race test-torture test-deaths litmus test-fuzz \
+		test-readme test-ledger test-demo test-year
 	@echo "make test: everything passed"
 
 # The core, in full mode.
@@ -132,7 +135,23 @@ test-torture: lib $(WORKERS)
 MINUTES ?= 10
 torture: lib $(WORKERS)
 	$(HOME_TESTS) Tests/torture/torture.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) \
-		$(if $(KILLS),--kills $(KILLS)) --go build/torture-go build/torture-worker
+		$(if $(filter command% environment%,$(origin KILLS)),--kills $(KILLS)) --go build/torture-go build/torture-worker
+
+# The ledger while its writer is killed, its disk is full or its database damaged, and after
+# reboots under load; what agents wrote down is compared with every row.
+build/deaths-agent: Tests/deaths/agent.c Tests/torture/record.h include/bursar.h $(LIB)
+	$(CC) -O1 -g -Wall -Wextra -Werror -Iinclude $< -o $@ $(LIB) -pthread -Wl,-rpath,$(CURDIR)/build/lib
+.PHONY: test-deaths ledger-torture
+test-deaths: lib build/deaths-agent
+	$(HOME_TESTS) Tests/deaths/killed.py --seconds 20 build/deaths-agent
+	$(HOME_TESTS) Tests/deaths/full.py --seconds 2 build/deaths-agent
+	$(HOME_TESTS) Tests/deaths/reboot.py --boots 5 build/deaths-agent
+KILLS ?= 1000
+BOOTS ?= 50
+ledger-torture: lib build/deaths-agent
+	$(HOME_TESTS) Tests/deaths/killed.py --kills $(KILLS) $(if $(SEED),--seed $(SEED)) build/deaths-agent
+	$(HOME_TESTS) Tests/deaths/full.py $(if $(SEED),--seed $(SEED)) build/deaths-agent
+	$(HOME_TESTS) Tests/deaths/reboot.py --boots $(BOOTS) $(if $(SEED),--seed $(SEED)) build/deaths-agent
 
 # What a home costs, each beside what it is compared with.
 build/bench-home: Sources/bursar-bench/home.c include/bursar.h $(LIB)
@@ -144,6 +163,27 @@ bench-home: lib build/bench-home
 	%.2f ms (most) of 30 processes, aim: 2 ms\n", t[1], t[int((NR + 1) / 2)], t[NR] }'; \
 	build/bench-home steps $$home; build/bench-home kill $$home; \
 	rm -f $$(build/bench-home where $$home); rm -rf $$(dirname $$home)
+
+# What a ledger costs, and how soon a step is in it: RATE steps a second for a minute, by one
+# process, and then by two for a shorter time.
+RATE    ?= 200000
+SECONDS_OF_LOAD ?= 60
+build/bench-ledger: Sources/bursar-bench/ledger.c include/bursar.h $(LIB)
+	$(CC) -O2 -Wall -Wextra -Iinclude $< -o $@ $(LIB) $$(pkg-config --cflags --libs sqlite3) -Wl,-rpath,$(CURDIR)/build/lib
+.PHONY: bench-ledger ledger-year test-year
+bench-ledger: lib build/bench-ledger
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf '$$folder EXIT; \
+	build/bench-ledger $$folder/one $(SECONDS_OF_LOAD) $(RATE) 1; rm -rf $$folder/one; \
+	build/bench-ledger $$folder/two 20 $(RATE) 2
+
+# A year of STEPS, every report before and after compaction, and the size.
+STEPS ?= 3000000
+build/year: Tests/year/year.c include/bursar.h $(LIB)
+	$(CC) -O1 -g -Wall -Wextra -Iinclude $< -o $@ $(LIB) -Wl,-rpath,$(CURDIR)/build/lib
+ledger-year: lib build/year
+	python3 Tests/year/year.py build/year $(STEPS)
+test-year: lib build/year
+	python3 Tests/year/year.py build/year 60000
 
 # A wheel with the library inside, for any Python from 3.9 on; and what a user does with it.
 WHEEL_ENV := build/wheel-venv

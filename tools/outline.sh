@@ -8,7 +8,7 @@
 # functions of bursar.h that call them, are "nooutline", and stay as they were compiled.
 # Other libraries' functions are called through the table of addresses, without a stub each;
 # the registers that a function leaves alone are not saved around its calls (IPRA); constants
-# are made where they are used, not kept for a loop.
+# are made where they are used, not kept for a loop. Words of sentences are packed (texts.py).
 # Needs the Swift toolchain's own clang, which reads the bitcode that its compiler writes.
 set -euo pipefail
 

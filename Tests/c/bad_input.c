@@ -86,6 +86,7 @@ static void every_call_answers(bursar_runtime_t *rt, bursar_status_t want) {
     bursar_outcome_t outcome = BURSAR_OUTCOME_INIT;
     bursar_query_t *query;
     equal(bursar_outcome(rt, &outcome, &error), want);
+    equal(bursar_outcomes(rt, &outcome, 1, NULL, NULL), want);
     equal(bursar_query(rt, 0, LIT("SELECT 1"), NULL, 0, 0, &query, &len, &error), want);
     equal(bursar_events_callback(rt, NULL, NULL), want);
     equal(bursar_events_fd(rt, &fd), want);

@@ -268,6 +268,7 @@ extension Runtime {
             slab.release(node.agent.value)
             freeLabels(node.labels.value)
         } else if node.meta.value != 0 {
+            dropEarning(Int(i))
             let texts = meta(i)
             forgetName(i)
             for text in [texts.name, texts.owner, texts.costCenter, texts.purpose] {

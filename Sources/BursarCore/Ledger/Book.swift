@@ -104,6 +104,8 @@ extension Runtime {
             if let block, !record.isCorrection {
                 let gen = RecordWord.gen(record.word.value)
                 block.put(record, handle: Handle.make(index: Int(i), gen: gen))
+                // A run's other names are those of its first.
+                names.note(.price, record.price.value & Record.priceNumber)
             }
             if run.take(record) { continue }
             book(run, &rows)
