@@ -38,7 +38,7 @@ struct OutcomeFile {
                 let text = trimmed(piece)
                 if text.isEmpty { continue }
                 var reader = JSONReader(text)
-                do {
+                do throws(JSONError) {
                     let value = try reader.value()
                     reader.skipBlanks()
                     guard reader.isAtEnd else { throw JSONError(sentence: "something is after it", offset: 0) }
@@ -119,7 +119,7 @@ struct OutcomeFile {
             counted = reader.at
             let isSeparate = isFirst || bytes[..<reader.at].last { $0 > 0x20 } == UInt8(ascii: ",")
             isFirst = false
-            do {
+            do throws(JSONError) {
                 guard isSeparate else { throw JSONError(sentence: "expected `,` or `]`", offset: reader.at) }
                 records.append(Record(line: line, fields: fields(try reader.value())))
             } catch {
