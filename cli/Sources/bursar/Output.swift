@@ -81,6 +81,9 @@ func show(_ columns: [Column], one row: [Cell], _ options: OutputOptions) {
 
 func say(_ line: String) { print(line) }
 
+/// Without an end of line.
+func write(_ text: String) { print(text, terminator: "") }
+
 /// To standard error.
 func warn(_ line: String) { put_error(line) }
 

@@ -51,20 +51,20 @@ struct Export: ParsableCommand {
         }
 
         let columns = Focus.columns(version)
-        if json { say("[") } else { say(columns.joined(separator: ",")) }
+        if json { write("[") } else { say(columns.joined(separator: ",")) }
         var isFirst = true
         for row in groups.lazy.flatMap({ export.rows($0, tags: tags) }) {
             if json {
                 let line = columns.map { name in
                     quoted(name) + ": " + (row[name].map { Export.isNumber(name) ? $0 : quoted($0) } ?? "null")
                 }.joined(separator: ", ")
-                say((isFirst ? "  {" : ", {") + line + "}")
+                write((isFirst ? "\n" : ",\n") + "  {" + line + "}")
             } else {
                 say(columns.map { csv(row[$0] ?? "") }.joined(separator: ","))
             }
             isFirst = false
         }
-        if json { say("]") }
+        if json { say(isFirst ? "]" : "\n]") }
     }
 
     /// Decimals are numbers in JSON too, written out in full.

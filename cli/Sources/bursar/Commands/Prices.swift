@@ -89,9 +89,7 @@ struct PricesCommand: ParsableCommand {
                     days > 90 ? "install a newer version, or load a price file" : nil)
                 let book = try Book()
                 for model in try PricesCommand.used(home) where try book.price(model, 0) == nil {
-                    add(
-                        model, "no price is built in",
-                        "each process sets its price or loads a file; name the file here with --prices")
+                    add(model, "no price is built in: programs set it, or load a file", nil)
                 }
                 try home.ask(
                     "SELECT coalesce(price, 'none'), sum(steps), sum(cost_nanos), sum(iif(unpriced, steps, 0)) FROM v_steps "

@@ -2,7 +2,8 @@
 // retry in a session that brought nothing is in both. They are not added up.
 //
 //   retries       tries after the first that cost something
-//   halted        sessions that a limit, a deadline or a kill stopped, and that brought no outcome
+//   halted        sessions that a limit, a deadline or a kill stopped, and that brought no outcome; the
+//                 ledger does not know whether they had answered
 //   no outcome    sessions that no outcome is credited to: neither they, nor their top session or
 //                 its others, nor their workflow, nor a label
 //   cache misses  at most: input of the step before, in the same session on the same model, that was
@@ -101,23 +102,30 @@ struct Waste {
                 if labels.contains([row.text(1) ?? "", row.text(2) ?? ""]) { sets.insert(row.int(0)) }
             }
         }
-        var top: [Int64: Int64] = [:], stopped = Set<Int64>(), good = Set<Int64>()
-        try home.ask("SELECT session, parent_session, workflow, label_set, reason FROM v_sessions ORDER BY session") { row in
+        // A session that a limit refused; or whatever was open where somebody or a clock stopped a budget.
+        var stopped = Set<Int64>(), stops: [(path: String, at: Int64)] = []
+        try home.ask(
+            "SELECT session, path, at FROM v_events WHERE type IN ('halt', 'kill', 'deadline', 'idle')"
+        ) { row in
+            if let session = row.maybeInt(0) { stopped.insert(session) } else { stops.append((row.text(1) ?? "", row.int(2))) }
+        }
+        func isWithin(_ path: String, _ top: String) -> Bool { top.isEmpty || path == top || path.hasPrefix(top + "/") }
+        var top: [Int64: Int64] = [:], good = Set<Int64>(), halted = Set<Int64>()
+        try home.ask(
+            "SELECT session, parent_session, workflow, label_set, opened_at, closed_at FROM v_sessions ORDER BY session"
+        ) { row in
             let session = row.int(0), path = row.text(2) ?? ""
             let first = row.maybeInt(1).map { top[$0] ?? $0 } ?? session
             top[session] = first
             if credited.contains(session) || row.maybeInt(3).map(sets.contains) ?? false
-                || workflows.contains(where: { path == $0 || path.hasPrefix($0 + "/") })
+                || workflows.contains(where: { isWithin(path, $0) })
             {
                 good.insert(first)
             }
-            if row.text(4) != nil { stopped.insert(first) }
-        }
-        // Their numbers in a ledger that has no words for them yet.
-        try home.ask(
-            "SELECT DISTINCT session FROM v_events WHERE type IN ('halt', 'kill', 'deadline', 'idle', 3, 6, 8, 9)"
-        ) { row in
-            if let session = row.maybeInt(0) { stopped.insert(top[session] ?? session) }
+            let life = row.int(4)...max(row.int(4), row.maybeInt(5) ?? .max)
+            if stopped.contains(session) || stops.contains(where: { life.contains($0.at) && isWithin(path, $0.path) }) {
+                halted.insert(first)
+            }
         }
         var sums: [[Value]: [Line]] = [:]
         let count = dimensions.count
@@ -129,7 +137,7 @@ struct Waste {
             if good.contains(first) || row.int(count + 2) == 0 { return }
             let key = row.key(count)
             var pair = sums[key] ?? [Line(kind: "no outcome", key: key), Line(kind: "halted", key: key)]
-            for k in stopped.contains(first) ? [0, 1] : [0] {
+            for k in halted.contains(first) ? [0, 1] : [0] {
                 pair[k].steps += row.int(count + 1)
                 pair[k].cost = try sum(pair[k].cost, row.int(count + 2))
             }
