@@ -72,7 +72,7 @@ def make(folder):
                         step(child, "tiny", 999, 55)
                     if k != 1:
                         s.outcome("mail_answered", "$3.20" if k == 0 else None, id=f"{month_}-{k}")
-            with rt.session("acme/research", "$30 downgrade 20%", agent="reader", ladder=("frontier", "small"),
+            with rt.session("acme/research", "$30 downgrade 7%", agent="reader", ladder=("frontier", "small"),
                             labels={"feature": HOSTILE}) as s:
                 times[s.id] = f"{month_}-10 09:00"
                 for n in range(8):

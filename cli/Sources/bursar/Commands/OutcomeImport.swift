@@ -17,7 +17,7 @@ extension OutcomeCommand {
                 """)
         @Argument(help: "The file; `-` is standard input.") var file: String
         @Option(help: "csv or json. Default: by how it begins.") var format: String?
-        @Option(help: "Who says so, where a line does not.") var by: String?
+        @Option(help: "Who says so, where a line does not. Default: the user.") var by: String?
         @Option(
             name: .long,
             help: ArgumentHelp("What the file calls a column; nothing after `=` leaves it out.", valueName: "theirs=ours"))
@@ -45,7 +45,7 @@ extension OutcomeCommand {
                     }
                 }
             }
-            if let by { usual["by"] = by }
+            if let by = by ?? (usual["by"] == nil ? environment("USER") : nil) { usual["by"] = by }
             if let format, format != "csv", format != "json" { throw Failure("--format is csv or json", Code.usage) }
             let table = try OutcomeFile(
                 try contents(of: file), format: format, columns: columns, usual: usual, ignoreUnknown: ignoreUnknown)
