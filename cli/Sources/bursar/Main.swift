@@ -16,7 +16,8 @@ struct Bursar: ParsableCommand {
             CommandGroup(name: "See:", subcommands: [Status.self, SessionCommand.self, EventsCommand.self, Doctor.self, Verify.self]),
             CommandGroup(name: "Run:", subcommands: [RunCommand.self]),
             CommandGroup(name: "Stop:", subcommands: [Kill.self, Revive.self, Pause.self, Resume.self]),
-            CommandGroup(name: "Set:", subcommands: [BudgetCommand.self, HomeCommand.self]),
+            CommandGroup(name: "Report:", subcommands: [Report.self, QueryCommand.self, Export.self, OutcomeCommand.self]),
+            CommandGroup(name: "Set:", subcommands: [BudgetCommand.self, HomeCommand.self, PricesCommand.self, PriceCommand.self]),
         ])
 
     static var version: String {

@@ -34,6 +34,7 @@ enum Cell {
     case time(Int64)  // unix ns
     case span(Int64)  // ns
     case share(Double)  // 0…1
+    case real(Double)
     case flag(Bool)
 }
 
@@ -80,6 +81,9 @@ func show(_ columns: [Column], one row: [Cell], _ options: OutputOptions) {
 
 func say(_ line: String) { print(line) }
 
+/// Without an end of line.
+func write(_ text: String) { print(text, terminator: "") }
+
 /// To standard error.
 func warn(_ line: String) { put_error(line) }
 
@@ -89,12 +93,12 @@ private func table(_ columns: [Column], _ rows: [[Cell]], foot: [Cell]?, hasColo
     let cells = (rows + (foot.map { [$0] } ?? [])).map { $0.map(shown) }
     var widths = columns.map(\.title.count)
     for row in cells { for (k, cell) in row.enumerated() { widths[k] = max(widths[k], cell.count) } }
-    func line(_ texts: [String], _ kinds: [Cell]?) -> String {
+    let areNumbers = columns.indices.map { k in rows.contains { $0[k].isNumber } }
+    func line(_ texts: [String]) -> String {
         var out = ""
         for (k, text) in texts.enumerated() {
             if k > 0 { out += "  " }
-            let isNumber = kinds.map { $0[k].isNumber } ?? (rows.first.map { $0[k].isNumber } ?? false)
-            if isNumber {
+            if areNumbers[k] {
                 out += String(repeating: " ", count: widths[k] - text.count) + text
             } else {
                 out += k == texts.count - 1 ? text : text.padded(to: widths[k])
@@ -103,19 +107,19 @@ private func table(_ columns: [Column], _ rows: [[Cell]], foot: [Cell]?, hasColo
         while out.last == " " { out.removeLast() }
         return out
     }
-    let head = line(columns.map(\.title), nil)
+    let head = line(columns.map(\.title))
     say(hasColor ? "\u{1B}[1m\(head)\u{1B}[0m" : head)
-    for (row, kinds) in zip(cells, rows) { say(line(row, kinds)) }
-    if let foot, let texts = cells.last {
+    for (row, _) in zip(cells, rows) { say(line(row)) }
+    if foot != nil, let texts = cells.last {
         say(String(repeating: "-", count: widths.reduce(0, +) + 2 * (widths.count - 1)))
-        say(line(texts, foot))
+        say(line(texts))
     }
 }
 
 extension Cell {
     var isNumber: Bool {
         switch self {
-        case .count, .id, .money, .share, .span: true
+        case .count, .id, .money, .share, .span, .real: true
         default: false
         }
     }
@@ -132,6 +136,7 @@ func shown(_ cell: Cell) -> String {
     case .time(let nanos): localTime(nanos)
     case .span(let nanos): span(nanos)
     case .share(let share): "\(Int((share * 100).rounded()))%"
+    case .real(let number): String(number)
     case .flag(let flag): flag ? "yes" : "no"
     }
 }
@@ -143,7 +148,7 @@ private func plain(_ cell: Cell) -> String {
     case .text(let text): text
     case .count(let count), .id(let count), .money(let count), .span(let count): String(count)
     case .time(let nanos): utcTime(nanos)
-    case .share(let share): String(share)
+    case .share(let number), .real(let number): number.isFinite ? String(number) : ""
     case .flag(let flag): flag ? "true" : "false"
     }
 }
@@ -155,6 +160,8 @@ func json(_ columns: [Column], _ row: [Cell]) -> String {
                 + {
                     switch cell {
                     case .none: "null"
+                    case .share(let number) where !number.isFinite: "null"
+                    case .real(let number) where !number.isFinite: "null"
                     case .text, .time: quoted(plain(cell))
                     default: plain(cell)
                     }
