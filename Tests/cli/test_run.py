@@ -9,7 +9,7 @@ import subprocess
 import time
 import unittest
 
-from cases import COMMAND, HomeCase, alive, end, until
+from homes import COMMAND, HomeCase, alive, end, until
 
 # Writes its number to the file `pids`, and does not hear SIGTERM.
 STUBBORN = """
