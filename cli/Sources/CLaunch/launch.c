@@ -134,6 +134,8 @@ pid_t launch(const char *const argv[], const char *const envp[], const char *pat
 
 int launch_adopt_orphans(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1); }
 
+int launch_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+
 int launch_process_descriptor(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 
 int launch_signal(int descriptor, int signal) {

@@ -58,7 +58,7 @@ func show(_ columns: [Column], _ rows: [[Cell]], foot: [Cell]? = nil, _ options:
         say(out + (rows.isEmpty ? "]" : "\n]"))
     } else if options.csv {
         say(columns.map { csv($0.name) }.joined(separator: ","))
-        for row in rows { say(row.map { csv(plain($0)) }.joined(separator: ",")) }
+        for row in rows { say(csv(row)) }
     } else {
         table(columns, rows, foot: foot, hasColor: options.hasColor)
     }
@@ -187,6 +187,9 @@ func quoted(_ text: String) -> String {
     }
     return out + "\""
 }
+
+/// A line of CSV.
+func csv(_ row: [Cell]) -> String { row.map { csv(plain($0)) }.joined(separator: ",") }
 
 /// A CSV field (RFC 4180). What a spreadsheet would take for a formula gets an apostrophe.
 func csv(_ text: String) -> String {

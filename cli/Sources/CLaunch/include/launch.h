@@ -27,6 +27,9 @@ pid_t launch(const char *const argv[], const char *const envp[], const char *pat
 /* Orphans below this process become its children, not init's. 0, or -1 = errno. */
 int launch_adopt_orphans(void);
 
+/* pipe2(2), closed in children. */
+int launch_pipe(int ends[2]);
+
 /* pidfd_open(2): a descriptor that goes on meaning this process when its number is used again. */
 int launch_process_descriptor(pid_t pid);
 
