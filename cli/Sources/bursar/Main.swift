@@ -13,7 +13,7 @@ struct Bursar: ParsableCommand {
         abstract: "Budgets for AI agents: who may spend what, who spent it, and the switch that stops it.",
         version: version,
         groupedSubcommands: [
-            CommandGroup(name: "See:", subcommands: [Status.self, SessionCommand.self, Top.self, EventsCommand.self, WatchCommand.self, Doctor.self, Verify.self]),
+            CommandGroup(name: "See:", subcommands: [Status.self, SessionCommand.self, Top.self, EventsCommand.self, WatchCommand.self, Doctor.self, Check.self, Verify.self]),
             CommandGroup(name: "Run:", subcommands: [RunCommand.self]),
             CommandGroup(name: "Stop:", subcommands: [Kill.self, Revive.self, Pause.self, Resume.self]),
             CommandGroup(name: "Report:", subcommands: [Report.self, QueryCommand.self, Export.self, OutcomeCommand.self]),

@@ -151,8 +151,9 @@ struct Painter {
 
     /// Money to the cent from a dollar on, to four digits of a dollar below.
     private func rounded(_ nanos: Int64) -> String {
-        let unit: Int64 = nanos.magnitude >= 1_000_000_000 ? 10_000_000 : 100_000
-        return money(nanos / unit * unit)
+        if nanos.magnitude < 1_000_000_000 { return money(nanos / 100_000 * 100_000) }
+        let cents = nanos / 10_000_000, rest = (cents % 100).magnitude
+        return (cents < 0 ? "-$" : "$") + grouped(abs(cents / 100)) + (rest < 10 ? ".0" : ".") + String(rest)
     }
 
     private func brief(_ nanos: Int64) -> String {
