@@ -151,9 +151,11 @@ struct Painter {
 
     /// Money to the cent from a dollar on, to four digits of a dollar below.
     private func rounded(_ nanos: Int64) -> String {
-        if nanos.magnitude < 1_000_000_000 { return money(nanos / 100_000 * 100_000) }
-        let cents = nanos / 10_000_000, rest = (cents % 100).magnitude
-        return (cents < 0 ? "-$" : "$") + grouped(abs(cents / 100)) + (rest < 10 ? ".0" : ".") + String(rest)
+        if nanos == 0 { return "$0" }
+        let (digits, unit): (Int, Int64) = nanos.magnitude < 1_000_000_000 ? (4, 100_000) : (2, 10_000_000)
+        let rest = String((nanos % 1_000_000_000 / unit).magnitude)
+        return (nanos < 0 ? "-$" : "$") + grouped(abs(nanos / 1_000_000_000)) + "."
+            + String(repeating: "0", count: digits - rest.count) + rest
     }
 
     private func brief(_ nanos: Int64) -> String {
