@@ -79,7 +79,7 @@ struct RunCommand: ParsableCommand {
             return (String(text[..<at]), String(text[text.index(after: at)...]))
         }
         if let user { pairs.append(("user", user)) }
-        let texts = [path ?? "run", agent ?? String(command[0].split(separator: "/").last ?? ""), limits ?? ""]
+        let texts = [path ?? "run", agent ?? String((command[0].split(separator: "/").last.map(String.init) ?? "").visible.prefix(64)), limits ?? ""]
         var session: bursar_id_t = 0
         try withTexts(texts + pairs.flatMap { [$0.0, $0.1] }) { texts in
             options.path = texts[0]
