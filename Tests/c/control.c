@@ -351,7 +351,7 @@ test("many are read at once as they are one by one, and what is gone is nothing"
     bursar_id_t ids[count];
     ids[0] = budget(rt, "acme", "$500");
     ids[1] = budget(rt, "acme/support", "$50, 7 steps");
-    for (int i = 2; i < count; i++) ids[i] = session(rt, "acme/support", 0, i % 2 ? "$2" : NULL);
+    for (int i = 2; i < count; i++) ids[i] = session(rt, "acme/support", 0, i % 2 ? "$2" : "");
     for (int i = 2; i < count; i += 7) {
         bursar_charge_t charge = {.size = sizeof charge, .nanos = i};
         bursar_decision_t d = BURSAR_DECISION_INIT;
