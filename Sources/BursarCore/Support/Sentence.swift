@@ -5,6 +5,7 @@
 public struct Sentence: ExpressibleByStringInterpolation, Sendable {
     var bytes: [UInt8]
 
+    @inline(never)
     public init(stringLiteral literal: StaticString) {
         var text = Interpolation(literalCapacity: 0, interpolationCount: 0)
         text.appendLiteral(literal)
