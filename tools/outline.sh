@@ -27,6 +27,7 @@ hot='BursarCore0B0V|bursar_(reserve|settle|charge)|bursar__clock'
 grep -q '^define .*@bursar_reserve(.*"nooutline"' "$work/program.ll"
 "$clang" -x ir -c -Oz -fPIC -ffunction-sections -fdata-sections \
     $(printf ' -mllvm -%s' inline-threshold=0 ir-outliner enable-machine-outliner=always \
-        split-spill-mode=size enable-ipra disable-machine-licm disable-lsr disable-block-placement) \
+        split-spill-mode=size enable-ipra disable-machine-licm disable-lsr \
+        disable-constant-hoisting disable-block-placement) \
     -o "$work/program.o" "$work/program.ll"
 "$clang" -shared -fuse-ld=lld "$work/program.o" -o "$library" "$@"
