@@ -97,6 +97,9 @@ extension Runtime {
                 [UInt8](sql.utf8), parameters.map(\.forCore), asWritten: false,
                 patience: timeout.nanoseconds)
             let names = (0..<cursor.columns).map { String(bytes: cursor.name($0)) }
+            if Set(names).count < names.count {
+                throw BursarCore.Failure(.query, "two columns have one name: rename one with AS")
+            }
             var rows: [[String: Value]] = []
             while try cursor.next() {
                 var row: [String: Value] = [:]

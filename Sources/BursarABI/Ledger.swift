@@ -69,16 +69,7 @@ private func outcome(
     o.session = given.session
     o.workflow = try bytes(given.workflow)
     o.label = try bytes(given.label)
-    if given.value.len > 0 {
-        let text = try bytes(given.value)
-        o.value = try text.withUnsafeBufferPointer { (text) throws(Failure) in
-            do throws(LimitError) {
-                return try MoneyText.parse(text)
-            } catch let problem {
-                throw moneyFailure(problem)
-            }
-        }
-    }
+    if given.value.len > 0 { o.value = try money(given.value) }
     o.reworkNanos = given.rework_nanos
     o.reworkTime = given.rework_ns
     o.by = try bytes(given.by)

@@ -76,6 +76,7 @@ public func bursar_limit_read(
     c.window_start_unix_ns = view.startUnixNanos
     c.window_end_unix_ns = view.endUnixNanos
     c.text_len = put(view.text, into: &c.text)
+    c.earned = view.earned
     return give(c, to: out_view, sizeField(out_view))
 }
 

@@ -12,7 +12,7 @@ does a query; afterwards the rows are there, each once.
 from __future__ import annotations
 
 import argparse
-import ctypes
+import glob
 import os
 import random
 import shutil
@@ -185,7 +185,7 @@ class Troubles:
             raise Failed(f"{name}: enforcement stopped")
         if max(most, spent) > limit or spent < limit - DOLLAR / 2 and not full:
             raise Failed(f"{name}: {TIGHT} may spend {limit}, had {most}, spent {spent}")
-        if bool(heard) is silent or heard > 2 + 3 * (stop - start) / 1e9:
+        if bool(heard) is silent or heard > 10 + 5 * (stop - start) / 1e9:
             raise Failed(f"{name}: {heard} events")
         if bool(says) is silent:
             raise Failed(f"{name}: a query said {says!r}")
@@ -230,9 +230,11 @@ class Troubles:
         self.during("a database that somebody has locked", begin, end, seconds)
 
     def read_only(self, seconds: float) -> None:
-        """Immutable: also what is open cannot be written any more."""
+        """Immutable: also what is open cannot be written any more. (But `-shm`, which SQLite maps:
+        the kernel ends who writes to a map of such a file.)"""
         def files() -> List[str]:
-            return [self.home.path] + [entry.path for entry in os.scandir(self.home.path) if entry.is_file()]
+            return [self.home.path] + [entry.path for entry in os.scandir(self.home.path)
+                                       if entry.is_file() and not entry.path.endswith("-shm")]
 
         self.during("a read-only home", lambda: run("chattr", "+i", *files()),
                     lambda: run("chattr", "-i", *files()), seconds)
@@ -280,11 +282,21 @@ class Troubles:
         self.during("a damaged database", begin, end, seconds)
 
 
+    @staticmethod
+    def repair() -> str:
+        """As docs/ledger.md has it."""
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/ledger.md")) as file:
+            lines = file.read().split("```sh\nmkdir aside;", 1)[1].split("```", 1)[0]
+        return lines.split("\n", 1)[1]
+
     def set_aside(self, seconds: float) -> None:
         """What docs/ledger.md says to do with a damaged database, with agents at work."""
         home = self.home.path
 
         def begin() -> None:
+            end = time.monotonic() + 60  # the database has what nobody else has any more
+            while glob.glob(home + "/ledger.*.1.log") and time.monotonic() < end:
+                time.sleep(0.2)
             os.mkdir(home + "/aside")
             for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm"):
                 try:
@@ -296,8 +308,7 @@ class Troubles:
             if os.path.exists(home + "/ledger.db"):
                 print("(the files beside the database had all there ever was, and made it anew)")
             else:
-                subprocess.run("sqlite3 aside/ledger.db .recover | sqlite3 repaired.db && mv repaired.db ledger.db",
-                               shell=True, check=True, cwd=home, stdout=subprocess.DEVNULL)
+                subprocess.run(self.repair(), shell=True, check=True, cwd=home, stdout=subprocess.DEVNULL)
             shutil.rmtree(home + "/aside")
 
         self.during("a database that is set aside, repaired and put back", begin, end, seconds, silent=None)

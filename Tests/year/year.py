@@ -100,7 +100,11 @@ def main():
         ledger = home / "ledger.db"
 
         def run(*arguments):
-            subprocess.run([program, home, *arguments], check=True)
+            if subprocess.run([program, home, *arguments]).returncode:
+                for line in (home / "home").read_text().splitlines():
+                    if line.startswith("segment /"):
+                        pathlib.Path(line[8:]).unlink(missing_ok=True)
+                sys.exit("year.py: the program failed")
 
         def keep(days):
             db = sqlite3.connect(ledger)

@@ -167,13 +167,16 @@ func abiBudgetDeclare(e *engine, path string, o *budgetOptions) (ID, error) {
 	var pins runtime.Pinner
 	defer pins.Unpin()
 	c := C.bursar_budget_options_t{
-		size:        C.sizeof_bursar_budget_options_t,
-		flags:       C.uint32_t(o.flags),
-		limits:      text(&pins, o.limits),
-		owner:       text(&pins, o.owner),
-		cost_center: text(&pins, o.costCenter),
-		purpose:     text(&pins, o.purpose),
-		complexity:  C.int32_t(o.complexity),
+		size:         C.sizeof_bursar_budget_options_t,
+		flags:        C.uint32_t(o.flags),
+		limits:       text(&pins, o.limits),
+		owner:        text(&pins, o.owner),
+		cost_center:  text(&pins, o.costCenter),
+		purpose:      text(&pins, o.purpose),
+		complexity:   C.int32_t(o.complexity),
+		earn:         text(&pins, o.earn),
+		earn_most:    text(&pins, o.earnMost),
+		earn_outcome: text(&pins, o.earnOutcome),
 	}
 	for i, rung := range o.topRung {
 		c.top_rung[i] = C.uint8_t(rung)
@@ -488,6 +491,7 @@ func abiLimitRead(e *engine, id ID, position int, v *Limit) Status {
 			End:         End(c.end),
 			Amount:      int64(c.amount),
 			Extra:       int64(c.extra),
+			Earned:      int64(c.earned),
 			Spent:       int64(c.spent),
 			Committed:   int64(c.committed),
 			Remaining:   int64(c.remaining),

@@ -79,6 +79,11 @@ func (rt *Runtime) Query(sql string, parameters ...any) ([]Row, error) {
 	names := make([]string, columns)
 	for i := range names {
 		names[i], _ = readText(func(buf []byte) (int, Status) { return abiQueryColumn(q, i, buf) })
+		for _, other := range names[:i] {
+			if names[i] == other {
+				return nil, &Error{Status: ErrQuery, Message: "two columns are called " + other + ": rename one with AS"}
+			}
+		}
 	}
 	var rows []Row
 	values := make([]any, columns)

@@ -45,11 +45,13 @@ CREATE TABLE budgets(id INTEGER PRIMARY KEY, parent INTEGER, path TEXT NOT NULL,
   owner TEXT, cost_center TEXT, purpose TEXT, opened_at INTEGER, closed_at INTEGER,
   limits TEXT, state INTEGER NOT NULL DEFAULT 0, state_reason INTEGER, state_who TEXT,
   state_why TEXT, state_at INTEGER, flags INTEGER, top_rungs INTEGER, complexity INTEGER,
-  paused_ns INTEGER, paused_since INTEGER,
+  paused_ns INTEGER, paused_since INTEGER, earn_nanos INTEGER, earn_most_nanos INTEGER,
+  earn_outcome TEXT,
   UNIQUE(path, ordinal)) STRICT;
 CREATE INDEX budgets_by_node ON budgets(segment, node);
 CREATE TABLE limits(budget INTEGER, position INTEGER, text TEXT, meter INTEGER,
-  window_start INTEGER, base INTEGER, since INTEGER, extra INTEGER, fired INTEGER, ring BLOB,
+  window_start INTEGER, base INTEGER, since INTEGER, extra INTEGER, earned INTEGER, fired INTEGER,
+  ring BLOB,
   PRIMARY KEY(budget, position)) STRICT, WITHOUT ROWID;
 CREATE TABLE top_ups(budget INTEGER, position INTEGER, amount INTEGER, ends_at INTEGER) STRICT;
 CREATE INDEX top_ups_by_budget ON top_ups(budget);
@@ -94,13 +96,14 @@ CREATE TABLE corrections(step INTEGER PRIMARY KEY, session INTEGER NOT NULL, han
 CREATE TABLE events(id INTEGER PRIMARY KEY, segment INTEGER NOT NULL, sequence INTEGER NOT NULL,
   at INTEGER NOT NULL, type INTEGER NOT NULL, budget INTEGER, session INTEGER, step INTEGER,
   meter INTEGER, percent INTEGER, amount INTEGER, "limit" INTEGER, committed INTEGER,
-  reason INTEGER, path TEXT, text TEXT, actor TEXT) STRICT;
+  reason INTEGER, path TEXT, text TEXT, actor TEXT, UNIQUE(segment, sequence)) STRICT;
 CREATE INDEX events_by_time ON events(at);
 CREATE TABLE outcomes(id INTEGER PRIMARY KEY, name TEXT, key TEXT, revision INTEGER NOT NULL,
   state INTEGER NOT NULL, session INTEGER, budget INTEGER, label_key TEXT, label_value TEXT,
   value_nanos INTEGER, rework_nanos INTEGER NOT NULL, rework_ns INTEGER NOT NULL,
   at INTEGER NOT NULL, who TEXT, why TEXT, actor TEXT, said_at INTEGER NOT NULL,
   UNIQUE(name, key, revision)) STRICT;
+CREATE INDEX outcomes_verified ON outcomes(said_at) WHERE state=2;
 
 -- The views: what readers ask. Columns are the project's words, money ends in `_nanos`,
 -- times are unix nanoseconds (`_at`) or UTC text (`day`, `hour`).
@@ -120,7 +123,8 @@ CREATE TABLE outcomes(id INTEGER PRIMARY KEY, name TEXT, key TEXT, revision INTE
 --             label's outcome is of a workflow only when all its sessions are
 -- v_outcome_value    the same without costs, by workflow and name
 -- v_burn      by minute (what was compacted stands at its first step's)
--- v_events, v_corrections
+-- v_events    what happened; `type` is the word of bursar.h's BURSAR_EVENT_*, `code` its number
+-- v_corrections
 
 CREATE VIEW v_steps AS SELECT t.id settled_at, t.id-t.took_ns started_at,
   date(t.id/1000000000,'unixepoch') day,
@@ -176,8 +180,9 @@ CREATE VIEW v_budgets AS SELECT b.id budget, b.parent, b.path, b.level_1 organis
   coalesce((SELECT amount FROM spent WHERE budget=b.id AND meter=1),0) tokens,
   coalesce((SELECT amount FROM spent WHERE budget=b.id AND meter=5),0) steps,
   coalesce((SELECT amount FROM spent WHERE budget=b.id AND meter=6),0) tool_calls,
-  coalesce((SELECT sum(cost_nanos) FROM sessions WHERE budget=b.id),0) direct_cost_nanos
-  FROM budgets b;
+  coalesce((SELECT sum(cost_nanos) FROM sessions WHERE budget=b.id),0) direct_cost_nanos,
+  b.earn_nanos, b.earn_most_nanos,
+  (SELECT max(earned) FROM limits WHERE budget=b.id AND b.earn_nanos) earned_nanos FROM budgets b;
 CREATE VIEW v_savings AS SELECT workflow, model_asked, model, sum(steps) steps,
   sum(cost_nanos) cost_nanos, sum(asked_cost_nanos) asked_cost_nanos, sum(saved_nanos) saved_nanos
   FROM v_steps WHERE model_asked IS NOT NULL GROUP BY 1,2,3;
@@ -228,8 +233,15 @@ CREATE VIEW v_outcome_value AS SELECT workflow, name, sum(counts) outcomes,
 CREATE VIEW v_burn AS SELECT strftime('%Y-%m-%d %H:%M',id/1000000000,'unixepoch') minute,
   sum(steps) steps, sum(tool_calls) tool_calls, sum(input_tokens+output_tokens) tokens,
   sum(cost_nanos) cost_nanos FROM steps GROUP BY 1;
-CREATE VIEW v_events AS SELECT e.id, e.segment, e.sequence, e.at, e.type, e.path, e.session,
-  e.step, n.name meter, e.percent, e.amount, e."limit", e.committed, e.reason, e.text, e.actor
+CREATE VIEW v_events AS SELECT e.id, e.segment, e.sequence, e.at,
+  CASE e.type WHEN 1 THEN 'threshold' WHEN 2 THEN 'downgrade' WHEN 3 THEN 'halt'
+    WHEN 4 THEN 'pause' WHEN 5 THEN 'resume' WHEN 6 THEN 'kill' WHEN 7 THEN 'revive'
+    WHEN 8 THEN 'deadline' WHEN 9 THEN 'idle' WHEN 10 THEN 'unattended' WHEN 11 THEN 'overrun'
+    WHEN 12 THEN 'orphan' WHEN 13 THEN 'window' WHEN 14 THEN 'top_up' WHEN 15 THEN 'declared'
+    WHEN 16 THEN 'limits' WHEN 17 THEN 'observed' WHEN 18 THEN 'unpriced' WHEN 19 THEN 'storm'
+    WHEN 20 THEN 'lost' WHEN 21 THEN 'late' WHEN 22 THEN 'throttle' WHEN 23 THEN 'home'
+    WHEN 24 THEN 'corrupt' WHEN 25 THEN 'ledger' WHEN 26 THEN 'outcome' END type, e.type code,
+  e.path, e.session, e.step, n.name meter, e.percent, e.amount, e."limit", e.committed, e.reason, e.text, e.actor
   FROM events e LEFT JOIN names n ON n.id=e.meter;
 CREATE VIEW v_corrections AS SELECT c.step settled_at, c.corrected_at, b.path workflow, c.session,
   c.estimated_cost_nanos, c.cost_nanos, c.cost_nanos-c.estimated_cost_nanos change_nanos
@@ -299,7 +311,8 @@ level_3=?11,level_4=?12,level_5=?13,level_6=?14,level_7=?15,level_8=?16 WHERE id
 
 --: setState
 UPDATE budgets SET limits=?2,state=?3,state_reason=?4,state_who=?5,state_why=?6,state_at=?7,
-flags=?8,top_rungs=?9,complexity=?10,paused_ns=?11,paused_since=?12 WHERE id=?1
+flags=?8,top_rungs=?9,complexity=?10,paused_ns=?11,paused_since=?12,earn_nanos=?13,
+earn_most_nanos=?14,earn_outcome=?15 WHERE id=?1
 
 --: clearLimits
 DELETE FROM limits WHERE budget=?
@@ -308,7 +321,7 @@ DELETE FROM limits WHERE budget=?
 DELETE FROM top_ups WHERE budget=?
 
 --: addLimit
-INSERT INTO limits VALUES(?,?,?,?,?,?,?,?,?,?)
+INSERT INTO limits VALUES(?,?,?,?,?,?,?,?,?,?,?)
 
 --: addTopUp
 INSERT INTO top_ups VALUES(?,?,?,?)
@@ -364,7 +377,7 @@ audio_input_tokens=?25,cache_read_audio_input_tokens=?26,audio_output_tokens=?27
 image_input_tokens=?28,image_output_tokens=?29,extra_nanos=?30,units=?32 WHERE id=?1
 
 --: addEvent
-INSERT INTO events VALUES(NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+INSERT OR IGNORE INTO events VALUES(NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 
 --: addOutcome
 INSERT INTO outcomes SELECT NULL,?1,?2,ifnull(o.revision,0)+1,?3,iif(o.id,o.session,?4),
@@ -378,6 +391,15 @@ OR o.rework_nanos<>coalesce(?9,o.rework_nanos) OR o.rework_ns<>coalesce(?10,o.re
 --: revisions
 SELECT state,value_nanos,who,at,rework_nanos,rework_ns FROM outcomes WHERE name=? AND key=?
 ORDER BY revision
+
+--: earning
+SELECT count(*) FROM (SELECT 1 FROM outcomes o WHERE o.state=2 AND o.said_at>=?3
+AND (?2 IS NULL OR o.name=?2) AND o.revision=
+(SELECT max(revision) FROM outcomes x WHERE x.name=o.name AND x.key=o.key) AND ?3<=
+(SELECT min(said_at) FROM outcomes x WHERE x.name=o.name AND x.key=o.key AND x.state=2) AND ?1 IN
+(WITH RECURSIVE up(id) AS (SELECT coalesce(o.budget,(SELECT budget FROM sessions WHERE id=o.session))
+UNION ALL SELECT b.parent FROM up u JOIN budgets b ON b.id=u.id WHERE b.parent IS NOT NULL)
+SELECT id FROM up) LIMIT ?4)
 
 --: spentOfNodes
 SELECT b.node,b.path,n.name,CASE n.id WHEN 0 THEN 0 WHEN 2 THEN 1 WHEN 3 THEN 2 WHEN 5 THEN 3 ELSE 4 END,
@@ -464,11 +486,13 @@ SELECT id,name FROM names WHERE kind=4 AND id>63 ORDER BY id
 
 --: openBudgets
 SELECT id,parent,path,owner,cost_center,purpose,opened_at,complexity,limits,state,state_reason,
-state_who,state_why,state_at,flags,top_rungs,paused_ns,paused_since FROM budgets WHERE closed_at IS NULL
+state_who,state_why,state_at,flags,top_rungs,paused_ns,paused_since,earn_nanos,earn_most_nanos,
+earn_outcome FROM budgets WHERE closed_at IS NULL
 ORDER BY length(path)-length(replace(path,'/','')),path
 
 --: limitStates
-SELECT l.budget,l.text,l.meter,l.window_start,l.base,l.since,l.extra,l.fired,l.ring,s.amount
+SELECT l.budget,l.text,l.meter,l.window_start,l.base,l.since,l.extra,l.fired,l.ring,s.amount,
+l.earned
 FROM limits l LEFT JOIN spent s ON s.budget=l.budget AND s.meter=l.meter
 ORDER BY l.budget,l.position
 

@@ -317,6 +317,7 @@ extension Runtime {
         edit[limit.base(Int(next))] = base
         edit[limit.window] = start << 1 | next
         edit[limit.extra] = 0
+        earnAnew(limit)
         edit.update(limit.fired, clearing: LimitFlag.midway)
         limit.fired.update(clearing: ~LimitFlag.genMask)
         recompute(i, meter: limit.meter)
@@ -416,6 +417,7 @@ extension Runtime {
         let next = (limit.window.value & 1) ^ 1
         edit[limit.base(Int(next))] = base
         edit[limit.window] = current << 1 | next
+        earnAnew(limit)
         recompute(Int(limit.node.value), meter: limit.meter)
     }
 

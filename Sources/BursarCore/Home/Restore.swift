@@ -210,6 +210,9 @@ extension Runtime {
         if state.flags & BudgetStateEntry.ownsCostCenter != 0 { options.costCenter = budget.costCenter }
         options.purpose = budget.purpose
         options.complexity = Int32(state.complexity)
+        options.earn = state.earn
+        options.earnMost = state.earnMost
+        options.earnOutcome = state.earnOutcome
         try describe(i, options)
         edit[node.rungs] = UInt32(truncatingIfNeeded: state.topRungs)
         edit.update(
@@ -277,6 +280,9 @@ extension Runtime {
         var goesOn: [Bool] = []
         for k in 0..<min(slots.count, state.limits.count) {
             goesOn.append(resume(core.limit(Int(slots[k])), i, state.limits[k], newest))
+        }
+        if let earning = earning(of: i) {
+            for k in 0..<goesOn.count where goesOn[k] { note(earning, k, slots[k], state.limits[k].earned) }
         }
         for top in state.topUps {
             guard top.limit >= 0, top.limit < goesOn.count, goesOn[Int(top.limit)] else { continue }

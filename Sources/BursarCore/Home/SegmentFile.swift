@@ -7,7 +7,7 @@ internal import CPrices
 /// What two libraries must have in common to use one segment.
 enum Layout {
     /// Bumped by hand when what a field means changes.
-    private static let version: UInt64 = 2
+    private static let version: UInt64 = 3
 
     /// The version, the sizes of all tables' entries, and the built-in price names,
     /// whose numbers stand in records.

@@ -25,6 +25,7 @@ enum Section: Int64 {
     /// All steps that are in flight for long, when that was, instead of those told before: a
     /// record as it would be settled at an estimate, and the ids of its path.
     case flights
+    case events
 }
 
 struct BlockHead {

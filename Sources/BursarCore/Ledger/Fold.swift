@@ -277,12 +277,15 @@ extension Runtime {
         defer { batchRecords = records }
         scan = seen
         let open = core.statistic(Header.foldOpen)
+        let news = untoldEvents
         let untold = findUntold()
-        // After all that it may name was told.
-        let outcomes = untold.count < Runtime.toldMax ? pendingOutcomes : []
+        // After all that they may name was told.
+        let isAll = untold.count < Runtime.toldMax
+        let outcomes = isAll ? pendingOutcomes : []
+        let happened = isAll && (!untold.isEmpty || !hasUntold) ? news : nil
         let flights = findFlights(at: began)
         if records.isEmpty {
-            if untold.isEmpty, outcomes.isEmpty, flights == nil {
+            if untold.isEmpty, outcomes.isEmpty, flights == nil, happened == nil {
                 open.storeReleasing(0)
                 return false
             }
@@ -301,13 +304,22 @@ extension Runtime {
         if let block = ledger.block {
             if let flights { tell(flights, block) }
             told = tell(block, untold, epoch: epoch, from: h)
+            tellEvents(through: told.isSure ? happened : nil, block, from: h)
             if told.isSure { for outcome in outcomes { block.put(outcome) } }
         }
+        let due = core.statistic(Header.earnDue)
+        let wasDue = due.value
         do throws(Failure) {
+            if core.header(Header.earners).value != 0, outcomes.contains(where: { $0.state != .stated }) {
+                due.storeReleasing(next)
+            }
             if let rows { try ledger.commit(rows.batch) }
             names.end(told.isSure)
             if !outcomes.isEmpty, told.isSure { pendingOutcomes = [] }
+            // More may come soon: the keeper stays awake for a moment.
+            if happened != nil { scan.moving += 1 }
         } catch {
+            due.value = wasDue
             names.end(false)
             for i in records {
                 let word = core.record(Int(i)).word
@@ -323,7 +335,7 @@ extension Runtime {
         confirm(told.nodes)
         if flights?.isEmpty == true { core.header(Header.flightsTold).value = 0 }
         for (id, handle, amount) in rows?.corrected ?? [] { reportLate(id, handle, amount) }
-        return (left || untold.count >= Runtime.toldMax) && isFinished
+        return (left || !isAll) && isFinished
     }
 
     /// A correction may be folded when its original is, and one at a time.

@@ -61,6 +61,8 @@ extension Runtime {
                 at += 1
             }
             try write(&saying, answer)
+            // What cannot be worked out now, the keeper does.
+            if isEarningDue { do throws(Failure) { try earn() } catch {} }
         } catch {
             for k in saying.places { answer(k, error.status.rawValue, error) }
             for k in at..<count { answer(k, error.status.rawValue, error) }
@@ -117,6 +119,11 @@ extension Runtime {
         }
         if given.reworkNanos < 0 || given.reworkTime < 0 {
             throw Failure(.invalid, "an outcome's rework is negative")
+        }
+        // So that reports, which add them up, have room for what is said in error.
+        for amount in [given.value ?? 0, given.reworkNanos, given.reworkTime >> 3]
+        where amount.magnitude > UInt64(Bound.amount) {
+            throw Failure(.invalid, "an outcome's amount is larger than any that can be added up")
         }
         new.hasValue = given.value != nil
         new.value = given.value ?? 0
@@ -219,6 +226,11 @@ extension Runtime {
             if !isCredited { throw uncredited }
             return false
         }
+        if new.state != .stated, first.who != new.who,
+            let refusal = refusesAgent("revise an outcome that somebody else stated")
+        {
+            throw refusal
+        }
         // Of which one knows when it was said, it is not said again, whatever came since.
         if new.state != .stated, new.at != new.said, old.contains(where: { $0.says(new) }) { return true }
         if last.state == .withdrawn, new.state != .stated, new.state != .withdrawn {
@@ -261,6 +273,7 @@ extension Runtime {
         for k in saying.places { answer(k, 1, nil) }
         var event = Event(type: .outcome)
         event.text = last.name
+        event.actor = last.actor
         if saying.new.count == 1 {
             event.id = last.session != 0 ? last.session : last.budget
             event.session = last.session

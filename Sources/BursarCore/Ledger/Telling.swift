@@ -343,6 +343,10 @@ extension Runtime {
         block.put(Int64(node.complexity))
         block.put(paused.sum)
         block.put(paused.since)
+        let earning = earning(of: i)
+        block.put(earning?.each.value ?? 0)
+        block.put(earning?.most.value ?? 0)
+        block.put(earning.map { slab.text($0.outcome.value) } ?? [])
         block.put(list.limits.isEmpty ? [] : list.print())
         block.put(words.who)
         block.put(words.why)
@@ -373,6 +377,7 @@ extension Runtime {
             block.put(
                 isCalendar && limit.fired.value & LimitFlag.midway != 0 ? limit.base(base ^ 1).value : 0)
             block.put(limit.isRate ? 0 : limit.extra.value)
+            block.put(earned(i, limit)?.value ?? 0)
             block.put(Int64(limit.fired.value & LimitFlag.told))
             block.put(ring?.settled.map { $0 &+ falls } ?? [])
         }

@@ -220,6 +220,7 @@ final class LedgerWriter: @unchecked Sendable {  // Sendable: see each property.
                 tell(error)
             }
             if ends { break }
+            if core.runtime.isEarningDue { do throws(Failure) { try core.runtime.earn() } catch {} }
             bursar__eventfd_wait(bell, pause)
             bursar__eventfd_clear(bell)
         }

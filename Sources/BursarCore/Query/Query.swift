@@ -42,6 +42,7 @@ public struct LimitView {
     public var end: Int32 = 0
     public var amount: Int64 = 0
     public var extra: Int64 = 0
+    public var earned: Int64 = 0
     public var spent: Int64 = 0
     public var committed: Int64 = 0
     public var remaining: Int64 = 0
@@ -223,6 +224,7 @@ extension Runtime {
                 return view
             } else if let cell = core.cell(of: limit.meter, at: i), !isDefault(limit, at: i) {
                 view.extra = limit.extra.value
+                view.earned = earned(i, limit)?.value ?? 0
                 view.spent = max(core.settledNow(i, cell) &- limit.floor, 0)
                 view.committed = max(cell.committed.value &- limit.floor, 0)
                 if limit.windowKind == WindowCode.calendar {

@@ -43,6 +43,7 @@ enum __attribute__((enum_extensibility(closed))) bursar__sql {
     bursar__sql_addEvent,
     bursar__sql_addOutcome,
     bursar__sql_revisions,
+    bursar__sql_earning,
     bursar__sql_spentOfNodes,
     bursar__sql_segmentCount,
     bursar__sql_lastBatch,

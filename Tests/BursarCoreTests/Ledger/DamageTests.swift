@@ -99,28 +99,32 @@ import Testing
         #expect(last > 5)
     }
 
-    @Test func aBaseThatIsLargeCanBeRead() throws {
-        let ledger = Ledger(path: prefix, segment: 7)
-        ledger.limit(to: .max, file: 1 << 20)
-        for n in Int64(1)...28 {
-            #expect(try ledger.last(from: n - 1) == n - 1)
-            var batch = LedgerBatch()
-            batch.number = n
-            for k in 0..<4096 {
-                var row = SpendRow()
-                row.budget = n << 32 | Int64(k)
-                row.steps = 1
-                row.path = [UInt8](repeating: 0x61, count: 500)
-                row.agent = [UInt8](repeating: 0x62, count: 128)
-                batch.rows.append(row)
-            }
-            ledger.block!.begin(BlockHead(batch: n, segment: 7))
-            try ledger.commit(batch)
+    /// Estimates are many, and a file begins with some of them only: who came after that
+    /// folds a correction of one that it does not know.
+    @Test func aCorrectionCountsWhoeverFoldsIt() throws {
+        let home = try TestHome()
+        let one = try home.process(1)
+        try one.budget("acme", "$1000")
+        let session = try one.session("acme")
+        var handles: [Int64] = []
+        for _ in 0..<30 {
+            for _ in 0..<40 { handles.append(one.granted(session, 100) { $0.timeToLive = 1 }.reservation) }
+            one.runtime.clock.shiftSteady(by: second)
+            _ = one.runtime.scan()
+            one.runtime.fold()
         }
-        print("files", try files())
-        let other = Ledger(path: prefix, segment: 7)
-        #expect(try other.last(from: 28) == 28)
-        #expect(other.row(at: 28 * 4096 - 1) != nil)
+        one.runtime.ledger.limit(to: .max, file: 2000)
+        for _ in 0..<3 {
+            one.spend(session, 10)
+            one.runtime.fold()
+        }
+        #expect(try one.expectSettled("estimated") == 120_030)
+        let two = try home.process(2)
+        two.runtime.clock.shiftSteady(by: 31 * second)
+        #expect(one.settle(handles[0], cost: 40).r.has(Receipt.late))
+        two.runtime.fold()
+        #expect(two.runtime.scan().used == 0)
+        #expect(try one.expectSettled("corrected") == 119_970)
     }
 
     @Test func aStepHasARowWhereverOthersStand() throws {

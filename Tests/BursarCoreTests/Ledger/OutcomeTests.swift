@@ -54,6 +54,18 @@ extension TestRuntime {
                 ])
     }
 
+    @Test func nobodysAmountsAreTooLargeToBeAddedUp() throws {
+        let home = try LedgerHome()
+        let rt = home.one
+        for value in [Int64.max, .min] {
+            #expect(failure { try rt.outcome("deal", value) }?.status == .invalid)
+            #expect(failure { try rt.outcome("deal", 1) { $0.reworkTime = .max } }?.status == .invalid)
+        }
+        let session = try rt.session("acme")
+        for _ in 0..<9 { try rt.outcome("deal", Bound.amount) { $0.session = session } }
+        #expect(try rt.ask("SELECT value_nanos FROM v_outcome_value") == [["\(9 * Bound.amount)"]])
+    }
+
     @Test func onlySomebodyElseVerifies() throws {
         let home = try LedgerHome { $0.name = Array("worker".utf8) }
         let agent = try home.other { $0.policy.role = .agent }
@@ -65,6 +77,7 @@ extension TestRuntime {
         #expect(refusal.map { String(decoding: $0.sentence, as: UTF8.self).contains("somebody else") } == true)
         #expect(failure { try rt.outcome("paid", id: "a", .verified, by: "worker") }?.status == .role)
         #expect(failure { try agent.outcome("paid", id: "a", .verified, by: "ada") }?.status == .role)
+        #expect(failure { try agent.outcome("paid", id: "a", .withdrawn, by: "ada") }?.status == .role)
         #expect(failure { try rt.outcome("paid", 100, id: "a", .verified, by: "ada") }?.status == .conflict)
         for _ in 0..<2 { try rt.outcome("paid", id: "a", .verified, by: "ada") { $0.reason = Array("seen".utf8) } }
         // Stating it again takes nothing back.

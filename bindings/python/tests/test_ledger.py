@@ -81,6 +81,18 @@ class Ledger(Case):
         with self.assertRaises(bursar.NotFoundError):
             self.rt.outcome("never", id="1", state="disputed")
 
+    def test_a_budget_earns_by_verified_outcomes_and_events_are_rows(self):
+        self.rt.budget("shop/sales", "$5", earn="$2", earn_most=Decimal(3), earn_outcome="deal")
+        for k, earned in enumerate([2, 3]):
+            self.rt.outcome("deal", workflow="shop/sales", id=str(k))
+            self.rt.outcome("deal", id=str(k), state="verified", by="ada")
+            limit = self.rt.read("shop/sales").limits[0]
+            self.assertEqual((earned * DOLLAR, (5 + earned) * DOLLAR), (limit.earned, limit.remaining))
+        rows = self.rt.query("SELECT type, amount FROM v_events WHERE text='earned' ORDER BY sequence")
+        self.assertEqual([("top_up", 2 * DOLLAR), ("top_up", DOLLAR)], [tuple(r.values()) for r in rows])
+        with self.assertRaises(bursar.BursarError):
+            self.rt.budget("shop/other", "$5", earn="$2")
+
     def test_what_was_withdrawn_stays_withdrawn(self):
         s = self.session()
         s.outcome("paid", "$1", id="1")
@@ -132,6 +144,9 @@ class Ledger(Case):
             self.rt.query("SELECT 1 a, 2 a")
         with self.assertRaises(bursar.PathError):
             self.session(labels={"a=b": "c"})
+        for label in "customer=hooli", ("a=b", "c"), ("customer",):
+            with self.assertRaises(bursar.InvalidArgumentError):
+                self.rt.outcome("paid", id="1", label=label)
         with self.assertRaises(TypeError):
             self.rt.query("SELECT 1", timeout=5)
 

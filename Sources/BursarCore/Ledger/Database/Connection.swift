@@ -24,7 +24,7 @@ final class Connection {
     init(_ path: [UInt8], _ mode: Mode) throws(Failure) {
         if bursar__database_inherited() != 0 {
             throw Failure(
-                .forked, "the ledger was being read when this process was forked, so it cannot be used here; use it from the parent, or open the home after the fork")
+                .forked, "the ledger was being read when this process was forked, so it can never be used here; use it from another process, and fork while no query runs")
         }
         var db: OpaquePointer?
         var flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW

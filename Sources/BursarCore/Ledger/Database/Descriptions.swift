@@ -120,6 +120,9 @@ extension Database {
         row.put(known: Int64(state.complexity))
         row.put(known: state.paused)
         row.put(known: state.pausedSince)
+        row.put(known: state.earn)
+        row.put(known: state.earnMost)
+        row.put(state.earnOutcome)
         try row.run()
         try connection.run(.clearLimits, budget)
         try connection.run(.clearTopUps, budget)
@@ -141,6 +144,7 @@ extension Database {
             row.put(limit.base &+ shift)
             row.put(known: limit.since)
             row.put(limit.extra)
+            row.put(limit.earned)
             row.put(limit.fired)
             row.put(blob: ring)
             try row.run()
@@ -150,24 +154,26 @@ extension Database {
         }
     }
 
-    func add(_ event: EventEntry, _ segment: Int64) throws(Failure) {
+    func add(_ event: Event, _ segment: Int64) throws(Failure) {
         let budget = try budget(event.id) ?? null
         let session = try session(event.session)
-        let meter = try meter(event.meter)
+        // Else there is no meter, which is not meter 0.
+        let isOfLimit = event.isOfLimit
+        let meter = isOfLimit ? try meter(Int64(event.meter)) : null
         let row = connection[.addEvent]
         row.put(segment)
         row.put(event.sequence)
-        row.put(event.at)
-        row.put(event.type)
+        row.put(event.unixNanos)
+        row.put(Int64(event.type.rawValue))
         row.put(budget)
         row.put(session)
         row.put(known: event.reservation)
         row.put(meter)
-        row.put(event.percent)
-        row.put(event.amount)
-        row.put(event.limit)
-        row.put(event.committed)
-        row.put(event.reason)
+        row.put(known: Int64(event.percent))
+        row.put(known: event.amount)
+        row.put(isOfLimit ? event.limit : null)
+        row.put(isOfLimit ? event.committed : null)
+        row.put(known: Int64(event.reason.rawValue))
         row.put(event.path)
         row.put(event.text)
         row.put(event.actor)

@@ -69,7 +69,7 @@ class BudgetOptions(Sized):
     _fields_ = [
         ("size", c_uint32), ("flags", c_uint32), ("limits", Text), ("owner", Text),
         ("cost_center", Text), ("purpose", Text), ("top_rung", c_uint8 * 4),
-        ("complexity", c_int32),
+        ("complexity", c_int32), ("earn", Text), ("earn_most", Text), ("earn_outcome", Text),
     ]  # fmt: skip
 
 
@@ -167,6 +167,7 @@ class LimitView(Sized):
         ("amount", c_int64), ("extra", c_int64), ("spent", c_int64), ("committed", c_int64),
         ("remaining", c_int64), ("window_start_unix_ns", c_int64),
         ("window_end_unix_ns", c_int64), ("text_len", c_uint32), ("text", c_char * 124),
+        ("earned", c_int64),
     ]  # fmt: skip
 
 

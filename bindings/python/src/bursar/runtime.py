@@ -44,6 +44,12 @@ def _path(name: Optional[str]) -> Optional[bytes]:
     return None if name is None else os.fsencode(name)
 
 
+def _money(value: Optional[Money]) -> _abi.Text:
+    if value is None or isinstance(value, str):
+        return _abi.text(value)
+    return _abi.text(dollars(nanos(value)))
+
+
 class Runtime(Steps, Prices):
     """Opened by `bursar.open()`. Every method may be called from any thread.
 
@@ -120,12 +126,16 @@ class Runtime(Steps, Prices):
         complexity: Union[Complexity, str] = Complexity.DEFAULT,
         observe: bool = False,
         replace: bool = False,
+        earn: Optional[Money] = None,
+        earn_most: Optional[Money] = None,
+        earn_outcome: Optional[str] = None,
     ) -> int:
         """Makes sure that a budget is there, and answers with its id.
 
         One that is there stays as it is, and an event says so when the limits differ, unless
         `replace`: then what is not said, limits or an owner, is taken away. `top_rung`:
-        the highest rung (1 = best) for each complexity.
+        the highest rung (1 = best) for each complexity. `earn`: what each verified outcome (of
+        the name `earn_outcome`, or any) adds to its limits on cost, up to `earn_most` in all.
         """
         options = filled(_abi.BudgetOptions, {
             "flags": (BudgetFlag.REPLACE if replace else 0)
@@ -136,6 +146,8 @@ class Runtime(Steps, Prices):
         options.cost_center, options.purpose = _abi.text(cost_center), _abi.text(purpose)
         for kind, rung in (top_rung or {}).items():
             options.top_rung[word(Complexity, kind)] = rung
+        options.earn, options.earn_most = _money(earn), _money(earn_most)
+        options.earn_outcome = _abi.text(earn_outcome)
         out, data = C.c_int64(), path.encode()
         self._link.ask("bursar_budget_declare", data, len(data), C.byref(options), C.byref(out))
         return out.value
@@ -387,9 +399,10 @@ class Runtime(Steps, Prices):
             "at": 0 if at is None else unix_ns(at),
         })  # fmt: skip
         out.name, out.id, out.workflow = _abi.text(name), _abi.text(id), _abi.text(workflow)
+        if label and (isinstance(label, str) or len(label) != 2 or "=" in label[0]):
+            raise InvalidArgumentError(f"a label is a key and a value, not {label!r}")
         out.label = _abi.text("=".join(label) if label else None)
-        if value is not None:
-            out.value = _abi.text(value if isinstance(value, str) else dollars(nanos(value)))
+        out.value = _money(value)
         out.by, out.reason = _abi.text(by), _abi.text(reason)
         self._link.ask("bursar_outcome", C.byref(out))
 
