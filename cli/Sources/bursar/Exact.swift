@@ -49,6 +49,7 @@ func apportion(_ total: Int64, by weights: [Int128]) -> [Int64]? {
 /// "0.000123456": a whole number of 10^-digits, as a decimal.
 func decimal(_ number: Int128, _ digits: Int) -> String {
     var text = String(number.magnitude)
+    if digits == 0 { return (number < 0 ? "-" : "") + text }
     if text.count <= digits { text = String(repeating: "0", count: digits + 1 - text.count) + text }
     let split = text.index(text.endIndex, offsetBy: -digits)
     var fraction = text[split...]

@@ -97,7 +97,7 @@ struct Focus {
 
     private func amounts(_ group: StepGroup, _ part: StepGroup.Part) -> [String: String] {
         var row: [String: String] = [:]
-        let cost = decimal(Int128(part.cost), 9)
+        let cost = Focus.number(Int128(part.cost), 9)
         (row["BilledCost"], row["EffectiveCost"]) = (cost, cost)
         let isToken = part.kind != nil || (group.model != nil && part.tokens > 0)
         var unit = "Tokens", quantity = part.tokens
@@ -112,7 +112,8 @@ struct Focus {
                 (unit, quantity) = ("Charges", group.count)
             }
         }
-        (row["ConsumedQuantity"], row["ConsumedUnit"]) = (String(quantity), unit)
+        let count = Focus.number(Int128(quantity), 0)
+        (row["ConsumedQuantity"], row["ConsumedUnit"]) = (count, unit)
 
         // Priced by the token, or by what is evenly priced; or else as one charge.
         var picos = part.picos.map { Int128($0) }
@@ -121,16 +122,17 @@ struct Focus {
         }
         var list = Int128(part.cost) * 1000
         if let picos {
-            (row["PricingQuantity"], row["PricingUnit"]) = (String(quantity), unit)
-            (row["ListUnitPrice"], row["ContractedUnitPrice"]) = (decimal(picos, 12), decimal(picos, 12))
-            (row["ListCost"], row["ContractedCost"]) = (decimal(picos * Int128(quantity), 12), decimal(picos * Int128(quantity), 12))
+            let price = Focus.number(picos, 12), product = Focus.number(picos * Int128(quantity), 12)
+            (row["PricingQuantity"], row["PricingUnit"]) = (count, unit)
+            (row["ListUnitPrice"], row["ContractedUnitPrice"]) = (price, price)
+            (row["ListCost"], row["ContractedCost"]) = (product, product)
         } else {
-            (row["PricingQuantity"], row["PricingUnit"]) = ("1", "Charges")
+            (row["PricingQuantity"], row["PricingUnit"]) = ("1.0", "Charges")
             (row["ContractedUnitPrice"], row["ContractedCost"]) = (cost, cost)
             if case .billed(let price) = group.basis, let kind = part.kind {
                 list = Int128(price.picos[kind.rawValue]) * Int128(part.tokens)
             }
-            (row["ListUnitPrice"], row["ListCost"]) = (decimal(list, 12), decimal(list, 12))
+            (row["ListUnitPrice"], row["ListCost"]) = (Focus.number(list, 12), Focus.number(list, 12))
         }
 
         let name = group.model ?? group.tool ?? group.meter ?? "charge"
@@ -166,6 +168,12 @@ struct Focus {
         row["SkuPriceDetails"] =
             "{" + details.sorted { $0.0 < $1.0 }.map { quoted($0.0) + ": " + quoted($0.1) }.joined(separator: ", ") + "}"
         return row
+    }
+
+    /// A decimal that has a point, so that a column of whole numbers is taken for decimals too.
+    private static func number(_ number: Int128, _ digits: Int) -> String {
+        let text = decimal(number, digits)
+        return text.contains(".") ? text : text + ".0"
     }
 
     /// Who sells a model, by its name; the ledger does not know.
