@@ -111,7 +111,17 @@ def _sessions(rt, times):
 
 
 def _move(path, times):
+    """To their times; and numbers sessions as they were opened, as the writer's numbers depend on when it wrote."""
     with sqlite3.connect(path) as db:
+        columns = {"sessions": ("id", "parent"), "steps": ("session",), "outcomes": ("session",),
+                   "events": ("session",), "corrections": ("session",)}  # fmt: skip
+        for table, names in columns.items():
+            for name in names:
+                for sign in (1_000_000, -1_000_000):
+                    for number, old in enumerate(times, 1):
+                        before, after = (old, number + sign) if sign > 0 else (number - sign, number)
+                        db.execute(f"UPDATE {table} SET {name} = ? WHERE {name} = ?", (after, before))
+        times = {number: when for number, when in enumerate(times.values(), 1)}
         steps = db.execute("SELECT id, session FROM steps ORDER BY id").fetchall()
         count = {}
         for id, session in steps:

@@ -522,7 +522,7 @@ class Golden(Case):
                     ["report", "--period", "2026-02-30"], ["report", "--explain", "2026-10"],
                     ["report", "--explain", "2026-09..2026-1x"], ["report", "--period", "2020"],
                     ["report", "--savings", "--waste"], ["report", "--per", "model"], ["query", "SELEC 1"],
-                    ["query", "SELECT nothing FROM v_steps"], ["query", "DELETE FROM steps"],
+                    ["query", "SELECT 1,\n  nonsense FROM v_steps"], ["query", "DELETE FROM steps"],
                     ["price", "nobody", "--input", "1"], ["price", "frontier", "--cache-read", "1", *self.prices],
                     ["export", "--focus", "1.1"], ["outcome", "add", "won"],
                     ["outcome", "verify", "mail_answered", "nowhere"],

@@ -71,9 +71,13 @@ extension Home {
         let flags = asWritten ? UInt32(BURSAR_QUERY_AS_WRITTEN) : 0
         try sql.withText { sql in
             let values = owned.map(\.value)
-            try expect {
-                bursar_query(
-                    runtime, flags, sql.data ?? emptyText, sql.len, values, values.count, timeout, &query, &count, &$0)
+            try expect { error in
+                let status = bursar_query(
+                    runtime, flags, sql.data ?? emptyText, sql.len, values, values.count, timeout, &query, &count, &error)
+                if status == BURSAR_E_QUERY, error.line > 0 {
+                    throw Failure("line \(error.line), column \(error.column): \(Failure(error).description)", Code.text)
+                }
+                return status
             }
         }
         guard let query else { throw Failure("the ledger gave no answer", Code.bug) }

@@ -5,6 +5,8 @@ import ArgumentParser
 
 struct Period: Sendable {
     var name = "all time"
+    /// As a sentence about it goes on.
+    var phrase = "yet"
     var from = Int64.min
     var to = Int64.max
 
@@ -13,7 +15,7 @@ struct Period: Sendable {
     /// `2026`, `2026-Q4`, `2026-10`, `2026-10-01`, or `2026-10-01/2026-10-08`: from the one up to,
     /// and without, the other.
     init(_ text: String) throws {
-        name = text
+        (name, phrase) = (text, "in \(text.visible)")
         let ends = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
         if ends.count == 2 {
             (from, to) = (try Period(ends[0]).from, try Period(ends[1]).from)
@@ -88,6 +90,7 @@ struct Selection: ParsableArguments {
             if since != nil || until != nil {
                 found.name = [since.map { "since \($0)" }, until.map { "until \($0)" }].compactMap { $0 }.joined(
                     separator: " ")
+                found.phrase = found.name.visible
             }
             return found
         }

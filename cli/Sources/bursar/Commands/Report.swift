@@ -12,7 +12,7 @@ struct Report: ParsableCommand {
 
               bursar report --by team,model --since 7d
               bursar report --by workflow --per outcome --period 2026-10
-              bursar report --chargeback --period 2026-10 --invoice 1234.56 --spread unmetered
+              bursar report --chargeback --period 2026-10 --invoice 1234.56
               bursar report --explain 2026-09..2026-10
             """)
 

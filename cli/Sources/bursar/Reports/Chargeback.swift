@@ -52,7 +52,7 @@ struct Chargeback {
             }
         }
         if let name = unknown.min() {
-            throw Failure("no cost centre `\(name.visible)` spent anything, \(period.name.visible)", Code.notFound)
+            throw Failure("no cost centre `\(name.visible)` spent anything \(period.phrase)", Code.notFound)
         }
         if let invoice {
             let (rest, isOver) = invoice.subtractingReportingOverflow(metered)
@@ -96,7 +96,7 @@ struct Chargeback {
                 + line.added.map { .money($0) } + [.money(line.charged), share]
         }
         if lines.isEmpty, output.isForPeople {
-            say("Nothing was spent, \(period.name.visible).")
+            say("Nothing was spent \(period.phrase).")
             return
         }
         bursar.show(columns, lines.map(cells), foot: cells(total), output)

@@ -52,7 +52,7 @@ struct Margin {
             ]
         }
         if found.isEmpty, output.isForPeople {
-            say("Nothing was spent and no outcome was stated, \(period.name.visible).")
+            say("Nothing was spent and no outcome was stated \(period.phrase).")
             return
         }
         let names = dimensions.indices.map { $0 == 0 ? Cell.text("all") : .text(" ") }

@@ -90,7 +90,7 @@ struct Savings {
             ]
         if !output.isForPeople || !rows.isEmpty { bursar.show(columns, rows, output) }
         guard output.isForPeople else { return }
-        say(rows.isEmpty ? "No saving was taken, \(period.name.visible)." : "")
+        say(rows.isEmpty ? "No saving was taken \(period.phrase)." : "")
         say("Taken by downgrades: \(money(totals[0])). Not taken on routine steps: \(money(totals[1])).")
         if routine == 0 {
             say("No step is known to be routine: a session, a step or a budget says so (complexity).")

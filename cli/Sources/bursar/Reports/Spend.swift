@@ -63,7 +63,7 @@ struct Spend {
             return cells + [.count(amounts[5]), each]
         }
         if found.isEmpty, output.isForPeople {
-            say("Nothing was spent\(selection.path.map { " at \($0.visible)" } ?? ""), \(period.name.visible).")
+            say("Nothing was spent\(selection.path.map { " at \($0.visible)" } ?? "") \(period.phrase).")
             return
         }
         let names = dimensions.indices.map { $0 == 0 ? Cell.text("all") : .text(" ") }

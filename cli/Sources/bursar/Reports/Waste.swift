@@ -68,7 +68,7 @@ struct Waste {
                 Column("share", "OF ALL"),
             ]
         if lines.isEmpty, output.isForPeople {
-            say("No waste was found, \(period.name.visible).")
+            say("No waste was found \(period.phrase).")
             return
         }
         bursar.show(
