@@ -12,8 +12,9 @@ extension OutcomeCommand {
                 Columns: name, id, session, workflow, label, value, rework, state, by, at, reason and label:<key> \
                 (docs/ledger.md). Lines that are wrong are told, keep no other out, and make it exit with 1.
 
-                  bursar outcome import deals.csv --by crm --column Deal=id --column Amount=value \\
-                    --column Account=label:customer --column Notes= --default name=deal_won
+                  bursar outcome import deals.csv --default name=deal_won \\
+                --column Deal=id --column Amount=value --column Notes= \\
+                --column Account=label:customer
                 """)
         @Argument(help: "The file; `-` is standard input.") var file: String
         @Option(help: "csv or json. Default: by how it begins.") var format: String?
