@@ -456,8 +456,10 @@ BURSAR_STATIC_ASSERT(sizeof(bursar_budget_options_t) == 128, "bursar_budget_opti
  * Makes sure that a budget is there. Absent (or only implied by a path below
  * it): created with these limits. Same limits: nothing happens. Other limits:
  * the stored ones stay and an event says so, unless BURSAR_BUDGET_REPLACE. So a
- * worker that restarts never undoes an operator's cut. Ancestors that do not
- * exist are created without limits.
+ * worker that restarts never undoes an operator's cut. Owner, cost centre, purpose
+ * and the rest are stored when it is created, and replaced with its limits, all of
+ * them: to change the owner, give the limits too. Steps stay their former owner's.
+ * Ancestors that do not exist are created without limits.
  *
  * A budget that earns: outcomes that are credited to it, or to something below it,
  * and that somebody verified raise each of its limits on cost, as long as their
@@ -1073,7 +1075,8 @@ BURSAR_API bursar_status_t bursar_children(bursar_runtime_t *BURSAR_NONNULL runt
                                            bursar_id_t *BURSAR_NULLABLE out_ids, size_t capacity,
                                            size_t *BURSAR_NONNULL out_count);
 
-/** Spend by workflow (the session's path), agent and models: one row each, since the runtime opened. */
+/** Spend by workflow (the session's path), agent and models: one row each, since the runtime's memory, or the home's
+    segment, was made; the ledger has it for good. What comes after 65,536 rows is in one that names nothing. */
 typedef struct bursar_spend {
     uint32_t size;
     uint32_t path_len, agent_len, reserved; /* of the whole texts; below they may be cut, between characters */
@@ -1136,9 +1139,10 @@ BURSAR_STATIC_ASSERT(sizeof(bursar_outcome_t) == 152, "bursar_outcome_t");
  * Thread:  any. Blocks: folds, and with an id reads the ledger: milliseconds.
  * Returns: BURSAR_E_NOT_FOUND: no such session, workflow, or outcome to revise;
  *          BURSAR_E_CONFLICT: it is there with another value (`values`: that one,
- *          this one), or was withdrawn; BURSAR_E_ROLE: verified by an agent, or by
- *          who stated or corrected it; BURSAR_E_MONEY_TEXT; BURSAR_E_HOME: it could
- *          not be written, and is not there.
+ *          this one), or was withdrawn; BURSAR_E_ROLE: revised by an agent that did
+ *          not state it, verified by an agent, or by who stated or corrected it;
+ *          BURSAR_E_MONEY_TEXT; BURSAR_E_HOME: it could not be written, and is not
+ *          there.
  * Since 0.1.
  */
 BURSAR_API bursar_status_t bursar_outcome(bursar_runtime_t *BURSAR_NONNULL runtime,

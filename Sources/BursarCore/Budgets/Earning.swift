@@ -41,6 +41,7 @@ private enum Share {
     static let limit = 3  // its slot
     static let since = 4  // unix ns from which on an outcome has to be verified to count
     static let earned = 5
+    static let change = since  // in the end: what that is more than before
     static let words = 6
 }
 
@@ -154,7 +155,7 @@ extension Runtime {
         // Else somebody was faster, or something changed.
         if earnDone.value != began || core.life.value != Life.open { return }
         var at = 0
-        while at < shares.count { put(shares, &at) }
+        while at < shares.count { put(&shares, &at) }
         edit[earnDone] = batch
     }
 
@@ -174,10 +175,12 @@ extension Runtime {
             let name = slab.text(earning.outcome.value)
             eachLimit(i) { l, limit in
                 if limit.meter != MeterIndex.cost || limit.isRate || isDefault(limit, at: i) { return }
-                for word in [
-                    earning.node.value, earning.each.value, earning.most.value, Int64(l),
-                    earnsSince(limit), 0,
-                ] { shares.append(word) }
+                shares.append(earning.node.value)
+                shares.append(earning.each.value)
+                shares.append(earning.most.value)
+                shares.append(Int64(l))
+                shares.append(earnsSince(limit))
+                shares.append(0)
                 names.append(name)
             }
         }
@@ -197,32 +200,37 @@ extension Runtime {
     }
 
     /// What the limits of one budget have earned, from `at` on; moves on to the next one's.
-    private func put(_ shares: [Int64], _ at: inout Int) {
+    private func put(_ shares: inout [Int64], _ at: inout Int) {
         let id = shares[at]
         let first = at
         while at < shares.count, shares[at] == id { at += Share.words }
         guard let i = core.index(of: id), let earning = earning(of: i) else { return }
-        var changes: [Int64] = []
-        for k in 0..<(at - first) / Share.words {
-            let share = first + k * Share.words
+        var isChanged = false
+        var share = first
+        while share < at {
             let limit = core.limit(Int(shares[share + Share.limit]))
             let by = shares[share + Share.earned] &- (earned(i, limit)?.value ?? 0)
             edit[limit.extra] = max(saturatingAdd(limit.extra.value, by), 0)
-            changes.append(by)
+            shares[share + Share.change] = by
+            if by != 0 { isChanged = true }
+            share += Share.words
         }
         for k in 0..<LimitList.limitsMax {
             let share = first + k * Share.words
             let isOne = share < at
             note(earning, k, isOne ? UInt32(shares[share + Share.limit]) : 0, isOne ? shares[share + Share.earned] : 0)
         }
-        if !changes.contains(where: { $0 != 0 }) { return }
+        if !isChanged { return }
         recompute(i, meter: MeterIndex.cost)
         edit.commit()  // the ceiling has risen when it is told
-        for k in 0..<changes.count where changes[k] != 0 {
-            let limit = core.limit(Int(shares[first + k * Share.words + Share.limit]))
+        share = first - Share.words
+        while share + Share.words < at {
+            share += Share.words
+            if shares[share + Share.change] == 0 { continue }
+            let limit = core.limit(Int(shares[share + Share.limit]))
             var event = Event(type: .topUp)
             event.id = id
-            event.amount = changes[k]
+            event.amount = shares[share + Share.change]
             event.limit = saturatingAdd(limit.amount.value, limit.extra.value)
             event.path = path(of: i)
             event.text = bytes("earned")

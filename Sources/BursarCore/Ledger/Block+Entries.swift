@@ -178,6 +178,7 @@ extension BlockReader {
 }
 
 extension Block {
+    @inline(never)
     func put(_ event: Event) {
         for value in [
             event.sequence, Int64(event.type.rawValue), event.unixNanos, event.id, event.session,

@@ -170,6 +170,8 @@ final class Ledger: @unchecked Sendable {  // Sendable because of `lock`.
     /// The last batch that it has.
     private var batch: Int64 = 0
     private static let estimatedMax = 65_536
+    /// What is of no row of these is of one that names nothing. For tests to lower.
+    var rowsMax = 65_536
     private let segment: Int64
     /// What the folder puts the next batch into; nil in memory. Fold lock.
     let block: Block?
@@ -322,6 +324,7 @@ final class Ledger: @unchecked Sendable {  // Sendable because of `lock`.
             if rows[i].isSame(row) { return i }
             h = (h &+ 1) & .max
         }
+        if rows.count >= rowsMax, row.budget != 0 { return place(of: SpendRow()) }
         var new = SpendRow()
         new.path = row.path
         new.agent = row.agent

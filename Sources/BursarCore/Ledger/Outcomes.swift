@@ -226,6 +226,11 @@ extension Runtime {
             if !isCredited { throw uncredited }
             return false
         }
+        if new.state != .stated, first.who != new.who,
+            let refusal = refusesAgent("revise an outcome that somebody else stated")
+        {
+            throw refusal
+        }
         // Of which one knows when it was said, it is not said again, whatever came since.
         if new.state != .stated, new.at != new.said, old.contains(where: { $0.says(new) }) { return true }
         if last.state == .withdrawn, new.state != .stated, new.state != .withdrawn {

@@ -77,6 +77,7 @@ extension TestRuntime {
         #expect(refusal.map { String(decoding: $0.sentence, as: UTF8.self).contains("somebody else") } == true)
         #expect(failure { try rt.outcome("paid", id: "a", .verified, by: "worker") }?.status == .role)
         #expect(failure { try agent.outcome("paid", id: "a", .verified, by: "ada") }?.status == .role)
+        #expect(failure { try agent.outcome("paid", id: "a", .withdrawn, by: "ada") }?.status == .role)
         #expect(failure { try rt.outcome("paid", 100, id: "a", .verified, by: "ada") }?.status == .conflict)
         for _ in 0..<2 { try rt.outcome("paid", id: "a", .verified, by: "ada") { $0.reason = Array("seen".utf8) } }
         // Stating it again takes nothing back.
