@@ -88,6 +88,8 @@ def make(folder):
                 times[s.id] = f"{month_}-20 23:59"
                 step(s, "frontier", 5_000, 400, cost="$0.0777777")
                 step(s, "small", 1_000, 100, worst=True)
+                for n in range(2):  # less than providers cache
+                    step(s, "small", 500 + n, 10)
                 assert not s.reserve("frontier", input_tokens=2_000_000, max_output_tokens=1)
 
         month(0, "2026-09", 900)
