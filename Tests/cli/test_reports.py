@@ -542,6 +542,41 @@ class Golden(Case):
         self.assertEqual(path.read_text(), text)
 
 
+class Compacted(Case):
+    """Steps that the library added up because they are old say what they said."""
+
+    def test_reports_are_the_same(self):
+        folder = Path(tempfile.mkdtemp(prefix="bursar-cli-"))
+        self.addCleanup(shutil.rmtree, folder, True)
+        subprocess.run([sys.executable, Path(__file__).with_name("company.py"), folder, "--old"], env=ENV, check=True)
+        home, old = folder / "home", reports.steps(folder / "home/ledger.db")
+        code = """import bursar, sys, time
+with bursar.open(sys.argv[1]) as rt:
+    until = time.monotonic() + 30
+    done = "SELECT (SELECT value FROM progress WHERE name = 'compacted') > (SELECT max(settled_at) FROM v_steps) done"
+    while not rt.query(done)[0]["done"] and time.monotonic() < until:
+        time.sleep(0.05)"""
+        subprocess.run([sys.executable, "-c", code, home], env=ENV, check=True)
+        self.assertLess(len(reports.steps(home / "ledger.db")), len(old))
+
+        def said(*args):
+            return json.loads(self.out(*args, "--json", home=home))
+
+        for by in ("team,model", "agent,label:tier", "day", "complexity,variant"):
+            found = said("report", "--by", by)
+            self.assertEqual(reports.by(old, by.split(",")),
+                             {tuple(r[d] for d in by.split(",")): r["cost_nanos"] for r in found})  # fmt: skip
+        total = sum(s["cost_nanos"] for s in old)
+        self.assertEqual(total, sum(row["charged_nanos"] for row in said("report", "--chargeback", "--period", "2025")))
+        [row] = said("report", "--explain", "2025-09..2025-10", *self.prices)
+        self.assertEqual(row["change_nanos"], sum(row[part] for part in Explain.PARTS))
+        self.assertEqual(row["change_nanos"], row["after_nanos"] - row["before_nanos"])
+        rows = csv.DictReader(io.StringIO(self.out("export", *self.prices, home=home)))
+        self.assertEqual(Decimal(total).scaleb(-9), sum(Decimal(row["BilledCost"]) for row in rows))
+        for kind, same in (("retries", sum(s["cost_nanos"] for s in old if s["attempt"])),):
+            self.assertEqual([same], [r["cost_nanos"] for r in said("report", "--waste") if r["waste"] == kind])
+
+
 class Empty(Case):
     """A home in which nothing was spent."""
 
