@@ -35,7 +35,8 @@ func apportion(_ total: Int64, by weights: [Int128]) -> [Int64]? {
     var lost: [(remainder: UInt128, index: Int)] = []
     var rest = total.magnitude
     for (k, weight) in small.enumerated() {
-        let (quotient, remainder) = (UInt128(total.magnitude) * weight).quotientAndRemainder(dividingBy: whole)
+        let (quotient, remainder) = (UInt128(total.magnitude) * weight).quotientAndRemainder(
+            dividingBy: whole)
         let part = UInt64(quotient)
         rest -= part
         parts.append(total < 0 ? 0 &- Int64(bitPattern: part) : Int64(bitPattern: part))
