@@ -105,6 +105,20 @@ struct Selection: ParsableArguments {
         }
     }
 
+    /// Opens the home; a path that no budget there ever had is an error.
+    func open(_ option: HomeOption) throws -> Home {
+        let home = try option.open()
+        if let path {
+            var isKnown = false
+            try home.ask("SELECT 1 FROM v_budgets WHERE path = ? LIMIT 1", [.text(path)]) { _ in
+                isKnown = true
+            }
+            // Says which one may be meant.
+            if !isKnown { _ = try home.find(path) }
+        }
+        return home
+    }
+
     /// SQL for WHERE with its parameters, for rows that have a time and a workflow.
     func filter(_ period: Period, time: String = "settled_at", workflow: String = "workflow") -> (
         String, [Value]

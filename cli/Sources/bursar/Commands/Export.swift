@@ -29,7 +29,7 @@ struct Export: ParsableCommand {
     func run() throws {
         guard let version = Focus.Version(rawValue: focus) else { return }
         let period = try selection.span
-        let home = try home.open()
+        let home = try selection.open(home)
         var info = bursar_home_info_t()
         info.size = UInt32(MemoryLayout<bursar_home_info_t>.size)
         let status = bursar_home_info(home.runtime, &info)

@@ -134,7 +134,7 @@ struct OutcomeCommand: ParsableCommand {
                     (filter, values) = (filter + " AND \(column) = ?", values + [.text(wanted)])
                 }
             }
-            let home = try home.open()
+            let home = try selection.open(home)
             let columns = [
                 Column("name", "NAME"), Column("key", "ID"), Column("revision", "REVISION"),
                 Column("state", "STATE"),

@@ -105,40 +105,40 @@ struct Report: ParsableCommand {
                     "`\(explain.visible)` are no two periods: say `2026-09..2026-10`", Code.usage)
             }
             let report = Explain(
-                home: try home.open(), dimensions: try dimensions(""), selection: selection,
+                home: try selection.open(home), dimensions: try dimensions(""), selection: selection,
                 before: try Period(ends[0]),
                 after: try Period(ends[2]), book: try prices.book())
             try report.show(output)
         } else if savings {
             let dimensions = try dimensions("workflow")
             try Savings(
-                home: try home.open(), dimensions: dimensions, selection: selection, period: period,
+                home: try selection.open(home), dimensions: dimensions, selection: selection, period: period,
                 rungs: rung,
                 book: try prices.book()
             ).show(output)
         } else if waste {
             let dimensions = try dimensions("")
             try Waste(
-                home: try home.open(), dimensions: dimensions, selection: selection, period: period,
+                home: try selection.open(home), dimensions: dimensions, selection: selection, period: period,
                 book: try prices.book()
             ).show(output)
         } else if margin {
             let dimensions = try dimensions("team")
             try Margin(
-                home: try home.open(), dimensions: dimensions, selection: selection, period: period
+                home: try selection.open(home), dimensions: dimensions, selection: selection, period: period
             ).show(output)
         } else if chargeback {
             let parts = try lines()
             let amount = try invoice.map(parseMoney)
             try Chargeback(
-                home: try home.open(), selection: selection, period: period, invoice: amount,
+                home: try selection.open(home), selection: selection, period: period, invoice: amount,
                 sharedCenters: shared,
                 spread: parts
             ).show(output)
         } else {
             let dimensions = try dimensions("team")
             let report = Spend(
-                home: try home.open(), dimensions: dimensions, selection: selection, period: period)
+                home: try selection.open(home), dimensions: dimensions, selection: selection, period: period)
             try report.show(per: per.flatMap(Spend.Unit.init), output)
         }
     }
