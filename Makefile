@@ -53,7 +53,7 @@ $(LIB): $(SOURCES) | build/.bootstrap
 	$(SWIFT) build -c release --product bursar --traits Embedded --scratch-path build/embedded \
 		-Xswiftc -Osize -Xswiftc -Xfrontend -Xswiftc -function-sections $(SMALL) \
 		-Xcc -ffunction-sections -Xcc -fdata-sections -debug-info-format none \
-		-Xcc -fno-asynchronous-unwind-tables -Xcc -fno-unwind-tables $(LINK) $(WHOLE)
+		-Xcc -Oz -Xcc -fno-asynchronous-unwind-tables -Xcc -fno-unwind-tables $(LINK) $(WHOLE)
 	@mkdir -p build/lib
 	tools/outline.sh $(EMBEDDED) $(LIB) $(LINKED) $$(pkg-config --libs libuv sqlite3)
 	ln -sf libbursar.so build/lib/libbursar.so.0
