@@ -2,6 +2,7 @@
 #
 #   make lib      libbursar.so in both modes        make test    every test
 #   make demo     sixty agents under budgets        make bench   numbers beside baselines
+#   make cli      the bursar command        make test-cli ONLY=Explain   its tests
 #   make torture MINUTES=10 SEED=7                  make bench-home  what a home costs
 #   make ledger-torture KILLS=1000 BOOTS=50 SEED=7  the ledger's writer killed, disks full, reboots
 #   make bench-ledger     what a ledger costs       make ledger-year    a year, compacted
