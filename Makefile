@@ -74,7 +74,7 @@ build/lib/bursar.pc: tools/bursar.pc.in
 
 # Everything, in the order in which it fails soonest.
 test: test-swift test-c model test-oracles test-python test-wheel test-go test-race test-torture test-deaths litmus test-fuzz \
-		test-readme test-ledger test-demo test-year
+		test-readme test-ledger test-demo test-year test-cli
 	@echo "make test: everything passed"
 
 # The core, in full mode.
