@@ -2,6 +2,7 @@
 #
 #   make lib      libbursar.so in both modes        make test    every test
 #   make demo     sixty agents under budgets        make bench   numbers beside baselines
+#   make cli      the bursar command        make test-cli ONLY=Explain   its tests
 #   make torture MINUTES=10 SEED=7                  make bench-home  what a home costs
 #   make ledger-torture KILLS=1000 BOOTS=50 SEED=7  the ledger's writer killed, disks full, reboots
 #   make bench-ledger     what a ledger costs       make ledger-year    a year, compacted
@@ -53,7 +54,7 @@ $(LIB): $(SOURCES) | build/.bootstrap
 	$(SWIFT) build -c release --product bursar --traits Embedded --scratch-path build/embedded \
 		-Xswiftc -Osize -Xswiftc -Xfrontend -Xswiftc -function-sections $(SMALL) \
 		-Xcc -ffunction-sections -Xcc -fdata-sections -debug-info-format none \
-		-Xcc -fno-asynchronous-unwind-tables -Xcc -fno-unwind-tables $(LINK) $(WHOLE)
+		-Xcc -Oz -Xcc -fno-asynchronous-unwind-tables -Xcc -fno-unwind-tables $(LINK) $(WHOLE)
 	@mkdir -p build/lib
 	tools/outline.sh $(EMBEDDED) $(LIB) $(LINKED) $$(pkg-config --libs libuv sqlite3)
 	ln -sf libbursar.so build/lib/libbursar.so.0
@@ -73,7 +74,7 @@ build/lib/bursar.pc: tools/bursar.pc.in
 
 # Everything, in the order in which it fails soonest.
 test: test-swift test-c model test-oracles test-python test-wheel test-go test-race test-torture test-deaths litmus test-fuzz \
-		test-readme test-ledger test-demo test-year
+		test-readme test-ledger test-demo test-year test-cli
 	@echo "make test: everything passed"
 
 # The core, in full mode.
@@ -200,6 +201,27 @@ test-wheel: wheel
 	rm -rf build/wheel-test && python3 -m venv build/wheel-test
 	build/wheel-test/bin/pip install --quiet --disable-pip-version-check --no-deps build/wheel/*.whl
 	cd build && env -u BURSAR_LIBRARY wheel-test/bin/python -c "import bursar; s = bursar.session('acme', '\$$2'); print(s.reserve(model='gpt-4o', input_tokens=1200, max_output_tokens=100))"
+
+# The command: a Swift package of its own on the header and the library. It is quick to build, and
+# finds the library beside itself, in ../lib or in the same directory.
+CLI_SOURCES := $(shell find cli/Sources -type f) cli/Package.swift
+CLI := build/bin/bursar
+.PHONY: cli test-cli
+cli: $(CLI)
+$(CLI): $(CLI_SOURCES) include/bursar.h $(LIB)
+	cd cli && LD_LIBRARY_PATH=$(CURDIR)/build/lib $(SWIFT) build -c release --static-swift-stdlib
+	@mkdir -p build/bin
+	strip -o $@ cli/.build/release/bursar
+
+# Reports beside a second computation, golden files. UPDATE=1 writes these anew. What focus-validator
+# says is part of it wherever PyPI can be reached; where not, the test says so.
+FOCUS_ENV := build/focus-venv
+$(FOCUS_ENV)/.tried: Tests/cli/requirements-focus.txt
+	-python3 -m venv $(FOCUS_ENV) && $(FOCUS_ENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@mkdir -p $(@D) && touch $@
+test-cli: cli $(FOCUS_ENV)/.tried
+	BURSAR=$(CURDIR)/$(CLI) BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONDONTWRITEBYTECODE=1 \
+		python3 -m unittest discover -s Tests/cli $(if $(ONLY),-k $(ONLY))
 
 install: lib
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig

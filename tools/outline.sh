@@ -7,8 +7,8 @@
 # small functions that are called, except in what a step runs: the methods of Core, and the
 # functions of bursar.h that call them, are "nooutline", and stay as they were compiled.
 # Other libraries' functions are called through the table of addresses, without a stub each;
-# the registers that a function leaves alone are not saved around its calls (IPRA); constants
-# are made where they are used, not kept for a loop. Words of sentences are packed (texts.py).
+# constants are made where they are used, not kept for a loop. Words of sentences are packed
+# (texts.py).
 # Needs the Swift toolchain's own clang, which reads the bitcode that its compiler writes.
 set -euo pipefail
 
@@ -27,6 +27,7 @@ hot='BursarCore0B0V|bursar_(reserve|settle|charge)|bursar__clock'
 grep -q '^define .*@bursar_reserve(.*"nooutline"' "$work/program.ll"
 "$clang" -x ir -c -Oz -fPIC -ffunction-sections -fdata-sections \
     $(printf ' -mllvm -%s' inline-threshold=0 ir-outliner enable-machine-outliner=always \
-        split-spill-mode=size enable-ipra disable-machine-licm disable-lsr disable-block-placement) \
+        split-spill-mode=size disable-machine-licm disable-lsr disable-constant-hoisting \
+        disable-block-placement) \
     -o "$work/program.o" "$work/program.ll"
 "$clang" -shared -fuse-ld=lld "$work/program.o" -o "$library" "$@"

@@ -55,7 +55,8 @@ public final class Runtime: @unchecked Sendable {
 
     // Guarded by config: ways into the segment, and caches of it.
     let slab: Slab
-    var edit: UndoLog { segment.edit }
+    /// Under the config lock: see Undo.swift.
+    var edit: Edit { Edit(runtime: self) }
     var windows: WindowTable
     var windowed = WindowedLimits()
     /// A windowed limit's zone could not be read when windows were opened last.

@@ -1,9 +1,10 @@
 """A small company's September and October in a home, for the tests of reports.
 
-    python3 company.py FOLDER        makes FOLDER/home and FOLDER/prices.json
+    python3 company.py FOLDER [--old]     makes FOLDER/home and FOLDER/prices.json
 
 Prices are the file's own, so that answers stay when the built-in ones are renewed. Steps settle now,
-whenever that is; once the home is closed the ledger's rows are moved to fixed times.
+whenever that is; once the home is closed the ledger's rows are moved to fixed times. They are kept
+as they are however old they get; with --old they are a year older, and the library may add them up.
 """
 
 import json
@@ -30,7 +31,7 @@ def at(text):
     return int(datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp()) * 10**9
 
 
-def make(folder):
+def make(folder, old=False):
     import bursar
 
     folder = Path(folder)
@@ -88,6 +89,8 @@ def make(folder):
                 times[s.id] = f"{month_}-20 23:59"
                 step(s, "frontier", 5_000, 400, cost="$0.0777777")
                 step(s, "small", 1_000, 100, worst=True)
+                for n in range(2):  # less than providers cache
+                    step(s, "small", 500 + n, 10)
                 assert not s.reserve("frontier", input_tokens=2_000_000, max_output_tokens=1)
 
         month(0, "2026-09", 900)
@@ -100,7 +103,9 @@ def make(folder):
         rt.outcome("mail_answered", "$1.60", id="2026-10-0", state="corrected", by="grace", rework="$0.25")
         rt.query("SELECT 1")
         rows = {node["node"]: node["session"] for node in _sessions(rt, times)}
-    _move(folder / "home" / "ledger.db", {rows[node]: when for node, when in times.items()})
+    if old:
+        times = {node: when.replace("2026-", "2025-") for node, when in times.items()}
+    _move(folder / "home" / "ledger.db", {rows[node]: when for node, when in times.items()}, old)
 
 
 def _sessions(rt, times):
@@ -110,8 +115,20 @@ def _sessions(rt, times):
     return [{"node": node, "session": key} for node, key in zip(times, keys)]
 
 
-def _move(path, times):
+def _move(path, times, old):
+    """To their times; and numbers sessions as they were opened, as the writer's numbers depend on when it wrote."""
     with sqlite3.connect(path) as db:
+        columns = {"sessions": ("id", "parent"), "steps": ("session",), "outcomes": ("session",),
+                   "events": ("session",), "corrections": ("session",)}  # fmt: skip
+        for table, names in columns.items():
+            for name in names:
+                for sign in (1_000_000, -1_000_000):
+                    for number, old in enumerate(times, 1):
+                        before, after = (old, number + sign) if sign > 0 else (number - sign, number)
+                        db.execute(f"UPDATE {table} SET {name} = ? WHERE {name} = ?", (after, before))
+        times = {number: when for number, when in enumerate(times.values(), 1)}
+        if not old:  # compaction has come as far as 2096
+            db.execute("INSERT OR REPLACE INTO progress VALUES ('compacted', 4000000000000000000)")
         steps = db.execute("SELECT id, session FROM steps ORDER BY id").fetchall()
         count = {}
         for id, session in steps:
@@ -127,4 +144,4 @@ def _move(path, times):
 
 
 if __name__ == "__main__":
-    make(sys.argv[1])
+    make(sys.argv[1], "--old" in sys.argv)

@@ -115,7 +115,6 @@ class Spend(Case):
             (("--period", "2026-09-02/2026-10-02"), lambda s: "2026-09-02" <= s["day"] < "2026-10-02"),
             (("--since", "2026-10-02", "--until", "2026-10-15 00:00"), lambda s: "2026-10-02" <= s["day"] < "2026-10-15"),
             (("--path", "acme/support"), lambda s: s["workflow"].startswith("acme/support")),
-            (("--path", "acme/sup"), lambda s: False),
         ]:  # fmt: skip
             with self.subTest(args):
                 found = self.json("report", "--by", "workflow", *args)
@@ -386,7 +385,7 @@ class Focus(Case):
                         want[step["model"], step["variant"], kind] += count
             for row in found:
                 if row["ConsumedUnit"] == "Tokens" and row["SkuId"] != "house":
-                    sums[tuple(row["SkuPriceId"].split("/"))] += int(row["ConsumedQuantity"])
+                    sums[tuple(row["SkuPriceId"].split("/"))] += int(Decimal(row["ConsumedQuantity"]))
             self.assertEqual({k: v for k, v in want.items() if v}, {k: v for k, v in sums.items() if v})
 
     def test_json_says_the_same(self):
@@ -408,8 +407,15 @@ class Focus(Case):
             print("\n*** focus-validator could not be installed: the export was NOT validated by it ***",
                   file=sys.stderr)  # fmt: skip
             self.skipTest("focus-validator is not there")
-        data = self.folder / "focus.csv"
-        data.write_text(self.out("export", "--focus", "1.2", "--account", "acme", *self.prices))
+        # It has five columns by names that FOCUS 1.0 does not have.
+        data, names = self.folder / "focus.csv", {"InvoiceIssuerName": "InvoiceIssuer", "ProviderName": "Provider",
+            "PublisherName": "Publisher", "ResourceId": "ResourceID"}  # fmt: skip
+        with open(data, "w", newline="") as file:
+            rows = [{names.get(k, k): v for k, v in row.items()} | {"ChargeType": row["ChargeCategory"]}
+                    for row in self.rows("1.2")]  # fmt: skip
+            table = csv.DictWriter(file, rows[0])
+            table.writeheader()
+            table.writerows(rows)
         # It finds its list of currencies from the directory that it is installed in.
         site = subprocess.run([python, "-c", "import focus_validator, pathlib; "
                                "print(pathlib.Path(focus_validator.__file__).parents[1])"],
@@ -466,11 +472,11 @@ class Hostile(Case):
         table = self.out("query", sql, self.TEXT, company.HOSTILE)
         self.assertFalse(re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u2028]", table), table)
         self.assertEqual([{"x": self.TEXT, "y": company.HOSTILE}], self.json("query", sql, self.TEXT, company.HOSTILE))
-        for start in ("=1", "+1", "-1+1", "@x", "\tx", "\rx", "'x"):
-            [row] = csv.reader(io.StringIO(self.out("query", "SELECT ?", start, "--csv"), newline="").readlines()[1:])
+        for start in ("=1", "+1+1", "-1+1", "@x", "\tx", "\rx", "'x"):
+            [row] = csv.reader(io.StringIO(self.out("query", "--csv", "--", "SELECT ?", start), newline="").readlines()[1:])
             self.assertIn(row[0][0], "'", start)
         for number in ("-5", "-1.5", "+3"):
-            self.assertEqual(number, self.out("query", "SELECT cast(? AS TEXT)", number, "--csv").splitlines()[1])
+            self.assertEqual(number, self.out("query", "--csv", "--", "SELECT cast(? AS TEXT)", number).splitlines()[1])
         agents = self.out("report", "--by", "agent", "--csv")
         self.assertIn('"\'=HYPERLINK(', agents)
         self.assertNotIn('"=HYPERLINK(', agents)
@@ -515,19 +521,60 @@ class Golden(Case):
                     ["report", "--period", "2026-02-30"], ["report", "--explain", "2026-10"],
                     ["report", "--explain", "2026-09..2026-1x"], ["report", "--period", "2020"],
                     ["report", "--savings", "--waste"], ["report", "--per", "model"], ["query", "SELEC 1"],
-                    ["query", "SELECT nothing FROM v_steps"], ["query", "DELETE FROM steps"],
+                    ["query", "SELECT 1,\n  nonsense FROM v_steps"], ["query", "DELETE FROM steps"],
                     ["price", "nobody", "--input", "1"], ["price", "frontier", "--cache-read", "1", *self.prices],
                     ["export", "--focus", "1.1"], ["outcome", "add", "won"],
                     ["outcome", "verify", "mail_answered", "nowhere"],
                     ["outcome", "verify", "mail_answered", "2026-10-2", "--by", "worker"],
-                    ["report", "--home", "nowhere"], ["report", "--prices", "nowhere.json", "--savings"])  # fmt: skip
+                    ["report", "--home", "nowhere"], ["report", "--path", "acme/suport"], ["export", "--path", "nobody"],
+                    ["report", "--prices", "nowhere.json", "--savings"])  # fmt: skip
 
     def test_help(self):
         names = ["report", "query", "outcome", "outcome import", "export", "prices", "price"]
         self.golden("report-help", *([*name.split(), "--help"] for name in names))
 
     def test_focus_sample(self):
-        self.golden("report-focus", ["export", "--focus", "1.3", "--account", "acme", "--period", "2026-09", *self.prices])
+        """docs/focus-sample.csv is what the command prints."""
+        path = ROOT / "docs/focus-sample.csv"
+        text = self.out("export", "--focus", "1.3", "--account", "acme", "--period", "2026-09-01", *self.prices)
+        if os.environ.get("UPDATE"):
+            path.write_text(text)
+        self.assertEqual(path.read_text(), text)
+
+
+class Compacted(Case):
+    """Steps that the library added up because they are old say what they said."""
+
+    def test_reports_are_the_same(self):
+        folder = Path(tempfile.mkdtemp(prefix="bursar-cli-"))
+        self.addCleanup(shutil.rmtree, folder, True)
+        subprocess.run([sys.executable, Path(__file__).with_name("company.py"), folder, "--old"], env=ENV, check=True)
+        home, old = folder / "home", reports.steps(folder / "home/ledger.db")
+        code = """import bursar, sys, time
+with bursar.open(sys.argv[1]) as rt:
+    until = time.monotonic() + 30
+    done = "SELECT (SELECT value FROM progress WHERE name = 'compacted') > (SELECT max(settled_at) FROM v_steps) done"
+    while not rt.query(done)[0]["done"] and time.monotonic() < until:
+        time.sleep(0.05)"""
+        subprocess.run([sys.executable, "-c", code, home], env=ENV, check=True)
+        self.assertLess(len(reports.steps(home / "ledger.db")), len(old))
+
+        def said(*args):
+            return json.loads(self.out(*args, "--json", home=home))
+
+        for by in ("team,model", "agent,label:tier", "day", "complexity,variant"):
+            found = said("report", "--by", by)
+            self.assertEqual(reports.by(old, by.split(",")),
+                             {tuple(r[d] for d in by.split(",")): r["cost_nanos"] for r in found})  # fmt: skip
+        total = sum(s["cost_nanos"] for s in old)
+        self.assertEqual(total, sum(row["charged_nanos"] for row in said("report", "--chargeback", "--period", "2025")))
+        [row] = said("report", "--explain", "2025-09..2025-10", *self.prices)
+        self.assertEqual(row["change_nanos"], sum(row[part] for part in Explain.PARTS))
+        self.assertEqual(row["change_nanos"], row["after_nanos"] - row["before_nanos"])
+        rows = csv.DictReader(io.StringIO(self.out("export", *self.prices, home=home)))
+        self.assertEqual(Decimal(total).scaleb(-9), sum(Decimal(row["BilledCost"]) for row in rows))
+        for kind, same in (("retries", sum(s["cost_nanos"] for s in old if s["attempt"])),):
+            self.assertEqual([same], [r["cost_nanos"] for r in said("report", "--waste") if r["waste"] == kind])
 
 
 class Empty(Case):

@@ -61,7 +61,7 @@ struct Restoration {
         let id = Word(segment.base + Header.segmentID).value
         try findFormer()
         var there = bursar__file()
-        let hasDatabase = bursar__stat(Database.path(in: folder.path) + [0], &there) == 0
+        let hasDatabase = File.stat(Database.path(in: folder.path), &there) == 0
         if !hasDatabase {
             if last == 0, former.isEmpty {
                 try outbox(of: id).begin(after: 0)

@@ -270,7 +270,7 @@ final class Outbox {
         let former = (fd, number, end, reserved, baseBytes)
         let path = name(number + 1)
         let temporary = prefix + bytes(".new")
-        _ = bursar__unlink(temporary + [0])
+        File.unlink(temporary)
         fd = open(temporary, make: true)
         (end, reserved) = (0, 0)
         let whole = base.end()
@@ -287,7 +287,7 @@ final class Outbox {
             bursar__ledger_close(former.0)
         } else {
             close()
-            _ = bursar__unlink(temporary + [0])
+            File.unlink(temporary)
             (fd, number, end, reserved, baseBytes) = former
         }
     }
@@ -309,7 +309,7 @@ final class Outbox {
     /// Removes all files.
     func removeAll() {
         guard let all = try? range() else { return }
-        for n in max(all.first, 1)...max(all.last, 1) { _ = bursar__unlink(name(n) + [0]) }
+        for n in max(all.first, 1)...max(all.last, 1) { File.unlink(name(n)) }
     }
 
     /// Removes the files whose every block is up to a batch; never the last.
@@ -322,7 +322,7 @@ final class Outbox {
             guard try reader.turn(to: n + 1) else { return }
             let base = try reader.base()
             if base == 0 || base > batch { return }
-            _ = bursar__unlink(name(n) + [0])
+            File.unlink(name(n))
             n += 1
         }
     }

@@ -80,7 +80,7 @@ final class LedgerMover {
         defer { Busy.shared.lock.unlock() }
         // A file that somebody has put in its place is opened, and none is made anew for it.
         var there = bursar__file()
-        _ = bursar__stat(Database.path(in: folder) + [0], &there)
+        _ = File.stat(Database.path(in: folder), &there)
         if database != nil, there.inode != inode { leave() }
         if database == nil { try open(isThere: there.inode != 0) }
         guard let database else { return false }
@@ -147,7 +147,7 @@ final class LedgerMover {
         }
         let new = try Database(inHome: folder, mode: mode)
         var there = bursar__file()
-        _ = bursar__stat(Database.path(in: folder) + [0], &there)
+        _ = File.stat(Database.path(in: folder), &there)
         inode = there.inode
         batch = try new.last(of: segment)
         outbox.close()

@@ -35,7 +35,8 @@ func apportion(_ total: Int64, by weights: [Int128]) -> [Int64]? {
     var lost: [(remainder: UInt128, index: Int)] = []
     var rest = total.magnitude
     for (k, weight) in small.enumerated() {
-        let (quotient, remainder) = (UInt128(total.magnitude) * weight).quotientAndRemainder(dividingBy: whole)
+        let (quotient, remainder) = (UInt128(total.magnitude) * weight).quotientAndRemainder(
+            dividingBy: whole)
         let part = UInt64(quotient)
         rest -= part
         parts.append(total < 0 ? 0 &- Int64(bitPattern: part) : Int64(bitPattern: part))
@@ -49,6 +50,7 @@ func apportion(_ total: Int64, by weights: [Int128]) -> [Int64]? {
 /// "0.000123456": a whole number of 10^-digits, as a decimal.
 func decimal(_ number: Int128, _ digits: Int) -> String {
     var text = String(number.magnitude)
+    if digits == 0 { return (number < 0 ? "-" : "") + text }
     if text.count <= digits { text = String(repeating: "0", count: digits + 1 - text.count) + text }
     let split = text.index(text.endIndex, offsetBy: -digits)
     var fraction = text[split...]

@@ -67,9 +67,9 @@ final class Home {
     deinit { bursar_close(runtime) }
 
     /// Calls a function that answers with a status and an error.
-    func expect(_ call: (inout bursar_error_t) -> bursar_status_t) throws {
+    func expect(_ call: (inout bursar_error_t) throws -> bursar_status_t) throws {
         var error = bursar_error_t.new
-        let status = call(&error)
+        let status = try call(&error)
         if status != BURSAR_OK {
             if error.status == BURSAR_OK { throw Failure(status, "the home \(path)") }
             throw Failure(error)

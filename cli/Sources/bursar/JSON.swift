@@ -29,7 +29,9 @@ struct JSONReader {
     var next: UInt8? { at < bytes.count ? bytes[at] : nil }
 
     mutating func skipBlanks() {
-        while let byte = next, byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0D { at += 1 }
+        while let byte = next, byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0D {
+            at += 1
+        }
     }
 
     /// Passes over a byte if it is next.
@@ -96,14 +98,20 @@ struct JSONReader {
             return k > start
         }
         if k < bytes.count, bytes[k] == UInt8(ascii: "-") { k += 1 }
-        if k < bytes.count, bytes[k] == UInt8(ascii: "0") { k += 1 } else if !digits() { return false }
+        if k < bytes.count, bytes[k] == UInt8(ascii: "0") {
+            k += 1
+        } else if !digits() {
+            return false
+        }
         if k < bytes.count, bytes[k] == UInt8(ascii: ".") {
             k += 1
             if !digits() { return false }
         }
         if k < bytes.count, bytes[k] | 0x20 == UInt8(ascii: "e") {
             k += 1
-            if k < bytes.count, bytes[k] == UInt8(ascii: "+") || bytes[k] == UInt8(ascii: "-") { k += 1 }
+            if k < bytes.count, bytes[k] == UInt8(ascii: "+") || bytes[k] == UInt8(ascii: "-") {
+                k += 1
+            }
             if !digits() { return false }
         }
         return k == bytes.count
@@ -116,7 +124,9 @@ struct JSONReader {
             at += 1
             switch byte {
             case UInt8(ascii: "\""):
-                guard let text = String(validating: out, as: UTF8.self) else { throw error("it is not UTF-8") }
+                guard let text = String(validating: out, as: UTF8.self) else {
+                    throw error("it is not UTF-8")
+                }
                 return text
             case ..<0x20: throw error("a control character in a text")
             case UInt8(ascii: "\\"):
@@ -128,15 +138,19 @@ struct JSONReader {
                 case UInt8(ascii: "n"): out.append(10)
                 case UInt8(ascii: "r"): out.append(13)
                 case UInt8(ascii: "t"): out.append(9)
-                case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): out.append(kind ?? 0)
+                case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"):
+                    out.append(kind ?? 0)
                 case UInt8(ascii: "u"):
                     var code = try hex()
-                    if (0xD800..<0xDC00).contains(code), next == UInt8(ascii: "\\"), at + 1 < bytes.count,
+                    if (0xD800..<0xDC00).contains(code), next == UInt8(ascii: "\\"),
+                        at + 1 < bytes.count,
                         bytes[at + 1] == UInt8(ascii: "u")
                     {
                         at += 2
                         let low = try hex()
-                        guard (0xDC00..<0xE000).contains(low) else { throw error("half a character") }
+                        guard (0xDC00..<0xE000).contains(low) else {
+                            throw error("half a character")
+                        }
                         code = 0x10000 + (code - 0xD800) << 10 + (low - 0xDC00)
                     }
                     guard let scalar = Unicode.Scalar(code) else { throw error("half a character") }
@@ -150,12 +164,15 @@ struct JSONReader {
     }
 
     private mutating func hex() throws(JSONError) -> UInt32 {
-        guard at + 4 <= bytes.count, let code = UInt32(String(decoding: bytes[at..<at + 4], as: UTF8.self), radix: 16),
+        guard at + 4 <= bytes.count,
+            let code = UInt32(String(decoding: bytes[at..<at + 4], as: UTF8.self), radix: 16),
             bytes[at] != UInt8(ascii: "+"), bytes[at] != UInt8(ascii: "-")
         else { throw error("an escape that JSON does not have") }
         at += 4
         return code
     }
 
-    private func error(_ sentence: String) -> JSONError { JSONError(sentence: sentence, offset: at) }
+    private func error(_ sentence: String) -> JSONError {
+        JSONError(sentence: sentence, offset: at)
+    }
 }

@@ -35,13 +35,16 @@ struct Row {
         case BURSAR_VALUE_REAL: return .real(value.real)
         case BURSAR_VALUE_TEXT: return .text(text(column) ?? "")
         case BURSAR_VALUE_BLOB:
-            return .blob(Array(UnsafeRawBufferPointer(start: value.text.data, count: value.text.len)))
+            return .blob(
+                Array(UnsafeRawBufferPointer(start: value.text.data, count: value.text.len)))
         default: return .null
         }
     }
 
     /// An integer; NULL is 0.
-    func int(_ column: Int) -> Int64 { values[column].type == BURSAR_VALUE_INTEGER ? values[column].integer : 0 }
+    func int(_ column: Int) -> Int64 {
+        values[column].type == BURSAR_VALUE_INTEGER ? values[column].integer : 0
+    }
 
     func maybeInt(_ column: Int) -> Int64? {
         values[column].type == BURSAR_VALUE_INTEGER ? values[column].integer : nil
@@ -50,7 +53,9 @@ struct Row {
     func text(_ column: Int) -> String? {
         let value = values[column]
         guard value.type == BURSAR_VALUE_TEXT else { return nil }
-        return String(decoding: UnsafeRawBufferPointer(start: value.text.data, count: value.text.len), as: UTF8.self)
+        return String(
+            decoding: UnsafeRawBufferPointer(start: value.text.data, count: value.text.len),
+            as: UTF8.self)
     }
 
     /// The first `count` columns.
@@ -71,9 +76,16 @@ extension Home {
         let flags = asWritten ? UInt32(BURSAR_QUERY_AS_WRITTEN) : 0
         try sql.withText { sql in
             let values = owned.map(\.value)
-            try expect {
-                bursar_query(
-                    runtime, flags, sql.data ?? emptyText, sql.len, values, values.count, timeout, &query, &count, &$0)
+            try expect { error in
+                let status = bursar_query(
+                    runtime, flags, sql.data ?? emptyText, sql.len, values, values.count, timeout,
+                    &query, &count, &error)
+                if status == BURSAR_E_QUERY, error.line > 0 {
+                    throw Failure(
+                        "line \(error.line), column \(error.column): \(Failure(error).description)",
+                        Code.text)
+                }
+                return status
             }
         }
         guard let query else { throw Failure("the ledger gave no answer", Code.bug) }
@@ -100,7 +112,8 @@ private struct Owned {
         case .null: value.type = BURSAR_VALUE_NULL
         case .integer(let number): (value.type, value.integer) = (BURSAR_VALUE_INTEGER, number)
         case .real(let number): (value.type, value.real) = (BURSAR_VALUE_REAL, number)
-        case .text(let text): (value.type, value.text) = (BURSAR_VALUE_TEXT, Owned.copy(Array(text.utf8)))
+        case .text(let text):
+            (value.type, value.text) = (BURSAR_VALUE_TEXT, Owned.copy(Array(text.utf8)))
         case .blob(let bytes): (value.type, value.text) = (BURSAR_VALUE_BLOB, Owned.copy(bytes))
         }
         self.value = value

@@ -11,12 +11,15 @@ struct OutcomeFile {
     private let ignoreUnknown: Bool
 
     static let names = [
-        "name", "id", "session", "workflow", "label", "value", "rework", "state", "by", "at", "reason",
+        "name", "id", "session", "workflow", "label", "value", "rework", "state", "by", "at",
+        "reason",
     ]
-    private static let are = "an import's columns are \(names.joined(separator: ", ")) and label:<key>"
+    private static let are =
+        "an import's columns are \(names.joined(separator: ", ")) and label:<key>"
 
     init(
-        _ given: [UInt8], format: String?, columns: [String: String], usual: [String: String], ignoreUnknown: Bool
+        _ given: [UInt8], format: String?, columns: [String: String], usual: [String: String],
+        ignoreUnknown: Bool
     ) throws {
         (self.columns, self.usual, self.ignoreUnknown) = (columns, usual, ignoreUnknown)
         let bytes = given.starts(with: [0xEF, 0xBB, 0xBF]) ? Array(given.dropFirst(3)) : given
@@ -26,7 +29,9 @@ struct OutcomeFile {
                     + "UTF-8: export it anew", Code.text)
         }
         let first = trimmed(bytes).first
-        let isJSON = format.map { $0 == "json" } ?? (first == UInt8(ascii: "[") || first == UInt8(ascii: "{"))
+        let isJSON =
+            format.map { $0 == "json" }
+            ?? (first == UInt8(ascii: "[") || first == UInt8(ascii: "{"))
         if !isJSON {
             try readCSV(bytes)
         } else if first == UInt8(ascii: "[") {
@@ -41,7 +46,9 @@ struct OutcomeFile {
                 do throws(JSONError) {
                     let value = try reader.value()
                     reader.skipBlanks()
-                    guard reader.isAtEnd else { throw JSONError(sentence: "something is after it", offset: 0) }
+                    guard reader.isAtEnd else {
+                        throw JSONError(sentence: "something is after it", offset: 0)
+                    }
                     records.append(Record(line: line, fields: fields(value)))
                 } catch {
                     bad(line, "is not JSON: \(error.sentence)")
@@ -51,7 +58,8 @@ struct OutcomeFile {
     }
 
     private mutating func bad(_ line: Int, _ sentence: String) {
-        records.append(Record(line: line, fields: .failure(Problem(column: "", sentence: sentence))))
+        records.append(
+            Record(line: line, fields: .failure(Problem(column: "", sentence: sentence))))
     }
 
     // MARK: - Forms
@@ -62,7 +70,8 @@ struct OutcomeFile {
         while let (line, found) = reader.next() {
             guard case .success(let raw) = found else {
                 if header == nil {
-                    throw Failure("line \(line): the header is not CSV: a quote is out of place", Code.text)
+                    throw Failure(
+                        "line \(line): the header is not CSV: a quote is out of place", Code.text)
                 }
                 if case .failure(.endless) = found {
                     bad(line, "a quote does not end, and nothing after it was read")
@@ -77,7 +86,9 @@ struct OutcomeFile {
                 if cells.count != header.count {
                     bad(line, "has \(cells.count) fields, and the header has \(header.count)")
                 } else {
-                    let fields = zip(header, cells).filter { !$0.0.isEmpty }.map { (column: $0.0, text: $0.1) }
+                    let fields = zip(header, cells).filter { !$0.0.isEmpty }.map {
+                        (column: $0.0, text: $0.1)
+                    }
                     records.append(Record(line: line, fields: .success(fields)))
                 }
                 continue
@@ -99,13 +110,17 @@ struct OutcomeFile {
             }
             header = known
         }
-        if header == nil { throw Failure("the file is empty: its first line has the columns' names", Code.text) }
+        if header == nil {
+            throw Failure("the file is empty: its first line has the columns' names", Code.text)
+        }
     }
 
     private mutating func readList(_ bytes: [UInt8]) {
         var reader = JSONReader(bytes)
         _ = reader.take("[")
-        var isFirst = true, counted = 0, line = 1
+        var isFirst = true
+        var counted = 0
+        var line = 1
         func skipped(_ at: Int) -> Int { bytes[counted..<at].count { $0 == 10 } }
         while true {
             reader.skipBlanks()
@@ -120,7 +135,9 @@ struct OutcomeFile {
             let isSeparate = isFirst || bytes[..<reader.at].last { $0 > 0x20 } == UInt8(ascii: ",")
             isFirst = false
             do throws(JSONError) {
-                guard isSeparate else { throw JSONError(sentence: "expected `,` or `]`", offset: reader.at) }
+                guard isSeparate else {
+                    throw JSONError(sentence: "expected `,` or `]`", offset: reader.at)
+                }
                 records.append(Record(line: line, fields: fields(try reader.value())))
             } catch {
                 bad(line, "is not JSON, and nothing after it was read: \(error.sentence)")
@@ -136,7 +153,10 @@ struct OutcomeFile {
         var fields: [(column: String, text: [UInt8])] = []
         for (name, item) in pairs {
             guard let ours = find(name) else {
-                return .failure(Problem(column: OutcomeFile.plain(name), sentence: "is unknown; \(OutcomeFile.are)"))
+                return .failure(
+                    Problem(
+                        column: OutcomeFile.plain(name), sentence: "is unknown; \(OutcomeFile.are)")
+                )
             }
             if ours.isEmpty { continue }
             if fields.contains(where: { $0.column == ours }) {
@@ -144,8 +164,10 @@ struct OutcomeFile {
             }
             switch item {
             case .null: fields.append((ours, []))
-            case .text(let text), .number(let text): fields.append((ours, trimmed(Array(text.utf8))))
-            default: return .failure(Problem(column: ours, sentence: "is neither text nor a number"))
+            case .text(let text), .number(let text):
+                fields.append((ours, trimmed(Array(text.utf8))))
+            default:
+                return .failure(Problem(column: ours, sentence: "is neither text nor a number"))
             }
         }
         return .success(fields)
@@ -163,13 +185,17 @@ struct OutcomeFile {
     private static func column(_ name: String) -> String? {
         let small = name.lowercased()
         if names.contains(small) { return small }
-        guard let colon = name.firstIndex(of: ":"), String(name[..<colon]).blankless.lowercased() == "label" else { return nil }
+        guard let colon = name.firstIndex(of: ":"),
+            String(name[..<colon]).blankless.lowercased() == "label"
+        else { return nil }
         let key = String(name[name.index(after: colon)...]).blankless
         return key.isEmpty || key.contains("=") ? nil : "label:" + key
     }
 
     static func known(_ name: String) throws -> String {
-        guard let ours = column(name.blankless) else { throw Failure("\(short(name)) is unknown; \(are)", Code.usage) }
+        guard let ours = column(name.blankless) else {
+            throw Failure("\(short(name)) is unknown; \(are)", Code.usage)
+        }
         return ours
     }
 
@@ -182,21 +208,28 @@ struct OutcomeFile {
 
     static func check(_ column: String, _ text: String) throws(Problem) {
         if text.hasPrefix("=") {
-            throw Problem(column: column, sentence: "\(short(text)) is a formula: export what it comes to")
+            throw Problem(
+                column: column, sentence: "\(short(text)) is a formula: export what it comes to")
         }
         if ["#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!"].contains(text) {
             throw Problem(column: column, sentence: "\(text) is a spreadsheet's error")
         }
         if column == "id", isCut(text) {
-            throw Problem(column: column, sentence: "\(text) was cut by a spreadsheet: format its column as text")
+            throw Problem(
+                column: column,
+                sentence: "\(text) was cut by a spreadsheet: format its column as text")
         }
     }
 
     /// "1.23457E+12"
     private static func isCut(_ text: String) -> Bool {
         let parts = text.uppercased().split(separator: "+", omittingEmptySubsequences: false)
-        guard parts.count == 2, parts[0].last == "E", !parts[1].isEmpty, parts[1].utf8.allSatisfy(isDigit) else { return false }
-        let number = parts[0].dropLast().split(omittingEmptySubsequences: false) { $0 == "." || $0 == "," }
+        guard parts.count == 2, parts[0].last == "E", !parts[1].isEmpty,
+            parts[1].utf8.allSatisfy(isDigit)
+        else { return false }
+        let number = parts[0].dropLast().split(omittingEmptySubsequences: false) {
+            $0 == "." || $0 == ","
+        }
         return (1...2).contains(number.count) && number[0].count == 1
             && number.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy(isDigit) }
     }
@@ -208,7 +241,8 @@ struct OutcomeFile {
         let labels = fields.keys.filter { $0.hasPrefix("label") }.sorted()
         guard let first = labels.first, let text = fields[first] else { return "" }
         if labels.count > 1 {
-            throw Problem(column: first, sentence: "and \(labels[1]): an outcome is credited to one label")
+            throw Problem(
+                column: first, sentence: "and \(labels[1]): an outcome is credited to one label")
         }
         return first == "label" ? text : "\(first.dropFirst(6))=\(text)"
     }
@@ -218,18 +252,24 @@ struct OutcomeFile {
         if text.contains("$") || text.uppercased().contains("USD") {
             var nanos: Int64 = 0
             var error = bursar_error_t.new
-            let status = text.withText { bursar_money_parse($0.data ?? emptyText, $0.len, &nanos, &error) }
+            let status = text.withText {
+                bursar_money_parse($0.data ?? emptyText, $0.len, &nanos, &error)
+            }
             if status != BURSAR_OK {
                 throw Problem(column: "rework", sentence: withoutPlace(Failure(error).description))
             }
             return (nanos, 0)
         }
-        let bad = Problem(column: "rework", sentence: "\(short(text)) is neither money nor time: `$5` or `12 min`")
+        let bad = Problem(
+            column: "rework", sentence: "\(short(text)) is neither money nor time: `$5` or `12 min`"
+        )
         var rest = Array(text.lowercased().utf8)[...]
         var total: Int64 = 0
         let units: [(String, Int64)] = [
-            ("hours", 3_600_000), ("hour", 3_600_000), ("h", 3_600_000), ("minutes", 60_000), ("minute", 60_000),
-            ("min", 60_000), ("m", 60_000), ("seconds", 1000), ("second", 1000), ("sec", 1000), ("s", 1000),
+            ("hours", 3_600_000), ("hour", 3_600_000), ("h", 3_600_000), ("minutes", 60_000),
+            ("minute", 60_000),
+            ("min", 60_000), ("m", 60_000), ("seconds", 1000), ("second", 1000), ("sec", 1000),
+            ("s", 1000),
         ]
         func digits(_ most: Int) -> String {
             let found = rest.prefix(while: isDigit).prefix(most)
@@ -242,7 +282,9 @@ struct OutcomeFile {
             if rest.first == UInt8(ascii: ".") {
                 rest = rest.dropFirst()
                 let fraction = digits(3)
-                guard let part = Int64(fraction + String(repeating: "0", count: 3 - fraction.count)), !fraction.isEmpty
+                guard
+                    let part = Int64(fraction + String(repeating: "0", count: 3 - fraction.count)),
+                    !fraction.isEmpty
                 else { throw bad }
                 thousandths += part
             }
@@ -261,7 +303,9 @@ struct OutcomeFile {
     /// Unix nanoseconds of `2026-10-31` or `2026-10-31T14:05:06.5+02:00`; UTC where it names no zone.
     static func time(_ text: String) throws(Problem) -> Int64 {
         let bad = Problem(
-            column: "at", sentence: "\(short(text)) is no time since 1970: `2026-10-31` or `2026-10-31T14:05:00Z`")
+            column: "at",
+            sentence: "\(short(text)) is no time since 1970: `2026-10-31` or `2026-10-31T14:05:00Z`"
+        )
         var rest = Array(text.utf8)[...]
         func number(_ digits: Int) throws(Problem) -> Int {
             guard rest.count >= digits, rest.prefix(digits).allSatisfy(isDigit),
@@ -305,10 +349,13 @@ struct OutcomeFile {
             }
         }
         let isDay = (1...12).contains(month) && (1...31).contains(day)
-        guard rest.isEmpty, isDay, (1970...2261).contains(year), hour < 24, minute < 60, second < 60, abs(offset) < 1440
+        guard rest.isEmpty, isDay, (1970...2261).contains(year), hour < 24, minute < 60,
+            second < 60, abs(offset) < 1440
         else { throw bad }
         let days = daysFromCivil(year, month, day)
-        guard days < 106_000, month == 12 || days < daysFromCivil(year, month + 1, 1) else { throw bad }
+        guard days < 106_000, month == 12 || days < daysFromCivil(year, month + 1, 1) else {
+            throw bad
+        }
         let minutes = days * 1440 + Int64(hour * 60 + minute - offset)
         let at = (minutes * 60 + Int64(second)) * 1_000_000_000 + fraction
         if at <= 0 { throw bad }

@@ -42,8 +42,10 @@ struct CSVReader {
     mutating func next() -> (line: Int, fields: Result<[[UInt8]], Wrong>)? {
         guard at < bytes.count else { return nil }
         let start = line
-        var fields: [[UInt8]] = [], field: [UInt8] = []
-        var isQuoted = false, wasQuoted = false
+        var fields: [[UInt8]] = []
+        var field: [UInt8] = []
+        var isQuoted = false
+        var wasQuoted = false
         while true {
             guard at < bytes.count else {
                 if isQuoted { return (start, .failure(.endless)) }
@@ -94,7 +96,8 @@ struct CSVReader {
 /// Without blanks at its ends.
 func trimmed(_ bytes: some BidirectionalCollection<UInt8>) -> [UInt8] {
     func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || (9...13).contains(byte) }
-    guard let first = bytes.firstIndex(where: { !isBlank($0) }), let last = bytes.lastIndex(where: { !isBlank($0) })
+    guard let first = bytes.firstIndex(where: { !isBlank($0) }),
+        let last = bytes.lastIndex(where: { !isBlank($0) })
     else { return [] }
     return Array(bytes[first...last])
 }

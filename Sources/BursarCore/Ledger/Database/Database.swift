@@ -80,7 +80,7 @@ final class Database {
     convenience init(inHome folder: [UInt8], mode: UInt32) throws(Failure) {
         let path = Database.path(in: folder)
         var there = bursar__file()
-        if bursar__stat(path + [0], &there) == -ENOENT {
+        if File.stat(path, &there) == -ENOENT {
             let file = (path + [0]).withUnsafeBytes {
                 bursar__ledger_open($0.baseAddress!.assumingMemoryBound(to: CChar.self), 1)
             }

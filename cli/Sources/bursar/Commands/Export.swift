@@ -5,7 +5,8 @@ import CBursar
 
 struct Export: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Export spend as FOCUS: a row for each day, workflow, agent, model and class of tokens.",
+        abstract:
+            "Export spend as FOCUS: a row for each day, workflow, agent, model and class of tokens.",
         discussion: """
             CSV, or with --json an array of objects; costs are exact decimals in US dollars, and BilledCost adds up to what \
             the ledger has. docs/focus.md has a sample, and what stands in which column.
@@ -13,7 +14,8 @@ struct Export: ParsableCommand {
     @Option(help: "The version of FOCUS: 1.2 or 1.3.") var focus = "1.3"
     @Option(help: "The length of a charge's period: day or hour.") var per = "day"
     @Option(help: "BillingAccountId. Default: the home's id.") var account: String?
-    @Option(help: "ProviderName of all rows. Default: who sells the model, by its name.") var provider: String?
+    @Option(help: "ProviderName of all rows. Default: who sells the model, by its name.")
+    var provider: String?
     @Flag(help: "JSON rather than CSV.") var json = false
     @OptionGroup var selection: Selection
     @OptionGroup var prices: PriceOptions
@@ -27,12 +29,14 @@ struct Export: ParsableCommand {
     func run() throws {
         guard let version = Focus.Version(rawValue: focus) else { return }
         let period = try selection.span
-        let home = try home.open()
+        let home = try selection.open(home)
         var info = bursar_home_info_t()
         info.size = UInt32(MemoryLayout<bursar_home_info_t>.size)
         let status = bursar_home_info(home.runtime, &info)
         if status != BURSAR_OK { throw Failure(status, "the home") }
-        let id = withUnsafeBytes(of: &info.id) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        let id = withUnsafeBytes(of: &info.id) {
+            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
         let export = Focus(version: version, account: account ?? id, provider: provider)
 
         var tags: [Int64: String] = [:]
@@ -43,7 +47,8 @@ struct Export: ParsableCommand {
         tags = tags.mapValues { "{\($0)}" }
         var split = Split(try prices.book())
         let select = Focus.select.map { ($0 == "v.%" ? "v." + per : $0) + ", " }.joined()
-        try split.read(home, select: select, count: Focus.select.count, [], where: selection.filter(period))
+        try split.read(
+            home, select: select, count: Focus.select.count, [], where: selection.filter(period))
         let groups = split.groups.sorted {
             let a = $0.key + [$0.model, $0.tool, $0.meter].map { $0.map { .text($0) } ?? .null }
             let b = $1.key + [$1.model, $1.tool, $1.meter].map { $0.map { .text($0) } ?? .null }
@@ -56,7 +61,8 @@ struct Export: ParsableCommand {
         for row in groups.lazy.flatMap({ export.rows($0, tags: tags) }) {
             if json {
                 let line = columns.map { name in
-                    quoted(name) + ": " + (row[name].map { Export.isNumber(name) ? $0 : quoted($0) } ?? "null")
+                    quoted(name) + ": "
+                        + (row[name].map { Export.isNumber(name) ? $0 : quoted($0) } ?? "null")
                 }.joined(separator: ", ")
                 write((isFirst ? "\n" : ",\n") + "  {" + line + "}")
             } else {

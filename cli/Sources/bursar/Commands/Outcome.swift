@@ -5,9 +5,11 @@ import CBursar
 
 struct OutcomeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "outcome", abstract: "State, import, verify, dispute, correct, withdraw and list outcomes.",
+        commandName: "outcome",
+        abstract: "State, import, verify, dispute, correct, withdraw and list outcomes.",
         subcommands: [
-            Add.self, Import.self, Verify.self, Dispute.self, Correct.self, Withdraw.self, List.self,
+            Add.self, Import.self, Verify.self, Dispute.self, Correct.self, Withdraw.self,
+            List.self,
         ])
 
     struct Add: ParsableCommand {
@@ -15,11 +17,13 @@ struct OutcomeCommand: ParsableCommand {
             abstract: "State an outcome of a session, a workflow, or all sessions with a label.",
             discussion: "Stating the same name and id again changes nothing.")
         @Argument(help: "What it is, such as invoice_processed.") var name: String
-        @Option(help: "Your own id of it, such as inv-7; without one it can never be revised.") var id: String?
+        @Option(help: "Your own id of it, such as inv-7; without one it can never be revised.")
+        var id: String?
         @Option(help: "Whose it is: a session's number.") var session: Int64?
         @Option(help: "Or a budget's path.") var workflow: String?
         @Option(help: "Or a label: customer=hooli.") var label: String?
-        @Option(help: "What it is worth: '$3.20'; leave it out when nobody knows.") var value: String?
+        @Option(help: "What it is worth: '$3.20'; leave it out when nobody knows.") var value:
+            String?
         @Option(help: "When it came about, as `2026-10-31 14:05`. Default: now.") var at: String?
         @OptionGroup var who: Who
         @OptionGroup var home: HomeOption
@@ -62,7 +66,8 @@ struct OutcomeCommand: ParsableCommand {
     }
 
     struct Withdraw: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Withdraw an outcome: it no longer counts.")
+        static let configuration = CommandConfiguration(
+            abstract: "Withdraw an outcome: it no longer counts.")
         @OptionGroup var which: Which
         @OptionGroup var who: Who
         @OptionGroup var home: HomeOption
@@ -74,12 +79,15 @@ struct OutcomeCommand: ParsableCommand {
             abstract: "Correct an outcome: another value, or what putting it right cost.")
         @OptionGroup var which: Which
         @Option(help: "What it is worth: '$3.20'.") var value: String?
-        @Option(help: "What putting it right cost: '$5', or somebody's time: 30m.") var rework: String?
+        @Option(help: "What putting it right cost: '$5', or somebody's time: 30m.") var rework:
+            String?
         @OptionGroup var who: Who
         @OptionGroup var home: HomeOption
 
         func validate() throws {
-            if value == nil && rework == nil { throw ValidationError("Say what is corrected: --value or --rework.") }
+            if value == nil && rework == nil {
+                throw ValidationError("Say what is corrected: --value or --rework.")
+            }
         }
 
         func run() throws {
@@ -97,32 +105,45 @@ struct OutcomeCommand: ParsableCommand {
     }
 
     struct List: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "List outcomes, as their latest revisions say.")
+        static let configuration = CommandConfiguration(
+            abstract: "List outcomes, as their latest revisions say.")
         @Argument(help: "Only of this name.") var name: String?
-        @Option(help: "Only stated, verified, disputed, corrected or withdrawn ones.") var state: String?
+        @Option(help: "Only stated, verified, disputed, corrected or withdrawn ones.") var state:
+            String?
         @Flag(help: "Every revision: who said what, when and why.") var revisions = false
         @OptionGroup var selection: Selection
         @OptionGroup var home: HomeOption
         @OptionGroup var output: OutputOptions
 
         func validate() throws {
-            if let state, !["stated", "verified", "disputed", "corrected", "withdrawn"].contains(state) {
-                throw ValidationError("--state is stated, verified, disputed, corrected or withdrawn.")
+            if let state,
+                !["stated", "verified", "disputed", "corrected", "withdrawn"].contains(state)
+            {
+                throw ValidationError(
+                    "--state is stated, verified, disputed, corrected or withdrawn.")
             }
-            if revisions, selection.path != nil { throw ValidationError("--revisions takes no --path.") }
+            if revisions, selection.path != nil {
+                throw ValidationError("--revisions takes no --path.")
+            }
         }
 
         func run() throws {
             var (filter, values) = selection.filter(try selection.span, time: "at")
             for (column, wanted) in [("name", name), ("state", state)] {
-                if let wanted { (filter, values) = (filter + " AND \(column) = ?", values + [.text(wanted)]) }
+                if let wanted {
+                    (filter, values) = (filter + " AND \(column) = ?", values + [.text(wanted)])
+                }
             }
-            let home = try home.open()
+            let home = try selection.open(home)
             let columns = [
-                Column("name", "NAME"), Column("key", "ID"), Column("revision", "REVISION"), Column("state", "STATE"),
-                Column("value_nanos", "VALUE"), Column("rework_nanos", "REWORK"), Column("rework_ns", "REWORK TIME"),
-                Column("cost_nanos", "COST"), Column("workflow", "WORKFLOW"), Column("session", "SESSION"),
-                Column("label", "LABEL"), Column("at", "AT"), Column("who", "WHO"), Column("why", "WHY"),
+                Column("name", "NAME"), Column("key", "ID"), Column("revision", "REVISION"),
+                Column("state", "STATE"),
+                Column("value_nanos", "VALUE"), Column("rework_nanos", "REWORK"),
+                Column("rework_ns", "REWORK TIME"),
+                Column("cost_nanos", "COST"), Column("workflow", "WORKFLOW"),
+                Column("session", "SESSION"),
+                Column("label", "LABEL"), Column("at", "AT"), Column("who", "WHO"),
+                Column("why", "WHY"),
             ]
             let place = revisions ? "NULL, NULL" : "cost_nanos, workflow"
             var rows: [[Cell]] = []
@@ -132,14 +153,18 @@ struct OutcomeCommand: ParsableCommand {
                     + "WHERE \(filter) ORDER BY at DESC, id DESC", values
             ) { row in
                 rows.append([
-                    row[0].cell, row[1].cell, row[2].cell, row[3].cell, row.maybeInt(4).map { .money($0) } ?? .none,
+                    row[0].cell, row[1].cell, row[2].cell, row[3].cell,
+                    row.maybeInt(4).map { .money($0) } ?? .none,
                     .money(row.int(5)), row.int(6) == 0 ? .none : .span(row.int(6)),
-                    row.maybeInt(7).map { .money($0) } ?? .none, row[8].cell, row[9].cell, row[10].cell, .time(row.int(11)),
+                    row.maybeInt(7).map { .money($0) } ?? .none, row[8].cell, row[9].cell,
+                    row[10].cell, .time(row.int(11)),
                     row[12].cell, row[13].cell,
                 ])
             }
             if rows.isEmpty, output.isForPeople {
-                say("No outcomes. Agents state them, or `bursar outcome add` and `bursar outcome import`.")
+                say(
+                    "No outcomes. Agents state them, or `bursar outcome add` and `bursar outcome import`."
+                )
                 return
             }
             show(columns, rows, output)

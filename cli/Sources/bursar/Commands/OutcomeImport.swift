@@ -12,15 +12,18 @@ extension OutcomeCommand {
                 Columns: name, id, session, workflow, label, value, rework, state, by, at, reason and label:<key> \
                 (docs/ledger.md). Lines that are wrong are told, keep no other out, and make it exit with 1.
 
-                  bursar outcome import deals.csv --by crm --column Deal=id --column Amount=value \\
-                    --column Account=label:customer --column Notes= --default name=deal_won
+                  bursar outcome import deals.csv --default name=deal_won \\
+                --column Deal=id --column Amount=value --column Notes= \\
+                --column Account=label:customer
                 """)
         @Argument(help: "The file; `-` is standard input.") var file: String
         @Option(help: "csv or json. Default: by how it begins.") var format: String?
         @Option(help: "Who says so, where a line does not. Default: the user.") var by: String?
         @Option(
             name: .long,
-            help: ArgumentHelp("What the file calls a column; nothing after `=` leaves it out.", valueName: "theirs=ours"))
+            help: ArgumentHelp(
+                "What the file calls a column; nothing after `=` leaves it out.",
+                valueName: "theirs=ours"))
         var column: [String] = []
         @Option(
             name: .customLong("default"),
@@ -31,13 +34,18 @@ extension OutcomeCommand {
         @OptionGroup var output: OutputOptions
 
         func run() throws {
-            var columns: [String: String] = [:], usual: [String: String] = [:]
+            var columns: [String: String] = [:]
+            var usual: [String: String] = [:]
             for (pairs, isColumn) in [(column, true), (defaults, false)] {
                 for pair in pairs {
                     guard let split = pair.firstIndex(of: "=") else {
-                        throw Failure("`\(pair.visible)` has no `=`: \(isColumn ? "theirs=ours" : "column=text")", Code.usage)
+                        throw Failure(
+                            "`\(pair.visible)` has no `=`: \(isColumn ? "theirs=ours" : "column=text")",
+                            Code.usage)
                     }
-                    let (left, right) = (String(pair[..<split]), String(pair[pair.index(after: split)...]))
+                    let (left, right) = (
+                        String(pair[..<split]), String(pair[pair.index(after: split)...])
+                    )
                     if isColumn {
                         columns[left.blankless] = right.isEmpty ? "" : try OutcomeFile.known(right)
                     } else {
@@ -46,9 +54,12 @@ extension OutcomeCommand {
                 }
             }
             if let by = by ?? (usual["by"] == nil ? environment("USER") : nil) { usual["by"] = by }
-            if let format, format != "csv", format != "json" { throw Failure("--format is csv or json", Code.usage) }
+            if let format, format != "csv", format != "json" {
+                throw Failure("--format is csv or json", Code.usage)
+            }
             let table = try OutcomeFile(
-                try contents(of: file), format: format, columns: columns, usual: usual, ignoreUnknown: ignoreUnknown)
+                try contents(of: file), format: format, columns: columns, usual: usual,
+                ignoreUnknown: ignoreUnknown)
             let importing = Importing(home: try home.open(), usual: usual)
             for record in table.records { try importing.take(record) }
             try importing.send()
@@ -59,11 +70,13 @@ extension OutcomeCommand {
             }
             show(
                 [
-                    Column("stated", "Stated"), Column("revised", "Revised"), Column("unchanged", "Unchanged"),
+                    Column("stated", "Stated"), Column("revised", "Revised"),
+                    Column("unchanged", "Unchanged"),
                     Column("failed", "Failed"),
                 ],
                 one: [
-                    .count(importing.stated), .count(importing.revised), .count(importing.unchanged),
+                    .count(importing.stated), .count(importing.revised),
+                    .count(importing.unchanged),
                     .count(Int64(failed.count)),
                 ], output)
             if !failed.isEmpty { throw Failure("", Code.failed) }
@@ -84,7 +97,8 @@ private final class Importing {
     private var waiting: [(line: Int, outcome: NewOutcome)] = []
     private var seen: [[String]: (line: Int, fields: [String: String])] = [:]
     private static let states = [
-        "stated": BURSAR_OUTCOME_STATED, "verified": BURSAR_OUTCOME_VERIFIED, "disputed": BURSAR_OUTCOME_DISPUTED,
+        "stated": BURSAR_OUTCOME_STATED, "verified": BURSAR_OUTCOME_VERIFIED,
+        "disputed": BURSAR_OUTCOME_DISPUTED,
         "corrected": BURSAR_OUTCOME_CORRECTED, "withdrawn": BURSAR_OUTCOME_WITHDRAWN,
     ]
 
@@ -104,7 +118,9 @@ private final class Importing {
             }
             let isCredited = fields.keys.contains(where: OutcomeFile.credits)
             for (column, text) in usual
-            where !text.isEmpty && fields[column] == nil && !(isCredited && OutcomeFile.credits(column)) {
+            where !text.isEmpty && fields[column] == nil
+                && !(isCredited && OutcomeFile.credits(column))
+            {
                 fields[column] = text
             }
             waiting.append((record.line, try outcome(record.line, fields)))
@@ -127,14 +143,17 @@ private final class Importing {
             let result = results[k]
             // Nothing more comes in: the home, or a lock.
             if result < 0, result == status || result == BURSAR_E_UNSUPPORTED {
-                let said = errors[k].status == BURSAR_OK ? Failure(result, "it was not written") : Failure(errors[k])
+                let said =
+                    errors[k].status == BURSAR_OK
+                    ? Failure(result, "it was not written") : Failure(errors[k])
                 throw Failure(
                     "line \(line): \(said.description); what the lines before it say is in the ledger, and the same "
                         + "file may be imported again", Code.of(result))
             }
             if result < 0 {
                 let column = result == BURSAR_E_MONEY_TEXT ? "value" : ""
-                failed.append((line, column, OutcomeFile.withoutPlace(Failure(errors[k]).description)))
+                failed.append(
+                    (line, column, OutcomeFile.withoutPlace(Failure(errors[k]).description)))
             } else if result == 0 {
                 unchanged += 1
             } else if outcome.state == BURSAR_OUTCOME_STATED {
@@ -147,14 +166,20 @@ private final class Importing {
     }
 
     private func outcome(_ line: Int, _ fields: [String: String]) throws -> NewOutcome {
-        for (column, text) in fields.sorted(by: { $0.key < $1.key }) { try OutcomeFile.check(column, text) }
+        for (column, text) in fields.sorted(by: { $0.key < $1.key }) {
+            try OutcomeFile.check(column, text)
+        }
         for column in ["name", "id"] where fields[column] == nil {
-            throw Problem(column: column, sentence: "is empty; with a name and an id it can be imported again")
+            throw Problem(
+                column: column, sentence: "is empty; with a name and an id it can be imported again"
+            )
         }
         guard let state = Importing.states[(fields["state"] ?? "stated").lowercased()] else {
             throw Problem(
                 column: "state",
-                sentence: "\(OutcomeFile.short(fields["state"] ?? "")) is none of stated, verified, disputed, corrected, withdrawn")
+                sentence:
+                    "\(OutcomeFile.short(fields["state"] ?? "")) is none of stated, verified, disputed, corrected, withdrawn"
+            )
         }
         var outcome = NewOutcome(state: state)
         if let at = fields["at"] {
@@ -162,24 +187,34 @@ private final class Importing {
         } else if state != BURSAR_OUTCOME_STATED {
             throw Problem(
                 column: "at",
-                sentence: "is empty; what is not `stated` says when, so that the same file again is not a revision")
+                sentence:
+                    "is empty; what is not `stated` says when, so that the same file again is not a revision"
+            )
         }
         if state == BURSAR_OUTCOME_STATED {
             let key = [fields["name"] ?? "", fields["id"] ?? ""]
             if let first = seen[key], first.fields != fields {
                 throw Problem(
                     column: "id",
-                    sentence: "\(OutcomeFile.short(key[1])) is on line \(first.line) too, which says something else of it")
+                    sentence:
+                        "\(OutcomeFile.short(key[1])) is on line \(first.line) too, which says something else of it"
+                )
             }
             if seen[key] == nil { seen[key] = (line, fields) }
         }
         if let session = fields["session"] {
-            guard session.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = Int64(session) else {
-                throw Problem(column: "session", sentence: "\(OutcomeFile.short(session)) is no session's number")
+            guard session.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
+                let number = Int64(session)
+            else {
+                throw Problem(
+                    column: "session",
+                    sentence: "\(OutcomeFile.short(session)) is no session's number")
             }
             outcome.session = number
         }
-        if let rework = fields["rework"] { (outcome.reworkNanos, outcome.reworkTime) = try OutcomeFile.rework(rework) }
+        if let rework = fields["rework"] {
+            (outcome.reworkNanos, outcome.reworkTime) = try OutcomeFile.rework(rework)
+        }
         outcome.name = fields["name"] ?? ""
         outcome.id = fields["id"] ?? ""
         outcome.workflow = fields["workflow"] ?? ""

@@ -16,7 +16,8 @@ struct PriceCommand: ParsableCommand {
     @Option(help: "Tokens of output, reasoning included.") var output: Int64 = 0
     @Option(help: "Of the input: read from the cache.") var cacheRead: Int64 = 0
     @Option(help: "Of the input: written to the cache.") var cacheWrite: Int64 = 0
-    @Option(name: .customLong("cache-write-1h"), help: "Of those: kept for an hour.") var cacheWrite1h: Int64 = 0
+    @Option(name: .customLong("cache-write-1h"), help: "Of those: kept for an hour.")
+    var cacheWrite1h: Int64 = 0
     @Option(help: "Of the output: reasoning.") var reasoning: Int64 = 0
     @Option(help: "Of the input: audio.") var audioInput: Int64 = 0
     @Option(help: "Of the output: audio.") var audioOutput: Int64 = 0
@@ -33,13 +34,16 @@ struct PriceCommand: ParsableCommand {
     func run() throws {
         let book = try prices.book()
         var usage = Usage()
-        (usage.input, usage.output, usage.cacheRead, usage.cacheWrite) = (input, output, cacheRead, cacheWrite)
+        (usage.input, usage.output, usage.cacheRead, usage.cacheWrite) = (
+            input, output, cacheRead, cacheWrite
+        )
         (usage.cacheWrite1h, usage.reasoning, usage.audioInput, usage.audioOutput) =
             (cacheWrite1h, reasoning, audioInput, audioOutput)
         let number = Book.variant(variant)
         guard let base = try book.price(model, number) else {
             throw Failure(
-                "no price is known for `\(model.visible)`: --prices loads a file that has one", Code.notFound)
+                "no price is known for `\(model.visible)`: --prices loads a file that has one",
+                Code.notFound)
         }
         guard let total = try book.quote(model, number, usage) else {
             throw Failure(
@@ -48,7 +52,8 @@ struct PriceCommand: ParsableCommand {
         }
         let tokens = usage.classes
         var price = base
-        for step: Int64 in [1000, -1000] where divided(price.cost(tokens, requests: 1), by: 1000) != total {
+        for step: Int64 in [1000, -1000]
+        where divided(price.cost(tokens, requests: 1), by: 1000) != total {
             price = try book.price(model, number, input: input, step: step) ?? base
         }
         let request = Int128(price.request) * 1000
@@ -57,19 +62,24 @@ struct PriceCommand: ParsableCommand {
         var rows: [[Cell]] = []
         for kind in TokenClass.allCases where tokens[kind.rawValue] > 0 {
             let k = kind.rawValue
-            rows.append([.text(kind.name), .count(tokens[k]), .money(price.picos[k] * 1000), .money(parts[k])])
+            rows.append([
+                .text(kind.name), .count(tokens[k]), .money(price.picos[k] * 1000),
+                .money(parts[k]),
+            ])
         }
         if price.request != 0 {
             rows.append([.text("request"), .count(1), .none, .money(parts[TokenClass.count])])
         }
         let columns = [
-            Column("class", "CLASS"), Column("tokens", "TOKENS"), Column("per_million_nanos", "PER MILLION"),
+            Column("class", "CLASS"), Column("tokens", "TOKENS"),
+            Column("per_million_nanos", "PER MILLION"),
             Column("cost_nanos", "COST"),
         ]
         if form.isForPeople, rows.isEmpty {
             say("Nothing used costs nothing: say --input and --output.")
             return
         }
-        show(columns, rows, foot: [.text("all"), .count(input + output), .none, .money(total)], form)
+        show(
+            columns, rows, foot: [.text("all"), .count(input + output), .none, .money(total)], form)
     }
 }

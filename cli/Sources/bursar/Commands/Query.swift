@@ -6,14 +6,16 @@ import Glibc
 
 struct QueryCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "query", abstract: "Ask the ledger with a SELECT over its views (docs/ledger.md).",
+        commandName: "query",
+        abstract: "Ask the ledger with a SELECT over its views (docs/ledger.md).",
         discussion: """
             It sees all that was settled before. Amounts are as the ledger has them: money in nano-dollars, times in \
             nanoseconds since 1970. It can do nothing but read.
             """)
     @Argument(help: "The SELECT; `-` reads it from standard input.") var sql: String
     @Argument(help: "What its question marks stand for.") var parameters: [String] = []
-    @Flag(help: "Only what the database has by now: never waits for somebody who writes.") var asWritten = false
+    @Flag(help: "Only what the database has by now: never waits for somebody who writes.")
+    var asWritten = false
     @Option(help: "Give up after this time, such as 30s.") var timeout: String?
     @OptionGroup var home: HomeOption
     @OptionGroup var output: OutputOptions

@@ -9,7 +9,8 @@ struct PriceOptions: ParsableArguments {
     @Option(
         name: .customLong("prices"),
         help: ArgumentHelp(
-            "A price file on top of the built-in prices: LiteLLM's JSON or bursar-prices-1.", valueName: "file"))
+            "A price file on top of the built-in prices: LiteLLM's JSON or bursar-prices-1.",
+            valueName: "file"))
     var files: [String] = []
 
     func book() throws -> Book {
@@ -65,7 +66,9 @@ final class Book {
     init() throws {
         var opened: OpaquePointer?
         var error = bursar_error_t.new
-        guard bursar_open(nil, &opened, &error) == BURSAR_OK, let opened else { throw Failure(error) }
+        guard bursar_open(nil, &opened, &error) == BURSAR_OK, let opened else {
+            throw Failure(error)
+        }
         runtime = opened
     }
 
@@ -80,7 +83,8 @@ final class Book {
         var length = 0
         let status = bytes.withUnsafeBytes { bytes in
             bursar_prices_load(
-                runtime, bytes.bindMemory(to: CChar.self).baseAddress ?? emptyText, bytes.count, &report, report.count,
+                runtime, bytes.bindMemory(to: CChar.self).baseAddress ?? emptyText, bytes.count,
+                &report, report.count,
                 &length, &count, &error)
         }
         if status != BURSAR_OK, status != BURSAR_E_BUFFER {
@@ -127,7 +131,8 @@ final class Book {
         given.image_input_tokens = usage.imageInput
         given.image_output_tokens = usage.imageOutput
         var nanos: Int64 = 0
-        return bursar_price_quote(runtime, try model(name), variant, &given, &nanos) == BURSAR_OK ? nanos : nil
+        return bursar_price_quote(runtime, try model(name), variant, &given, &nanos) == BURSAR_OK
+            ? nanos : nil
     }
 
     static func variant(_ word: String?) -> Int32 {

@@ -42,17 +42,22 @@ struct Chargeback {
         ) { row in
             let name = row.text(0) ?? "(unowned)"
             metered = try sum(metered, row.int(1))
-            let part: Part? = name == "(unowned)" ? .unallocated : sharedCenters.contains(name) ? .shared : nil
+            let part: Part? =
+                name == "(unowned)" ? .unallocated : sharedCenters.contains(name) ? .shared : nil
             unknown.remove(name)
             if let part {
                 apart[part]?.metered += row.int(1)
                 apart[part]?.estimated += row.int(2)
             } else {
-                lines.append(Line(kind: "cost_center", name: .text(name), metered: row.int(1), estimated: row.int(2)))
+                lines.append(
+                    Line(
+                        kind: "cost_center", name: .text(name), metered: row.int(1),
+                        estimated: row.int(2)))
             }
         }
         if let name = unknown.min() {
-            throw Failure("no cost centre `\(name.visible)` spent anything, \(period.name.visible)", Code.notFound)
+            throw Failure(
+                "no cost centre `\(name.visible)` spent anything \(period.phrase)", Code.notFound)
         }
         if let invoice {
             let (rest, isOver) = invoice.subtractingReportingOverflow(metered)
@@ -82,21 +87,24 @@ struct Chargeback {
         }
         guard total.charged == invoice ?? metered else {
             throw Failure(
-                "the lines add up to \(money(total.charged)), not to \(money(invoice ?? metered)): a bug", Code.bug)
+                "the lines add up to \(money(total.charged)), not to \(money(invoice ?? metered)): a bug",
+                Code.bug)
         }
         let columns = [
-            Column("line", "LINE"), Column("cost_center", "COST CENTRE"), Column("metered_nanos", "METERED"),
+            Column("line", "LINE"), Column("cost_center", "COST CENTRE"),
+            Column("metered_nanos", "METERED"),
             Column("estimated_nanos", "ESTIMATED"), Column("shared_nanos", "+ SHARED"),
             Column("unallocated_nanos", "+ UNALLOCATED"), Column("unmetered_nanos", "+ UNMETERED"),
             Column("charged_nanos", "CHARGED"), Column("share", "SHARE"),
         ]
         func cells(_ line: Line) -> [Cell] {
-            let share = total.charged > 0 ? Cell.share(Double(line.charged) / Double(total.charged)) : .none
+            let share =
+                total.charged > 0 ? Cell.share(Double(line.charged) / Double(total.charged)) : .none
             return [.text(line.kind), line.name, .money(line.metered), .money(line.estimated)]
                 + line.added.map { .money($0) } + [.money(line.charged), share]
         }
         if lines.isEmpty, output.isForPeople {
-            say("Nothing was spent, \(period.name.visible).")
+            say("Nothing was spent \(period.phrase).")
             return
         }
         bursar.show(columns, lines.map(cells), foot: cells(total), output)

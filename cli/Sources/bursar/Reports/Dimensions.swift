@@ -15,7 +15,8 @@ struct Dimension {
         ["organisation", "team"] + (3...8).map { "level_\($0)" }
         + ["workflow", "session", "agent", "user", "owner", "cost_center", "feature", "customer"]
     private static let ofSteps = [
-        "model_asked", "model", "tool", "price", "complexity", "variant", "attempt", "month", "day", "hour", "estimated",
+        "model_asked", "model", "tool", "price", "complexity", "variant", "attempt", "month", "day",
+        "hour", "estimated",
         "corrected", "unpriced",
     ]
 
@@ -40,10 +41,13 @@ struct Dimension {
         isOfSession = Dimension.ofSessions.contains(word)
         guard isOfSession || Dimension.ofSteps.contains(word) else {
             let known = Dimension.ofSessions + Dimension.ofSteps
-            let near = known.map { (editDistance(word, $0), $0) }.filter { $0.0 <= 2 }.min { $0 < $1 }
+            let near = known.map { (editDistance(word, $0), $0) }.filter { $0.0 <= 2 }.min {
+                $0 < $1
+            }
             throw Failure(
                 "`\(word.visible)` is no dimension" + (near.map { ": is it `\($0.1)`?" } ?? ".")
-                    + " There are " + known.joined(separator: ", ") + ", and label:<key>", Code.usage)
+                    + " There are " + known.joined(separator: ", ") + ", and label:<key>",
+                Code.usage)
         }
         expression = word == "month" ? "substr(v.day, 1, 7)" : "v." + word
     }
@@ -51,7 +55,9 @@ struct Dimension {
     /// Those of `team,model,label:customer`.
     static func list(_ text: String) throws -> [Dimension] {
         let words = text.split(separator: ",").map { String($0.drop { $0 == " " }) }
-        if words.isEmpty { throw Failure("--by needs a dimension, such as team or team,model", Code.usage) }
+        if words.isEmpty {
+            throw Failure("--by needs a dimension, such as team or team,model", Code.usage)
+        }
         for (k, word) in words.enumerated() where words[..<k].contains(word) {
             throw Failure("--by has `\(word.visible)` twice", Code.usage)
         }
@@ -65,7 +71,9 @@ extension [Dimension] {
     /// For SELECT, with a comma at its end where there are any.
     var selected: String { map { $0.expression + ", " }.joined() }
     /// For GROUP BY, or nothing.
-    var grouped: String { isEmpty ? "" : " GROUP BY " + indices.map { String($0 + 1) }.joined(separator: ", ") }
+    var grouped: String {
+        isEmpty ? "" : " GROUP BY " + indices.map { String($0 + 1) }.joined(separator: ", ")
+    }
 }
 
 /// Texts in their order, what is unknown last.
@@ -75,7 +83,8 @@ func precedes(_ a: [Value], _ b: [Value]) -> Bool {
         case (.null, _): return false
         case (_, .null): return true
         case (.integer(let x), .integer(let y)): return x < y
-        case (.text(let x), .text(let y)): return Array(x.utf8).lexicographicallyPrecedes(Array(y.utf8))
+        case (.text(let x), .text(let y)):
+            return Array(x.utf8).lexicographicallyPrecedes(Array(y.utf8))
         default: return "\(x)" < "\(y)"
         }
     }

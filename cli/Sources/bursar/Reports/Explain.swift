@@ -34,7 +34,9 @@ struct Explain {
         var costs = [Int64](repeating: 0, count: TokenClass.count + 1)
 
         mutating func add(_ group: StepGroup) throws {
-            steps = try sum(steps, group.model == nil ? (group.tool == nil ? group.count : group.calls) : group.steps)
+            steps = try sum(
+                steps,
+                group.model == nil ? (group.tool == nil ? group.count : group.calls) : group.steps)
             cost = try sum(cost, group.cost)
             for part in group.parts() {
                 if part.kind == nil, part.tokens == 0 {
@@ -62,7 +64,9 @@ struct Explain {
                 home, select: dimensions.selected, count: dimensions.count, dimensions.parameters,
                 where: selection.filter(period))
             for group in split.groups {
-                let name = Name(model: group.model, tool: group.tool, meter: group.model == nil ? group.meter : nil)
+                let name = Name(
+                    model: group.model, tool: group.tool,
+                    meter: group.model == nil ? group.meter : nil)
                 try sides[side][group.key, default: [:]][name, default: Item()].add(group)
             }
         }
@@ -84,7 +88,9 @@ struct Explain {
                 + [.money(totals[5]), .money(totals[5] - totals[0])]
         }
         if rows.isEmpty, output.isForPeople {
-            say("Nothing was spent, neither in \(before.name.visible) nor in \(after.name.visible).")
+            say(
+                "Nothing was spent, neither in \(before.name.visible) nor in \(after.name.visible)."
+            )
             return
         }
         var total = [Int64](repeating: 0, count: 6)
@@ -92,16 +98,24 @@ struct Explain {
         if output.isForPeople, dimensions.isEmpty, let totals = rows.first?.totals {
             // One row reads better from top to bottom.
             let notes = [
-                "as many steps as in \(after.name)", "which models the steps go to", "tokens in a step",
+                "as many steps as in \(after.name)", "which models the steps go to",
+                "tokens in a step",
                 "how much of the input is read from the cache", "what a token costs, and a call",
             ]
             var lines: [[Cell]] = [[.text(before.name), .money(totals[0]), .text("")]]
             for k in 1...5 {
                 let name = Explain.parts[k - 1].split(separator: "_").joined(separator: " ")
-                lines.append([.text("  " + name), .money(totals[k] - totals[k - 1]), .text(notes[k - 1])])
+                lines.append([
+                    .text("  " + name), .money(totals[k] - totals[k - 1]), .text(notes[k - 1]),
+                ])
             }
-            lines.append([.text(after.name), .money(totals[5]), .text("\(money(totals[5] - totals[0])) in all")])
-            bursar.show([Column("part", "PART"), Column("nanos", "AMOUNT"), Column("why", "")], lines, output)
+            lines.append([
+                .text(after.name), .money(totals[5]),
+                .text("\(money(totals[5] - totals[0])) in all"),
+            ])
+            bursar.show(
+                [Column("part", "PART"), Column("nanos", "AMOUNT"), Column("why", "")], lines,
+                output)
             return
         }
         let names = dimensions.indices.map { $0 == 0 ? Cell.text("all") : .text(" ") }
@@ -113,10 +127,13 @@ struct Explain {
     /// The six totals, from A's spend to B's.
     static func totals(_ before: [Name: Item], _ after: [Name: Item]) throws -> [Int64] {
         var totals = [Int64](repeating: 0, count: 6)
-        func steps(_ side: [Name: Item]) -> Int64 { side.reduce(0) { $0 + ($1.key.model == nil ? 0 : $1.value.steps) } }
+        func steps(_ side: [Name: Item]) -> Int64 {
+            side.reduce(0) { $0 + ($1.key.model == nil ? 0 : $1.value.steps) }
+        }
         let all = (before: steps(before), after: steps(after))
         for name in Set(before.keys).union(after.keys) {
-            let a = before[name] ?? Item(), b = after[name] ?? Item()
+            let a = before[name] ?? Item()
+            let b = after[name] ?? Item()
             var t = [a.cost, 0, 0, 0, 0, b.cost]
             if name.model == nil {
                 // A tool or a charge: as often as in B, then at B's price.
@@ -145,12 +162,16 @@ struct Explain {
         func added(_ amounts: [Int64]) -> Int64 { inputs.reduce(0) { $0 + amounts[$1] } }
         func byClass(_ classes: [Int]) throws -> Int64 {
             try classes.reduce(Int64(0)) { total, k in
-                try sum(total, a.tokens[k] > 0 ? scaled(a.costs[k], b.tokens[k], a.tokens[k]) : b.costs[k])
+                try sum(
+                    total,
+                    a.tokens[k] > 0 ? scaled(a.costs[k], b.tokens[k], a.tokens[k]) : b.costs[k])
             }
         }
         let other = (0...TokenClass.count).filter { !inputs.contains($0) }
         let rest = try byClass(other)
-        let whole = added(a.tokens) > 0 ? scaled(added(a.costs), added(b.tokens), added(a.tokens)) : added(b.costs)
+        let whole =
+            added(a.tokens) > 0
+            ? scaled(added(a.costs), added(b.tokens), added(a.tokens)) : added(b.costs)
         return (try sum(whole, rest), try sum(try byClass(inputs), rest))
     }
 }

@@ -15,7 +15,8 @@ struct Margin {
             dimensions.parameters + filter.1
         ) { row in
             let key = row.key(dimensions.count)
-            found.append((key, row.int(dimensions.count), values.removeValue(forKey: key) ?? OutcomeSums()))
+            found.append(
+                (key, row.int(dimensions.count), values.removeValue(forKey: key) ?? OutcomeSums()))
         }
         for (key, sums) in values { found.append((key, 0, sums)) }
         func margin(_ cost: Int64, _ sums: OutcomeSums) -> Int64 {
@@ -37,8 +38,10 @@ struct Margin {
         }
         let columns =
             dimensions.columns + [
-                Column("outcomes", "OUTCOMES"), Column("verified", "VERIFIED"), Column("unvalued", "NO VALUE"),
-                Column("value_nanos", "VALUE"), Column("rework_nanos", "REWORK"), Column("cost_nanos", "COST"),
+                Column("outcomes", "OUTCOMES"), Column("verified", "VERIFIED"),
+                Column("unvalued", "NO VALUE"),
+                Column("value_nanos", "VALUE"), Column("rework_nanos", "REWORK"),
+                Column("cost_nanos", "COST"),
                 Column("margin_nanos", "MARGIN"), Column("margin_share", "OF VALUE"),
             ]
         func cells(_ key: [Cell], _ cost: Int64, _ sums: OutcomeSums) -> [Cell] {
@@ -47,12 +50,13 @@ struct Margin {
             let left = margin(cost, sums)
             return key + [
                 .count(sums.outcomes), .count(sums.verified), .count(sums.unvalued),
-                isUnknown ? .none : .money(sums.value), .money(sums.rework), .money(cost), isUnknown ? .none : .money(left),
+                isUnknown ? .none : .money(sums.value), .money(sums.rework), .money(cost),
+                isUnknown ? .none : .money(left),
                 sums.value > 0 ? .share(Double(left) / Double(sums.value)) : .none,
             ]
         }
         if found.isEmpty, output.isForPeople {
-            say("Nothing was spent and no outcome was stated, \(period.name.visible).")
+            say("Nothing was spent and no outcome was stated \(period.phrase).")
             return
         }
         let names = dimensions.indices.map { $0 == 0 ? Cell.text("all") : .text(" ") }
@@ -60,7 +64,9 @@ struct Margin {
             columns, found.map { cells($0.key.map(\.cell), $0.cost, $0.sums) },
             foot: dimensions.isEmpty ? nil : cells(names, cost, total), output)
         if output.isForPeople, total.unvalued > 0 {
-            say("\(total.unvalued) of \(total.outcomes) outcomes have no known value, which is not counted as 0 dollars.")
+            say(
+                "\(total.unvalued) of \(total.outcomes) outcomes have no known value, which is not counted as 0 dollars."
+            )
         }
     }
 }

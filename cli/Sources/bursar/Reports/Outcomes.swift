@@ -10,7 +10,8 @@ struct OutcomeSums {
 
 /// Outcomes that count, by `dimensions`, which are of sessions. An outcome came about when it was first stated.
 /// One that is credited to a workflow or a label has what follows from that, and no more.
-func outcomes(_ home: Home, by dimensions: [Dimension], _ selection: Selection, _ period: Period) throws -> [[Value]:
+func outcomes(_ home: Home, by dimensions: [Dimension], _ selection: Selection, _ period: Period)
+    throws -> [[Value]:
     OutcomeSums]
 {
     if let other = dimensions.first(where: { !$0.isOfSession }) {
@@ -24,7 +25,8 @@ func outcomes(_ home: Home, by dimensions: [Dimension], _ selection: Selection, 
     let bySession = dimensions.map { dimension in
         if dimension.label != nil { return dimension.expression }
         if ["feature", "customer"].contains(dimension.name) {
-            return "(SELECT value FROM labels WHERE label_set = v.label_set AND key = '\(dimension.name)')"
+            return
+                "(SELECT value FROM labels WHERE label_set = v.label_set AND key = '\(dimension.name)')"
         }
         return ownOnes.contains(dimension.name) ? dimension.expression : "NULL"
     }
@@ -52,7 +54,9 @@ func outcomes(_ home: Home, by dimensions: [Dimension], _ selection: Selection, 
         let levels = path?.split(separator: "/").map(String.init) ?? []
         let session = row.maybeInt(4).flatMap { sessions[$0] }
         let key = dimensions.enumerated().map { k, dimension -> Value in
-            if let level = dimension.level { return levels.indices.contains(level) ? .text(levels[level]) : .null }
+            if let level = dimension.level {
+                return levels.indices.contains(level) ? .text(levels[level]) : .null
+            }
             if dimension.name == "workflow" { return row[3] }
             if let session { return session[k] }
             switch dimension.name {
@@ -66,7 +70,11 @@ func outcomes(_ home: Home, by dimensions: [Dimension], _ selection: Selection, 
         var entry = sums[key] ?? OutcomeSums()
         entry.outcomes += 1
         if row.text(0) == "verified" { entry.verified += 1 }
-        if let value = row.maybeInt(1) { entry.value = try sum(entry.value, value) } else { entry.unvalued += 1 }
+        if let value = row.maybeInt(1) {
+            entry.value = try sum(entry.value, value)
+        } else {
+            entry.unvalued += 1
+        }
         entry.rework = try sum(entry.rework, row.int(2))
         sums[key] = entry
     }

@@ -30,7 +30,8 @@ struct Savings {
             totals[0] = try sum(totals[0], row.int(count + 5))
             rows.append(
                 [.text("taken")] + row.key(count + 2).map(\.cell) + [
-                    .count(row.int(count + 2)), .money(row.int(count + 3)), .money(row.int(count + 4)),
+                    .count(row.int(count + 2)), .money(row.int(count + 3)),
+                    .money(row.int(count + 4)),
                     .money(row.int(count + 5)),
                 ])
         }
@@ -55,8 +56,10 @@ struct Savings {
             // What compaction added up is taken at its average.
             let rows = max(1, row.int(count + 3))
             let usage = Usage(row, at: count + 7).divided(by: rows)
-            for other in (rungs.isEmpty ? others[row.text(count + 1) ?? ""] ?? [] : rungs) where other != model {
-                guard let each = try book.quote(other, Book.variant(row.text(count + 2)), usage) else {
+            for other in (rungs.isEmpty ? others[row.text(count + 1) ?? ""] ?? [] : rungs)
+            where other != model {
+                guard let each = try book.quote(other, Book.variant(row.text(count + 2)), usage)
+                else {
                     unpriced.insert(other)
                     continue
                 }
@@ -68,7 +71,8 @@ struct Savings {
         }
         var missed: [(key: [Value], line: Line, model: String, other: Int64)] = []
         for (key, line) in lines {
-            guard let best = line.other.min(by: { ($0.value, $0.key) < ($1.value, $1.key) }), best.value < line.cost
+            guard let best = line.other.min(by: { ($0.value, $0.key) < ($1.value, $1.key) }),
+                best.value < line.cost
             else { continue }
             missed.append((key, line, best.key, best.value))
         }
@@ -80,23 +84,31 @@ struct Savings {
             totals[1] = try sum(totals[1], line.cost - other)
             rows.append(
                 [.text("not taken")] + key.map(\.cell) + [
-                    .text(model), .count(line.steps), .money(line.cost), .money(other), .money(line.cost - other),
+                    .text(model), .count(line.steps), .money(line.cost), .money(other),
+                    .money(line.cost - other),
                 ])
         }
         let columns =
             [Column("saving", "SAVING")] + dimensions.columns + [
                 Column("from_model", "FROM"), Column("to_model", "TO"), Column("steps", "STEPS"),
-                Column("cost_nanos", "COST"), Column("other_cost_nanos", "ON THE OTHER"), Column("saved_nanos", "SAVED"),
+                Column("cost_nanos", "COST"), Column("other_cost_nanos", "ON THE OTHER"),
+                Column("saved_nanos", "SAVED"),
             ]
         if !output.isForPeople || !rows.isEmpty { bursar.show(columns, rows, output) }
         guard output.isForPeople else { return }
-        say(rows.isEmpty ? "No saving was taken, \(period.name.visible)." : "")
-        say("Taken by downgrades: \(money(totals[0])). Not taken on routine steps: \(money(totals[1])).")
+        say(rows.isEmpty ? "No saving was taken \(period.phrase)." : "")
+        say(
+            "Taken by downgrades: \(money(totals[0])). Not taken on routine steps: \(money(totals[1]))."
+        )
         if routine == 0 {
-            say("No step is known to be routine: a session, a step or a budget says so (complexity).")
+            say(
+                "No step is known to be routine: a session, a step or a budget says so (complexity)."
+            )
         }
         if !unpriced.isEmpty {
-            say("No price is known for \(unpriced.sorted().map(\.visible).joined(separator: ", ")): see --prices.")
+            say(
+                "No price is known for \(unpriced.sorted().map(\.visible).joined(separator: ", ")): see --prices."
+            )
         }
     }
 
@@ -127,7 +139,8 @@ extension Usage {
         usage.cacheReadAudio = min(usage.cacheReadAudio / count, usage.cacheRead, usage.audioInput)
         usage.audioOutput = min(usage.audioOutput / count, usage.output - usage.reasoning)
         usage.imageInput = min(usage.imageInput / count, usage.input - usage.audioInput)
-        usage.imageOutput = min(usage.imageOutput / count, usage.output - usage.reasoning - usage.audioOutput)
+        usage.imageOutput = min(
+            usage.imageOutput / count, usage.output - usage.reasoning - usage.audioOutput)
         return usage
     }
 }

@@ -17,8 +17,10 @@ struct Spend {
             default: "0"
             }
         // Of an outcome first: it is refused before the ledger is read.
-        let credited = unit == .outcome ? try outcomes(home, by: dimensions, selection, period) : [:]
-        let amounts = "sum(cost_nanos), sum(steps), sum(tool_calls), sum(tokens), sum(saved_nanos), \(per)"
+        let credited =
+            unit == .outcome ? try outcomes(home, by: dimensions, selection, period) : [:]
+        let amounts =
+            "sum(cost_nanos), sum(steps), sum(tool_calls), sum(tokens), sum(saved_nanos), \(per)"
         var found: [(key: [Value], amounts: [Int64])] = []
         let count = dimensions.count
         try home.ask(
@@ -29,21 +31,29 @@ struct Spend {
         }
         if unit == .outcome {
             var rest = credited
-            for k in found.indices { found[k].amounts[5] = rest.removeValue(forKey: found[k].key)?.outcomes ?? 0 }
+            for k in found.indices {
+                found[k].amounts[5] = rest.removeValue(forKey: found[k].key)?.outcomes ?? 0
+            }
             // Outcomes of what spent nothing.
             for (key, sums) in rest { found.append((key, [0, 0, 0, 0, 0, sums.outcomes])) }
         }
-        found.sort { $0.amounts[0] != $1.amounts[0] ? $0.amounts[0] > $1.amounts[0] : precedes($0.key, $1.key) }
+        found.sort {
+            $0.amounts[0] != $1.amounts[0]
+                ? $0.amounts[0] > $1.amounts[0] : precedes($0.key, $1.key)
+        }
 
         var total = [Int64](repeating: 0, count: 6)
         for row in found { for k in total.indices { total[k] = try sum(total[k], row.amounts[k]) } }
         if unit == .day || unit == .session {
-            try home.ask("SELECT \(per) FROM v_steps v WHERE \(filter.0)", filter.1) { total[5] = $0.int(0) }
+            try home.ask("SELECT \(per) FROM v_steps v WHERE \(filter.0)", filter.1) {
+                total[5] = $0.int(0)
+            }
         }
         var columns =
             dimensions.columns + [
                 Column("cost_nanos", "COST"), Column("share", "SHARE"), Column("steps", "STEPS"),
-                Column("tool_calls", "CALLS"), Column("tokens", "TOKENS"), Column("saved_nanos", "SAVED"),
+                Column("tool_calls", "CALLS"), Column("tokens", "TOKENS"),
+                Column("saved_nanos", "SAVED"),
             ]
         if let unit {
             columns += [
@@ -55,7 +65,8 @@ struct Spend {
             let share = total[0] > 0 ? Cell.share(Double(amounts[0]) / Double(total[0])) : .none
             let cells: [Cell] =
                 key + [
-                    .money(amounts[0]), share, .count(amounts[1]), .count(amounts[2]), .count(amounts[3]),
+                    .money(amounts[0]), share, .count(amounts[1]), .count(amounts[2]),
+                    .count(amounts[3]),
                     .money(amounts[4]),
                 ]
             if unit == nil { return cells }
@@ -63,7 +74,9 @@ struct Spend {
             return cells + [.count(amounts[5]), each]
         }
         if found.isEmpty, output.isForPeople {
-            say("Nothing was spent\(selection.path.map { " at \($0.visible)" } ?? ""), \(period.name.visible).")
+            say(
+                "Nothing was spent\(selection.path.map { " at \($0.visible)" } ?? "") \(period.phrase)."
+            )
             return
         }
         let names = dimensions.indices.map { $0 == 0 ? Cell.text("all") : .text(" ") }

@@ -51,7 +51,8 @@ struct StepGroup {
             guard let split = apportion(cost - free, by: weights) else {
                 return [Part(kind: nil, tokens: 0, cost: cost, picos: nil)]
             }
-            for kind in TokenClass.allCases where tokens[kind.rawValue] != 0 || split[kind.rawValue] != 0 {
+            for kind in TokenClass.allCases
+            where tokens[kind.rawValue] != 0 || split[kind.rawValue] != 0 {
                 parts.append(
                     Part(
                         kind: kind, tokens: tokens[kind.rawValue], cost: split[kind.rawValue],
@@ -85,7 +86,8 @@ struct Split {
 
     /// Reads steps, by what `select` says ("expression, expression, " of `count` columns of v_steps, called `v`).
     mutating func read(
-        _ home: Home, select: String, count: Int, _ parameters: [Value], where filter: (String, [Value])
+        _ home: Home, select: String, count: Int, _ parameters: [Value],
+        where filter: (String, [Value])
     ) throws {
         let sql = """
             SELECT \(select)model, tool, meter, variant, price, count, steps, tool_calls, units, cost_nanos, \
@@ -93,18 +95,24 @@ struct Split {
             """
         try home.ask(sql, parameters + filter.1) { row in
             let usage = Usage(row, at: count + 11)
-            var model = row.text(count), variant = row.text(count + 3) ?? "standard"
-            let steps = row.int(count + 6), cost = row.int(count + 9), extra = row.int(count + 10)
+            var model = row.text(count)
+            var variant = row.text(count + 3) ?? "standard"
+            let steps = row.int(count + 6)
+            let cost = row.int(count + 9)
+            let extra = row.int(count + 10)
             let tokens = usage.classes
             var basis = StepGroup.Basis.unknown
             if let name = model {
-                basis = try self.basis(name, variant, usage, tokens, steps: steps, rows: row.int(count + 5), cost - extra)
+                basis = try self.basis(
+                    name, variant, usage, tokens, steps: steps, rows: row.int(count + 5),
+                    cost - extra)
             } else {
                 basis = row.text(count + 1) == nil ? .charge : .tool
                 (model, variant) = (nil, "standard")
             }
             let identity = Identity(
-                key: row.key(count), model: model, tool: row.text(count + 1), meter: row.text(count + 2),
+                key: row.key(count), model: model, tool: row.text(count + 1),
+                meter: row.text(count + 2),
                 variant: variant, prices: row.text(count + 4), basis: basis)
             let index: Int
             if let there = found[identity] {
@@ -114,7 +122,8 @@ struct Split {
                 found[identity] = index
                 groups.append(
                     StepGroup(
-                        key: identity.key, model: model, tool: identity.tool, meter: identity.meter, variant: variant,
+                        key: identity.key, model: model, tool: identity.tool, meter: identity.meter,
+                        variant: variant,
                         prices: identity.prices, basis: basis))
             }
             groups[index].count = try sum(groups[index].count, row.int(count + 5))
@@ -123,12 +132,15 @@ struct Split {
             groups[index].units = try sum(groups[index].units, row.int(count + 8))
             groups[index].cost = try sum(groups[index].cost, cost)
             groups[index].extra = try sum(groups[index].extra, extra)
-            for k in tokens.indices { groups[index].tokens[k] = try sum(groups[index].tokens[k], tokens[k]) }
+            for k in tokens.indices {
+                groups[index].tokens[k] = try sum(groups[index].tokens[k], tokens[k])
+            }
         }
     }
 
     private mutating func basis(
-        _ model: String, _ variant: String, _ usage: Usage, _ tokens: [Int64], steps: Int64, rows: Int64, _ cost: Int64
+        _ model: String, _ variant: String, _ usage: Usage, _ tokens: [Int64], steps: Int64,
+        rows: Int64, _ cost: Int64
     ) throws -> StepGroup.Basis {
         let number = Book.variant(variant)
         let name = variant + " " + model
@@ -149,7 +161,9 @@ struct Split {
         if explains(price) { return .priced(price) }
         if rows == 1, usage.input > 10_000 {
             for step: Int64 in [1000, -1000] {
-                if let tier = try book.price(model, number, input: usage.input, step: step), explains(tier) {
+                if let tier = try book.price(model, number, input: usage.input, step: step),
+                    explains(tier)
+                {
                     return .priced(tier)
                 }
             }

@@ -34,7 +34,8 @@ enum TokenClass: Int, CaseIterable {
         case .cacheWrite: usage.cacheWrite = 1000
         case .cacheWrite1h: (usage.cacheWrite, usage.cacheWrite1h) = (1000, 1000)
         case .audioInput: usage.audioInput = 1000
-        case .cacheReadAudio: (usage.cacheRead, usage.audioInput, usage.cacheReadAudio) = (1000, 1000, 1000)
+        case .cacheReadAudio:
+            (usage.cacheRead, usage.audioInput, usage.cacheReadAudio) = (1000, 1000, 1000)
         case .imageInput: usage.imageInput = 1000
         case .reasoning: usage.reasoning = 1000
         case .audioOutput: usage.audioOutput = 1000
@@ -63,7 +64,8 @@ extension Usage {
         tokens[TokenClass.input.rawValue] = room
         var left = output
         for (kind, count) in [
-            (TokenClass.reasoning, reasoning), (.audioOutput, audioOutput), (.imageOutput, imageOutput),
+            (TokenClass.reasoning, reasoning), (.audioOutput, audioOutput),
+            (.imageOutput, imageOutput),
         ] {
             let part = min(count, max(0, left))
             tokens[kind.rawValue] = part
@@ -81,7 +83,9 @@ struct Price: Hashable {
 
     /// What tokens cost, in pico-dollars.
     func cost(_ tokens: [Int64], requests: Int64) -> Int128 {
-        zip(picos, tokens).reduce(Int128(request) * Int128(requests) * 1000) { $0 + Int128($1.0) * Int128($1.1) }
+        zip(picos, tokens).reduce(Int128(request) * Int128(requests) * 1000) {
+            $0 + Int128($1.0) * Int128($1.1)
+        }
     }
 }
 
@@ -101,12 +105,16 @@ extension Book {
     /// The price in the tier that `input` tokens fall into: the same, with each thousand in the
     /// place of a thousand others. `step` is +1000 or -1000, to one side of `input`.
     func price(_ model: String, _ variant: Int32, input: Int64, step: Int64) throws -> Price? {
-        guard input > 1000, input < 1 << 40, let free = try quote(model, variant, Usage()) else { return nil }
+        guard input > 1000, input < 1 << 40, let free = try quote(model, variant, Usage()) else {
+            return nil
+        }
         var base = Usage()
         base.input = input
         var beside = base
         beside.input += step
-        guard let whole = try quote(model, variant, base), let other = try quote(model, variant, beside) else { return nil }
+        guard let whole = try quote(model, variant, base),
+            let other = try quote(model, variant, beside)
+        else { return nil }
         let text = step > 0 ? other - whole : whole - other
         var picos: [Int64] = []
         for kind in TokenClass.allCases {

@@ -35,19 +35,27 @@ struct Waste {
         let count = dimensions.count
         var lines: [Line] = []
         var total: Int64 = 0
-        try home.ask("SELECT sum(cost_nanos) FROM v_steps WHERE \(filter.0)", filter.1) { total = $0.int(0) }
+        try home.ask("SELECT sum(cost_nanos) FROM v_steps WHERE \(filter.0)", filter.1) {
+            total = $0.int(0)
+        }
         try home.ask(
             "SELECT \(dimensions.selected)sum(steps + tool_calls), sum(cost_nanos) FROM v_steps v "
-                + "WHERE attempt > 0 AND \(filter.0)\(dimensions.grouped)", dimensions.parameters + filter.1
+                + "WHERE attempt > 0 AND \(filter.0)\(dimensions.grouped)",
+            dimensions.parameters + filter.1
         ) { row in
             if row.int(count) == 0, row.int(count + 1) == 0 { return }
-            lines.append(Line(kind: "retries", key: row.key(count), steps: row.int(count), cost: row.int(count + 1)))
+            lines.append(
+                Line(
+                    kind: "retries", key: row.key(count), steps: row.int(count),
+                    cost: row.int(count + 1)))
         }
         lines += try fruitless(filter)
         lines += try cacheMisses(filter)
         let order = ["retries", "halted", "no outcome", "cache misses"]
         lines.sort {
-            if $0.kind != $1.kind { return order.firstIndex(of: $0.kind)! < order.firstIndex(of: $1.kind)! }
+            if $0.kind != $1.kind {
+                return order.firstIndex(of: $0.kind)! < order.firstIndex(of: $1.kind)!
+            }
             return $0.cost != $1.cost ? $0.cost > $1.cost : precedes($0.key, $1.key)
         }
         // Refusals are counted where budgets are, for the life of the home's memory.
@@ -68,7 +76,7 @@ struct Waste {
                 Column("share", "OF ALL"),
             ]
         if lines.isEmpty, output.isForPeople {
-            say("No waste was found, \(period.name.visible).")
+            say("No waste was found \(period.phrase).")
             return
         }
         bursar.show(
@@ -80,14 +88,20 @@ struct Waste {
                 ]
             }, output)
         if output.isForPeople {
-            say("Of \(money(total)). Kinds overlap, so they are not added up; cache misses are an upper bound.")
+            say(
+                "Of \(money(total)). Kinds overlap, so they are not added up; cache misses are an upper bound."
+            )
         }
     }
 
     /// Sessions that no outcome is credited to, and those of them that were stopped.
     private func fruitless(_ filter: (String, [Value])) throws -> [Line] {
-        var labels = Set<[String]>(), workflows: [String] = [], credited = Set<Int64>()
-        try home.ask("SELECT DISTINCT session, workflow, label_key, label_value FROM v_outcomes WHERE counts") { row in
+        var labels = Set<[String]>()
+        var workflows: [String] = []
+        var credited = Set<Int64>()
+        try home.ask(
+            "SELECT DISTINCT session, workflow, label_key, label_value FROM v_outcomes WHERE counts"
+        ) { row in
             if let session = row.maybeInt(0) {
                 credited.insert(session)
             } else if let key = row.text(2) {
@@ -99,22 +113,34 @@ struct Waste {
         var sets = Set<Int64>()
         if !labels.isEmpty {
             try home.ask("SELECT label_set, key, value FROM labels") { row in
-                if labels.contains([row.text(1) ?? "", row.text(2) ?? ""]) { sets.insert(row.int(0)) }
+                if labels.contains([row.text(1) ?? "", row.text(2) ?? ""]) {
+                    sets.insert(row.int(0))
+                }
             }
         }
         // A session that a limit refused; or whatever was open where somebody or a clock stopped a budget.
-        var stopped = Set<Int64>(), stops: [(path: String, at: Int64)] = []
+        var stopped = Set<Int64>()
+        var stops: [(path: String, at: Int64)] = []
         try home.ask(
             "SELECT session, path, at FROM v_events WHERE type IN ('halt', 'kill', 'deadline', 'idle')"
         ) { row in
-            if let session = row.maybeInt(0) { stopped.insert(session) } else { stops.append((row.text(1) ?? "", row.int(2))) }
+            if let session = row.maybeInt(0) {
+                stopped.insert(session)
+            } else {
+                stops.append((row.text(1) ?? "", row.int(2)))
+            }
         }
-        func isWithin(_ path: String, _ top: String) -> Bool { top.isEmpty || path == top || path.hasPrefix(top + "/") }
-        var top: [Int64: Int64] = [:], good = Set<Int64>(), halted = Set<Int64>()
+        func isWithin(_ path: String, _ top: String) -> Bool {
+            top.isEmpty || path == top || path.hasPrefix(top + "/")
+        }
+        var top: [Int64: Int64] = [:]
+        var good = Set<Int64>()
+        var halted = Set<Int64>()
         try home.ask(
             "SELECT session, parent_session, workflow, label_set, opened_at, closed_at FROM v_sessions ORDER BY session"
         ) { row in
-            let session = row.int(0), path = row.text(2) ?? ""
+            let session = row.int(0)
+            let path = row.text(2) ?? ""
             let first = row.maybeInt(1).map { top[$0] ?? $0 } ?? session
             top[session] = first
             if credited.contains(session) || row.maybeInt(3).map(sets.contains) ?? false
@@ -123,7 +149,9 @@ struct Waste {
                 good.insert(first)
             }
             let life = row.int(4)...max(row.int(4), row.maybeInt(5) ?? .max)
-            if stopped.contains(session) || stops.contains(where: { life.contains($0.at) && isWithin(path, $0.path) }) {
+            if stopped.contains(session)
+                || stops.contains(where: { life.contains($0.at) && isWithin(path, $0.path) })
+            {
                 halted.insert(first)
             }
         }
@@ -131,12 +159,14 @@ struct Waste {
         let count = dimensions.count
         try home.ask(
             "SELECT \(dimensions.selected)session, sum(steps + tool_calls), sum(cost_nanos) FROM v_steps v WHERE \(filter.0) "
-                + "GROUP BY \((1...count + 1).map(String.init).joined(separator: ", "))", dimensions.parameters + filter.1
+                + "GROUP BY \((1...count + 1).map(String.init).joined(separator: ", "))",
+            dimensions.parameters + filter.1
         ) { row in
             let first = top[row.int(count)] ?? row.int(count)
             if good.contains(first) || row.int(count + 2) == 0 { return }
             let key = row.key(count)
-            var pair = sums[key] ?? [Line(kind: "no outcome", key: key), Line(kind: "halted", key: key)]
+            var pair =
+                sums[key] ?? [Line(kind: "no outcome", key: key), Line(kind: "halted", key: key)]
             for k in halted.contains(first) ? [0, 1] : [0] {
                 pair[k].steps += row.int(count + 1)
                 pair[k].cost = try sum(pair[k].cost, row.int(count + 2))
@@ -158,7 +188,9 @@ struct Waste {
             ORDER BY session, model, settled_at
             """, dimensions.parameters + filter.1
         ) { row in
-            let session = row.int(count), model = row.text(count + 1) ?? "", input = row.int(count + 3)
+            let session = row.int(count)
+            let model = row.text(count + 1) ?? ""
+            let input = row.int(count + 3)
             defer { before = (session, model, input) }
             guard let last = before, last.session == session, last.model == model else { return }
             let common = min(last.input, input)
@@ -166,13 +198,19 @@ struct Waste {
             guard common >= Waste.least, missed > 0 else { return }
             let variant = row.text(count + 2) ?? "standard"
             let name = variant + " " + model
-            if prices[name] == nil { prices[name] = .some(try book.price(model, Book.variant(variant))) }
+            if prices[name] == nil {
+                prices[name] = .some(try book.price(model, Book.variant(variant)))
+            }
             guard let price = prices[name] ?? nil else { return }
-            let each = price.picos[TokenClass.input.rawValue] - price.picos[TokenClass.cacheRead.rawValue]
+            let each =
+                price.picos[TokenClass.input.rawValue] - price.picos[TokenClass.cacheRead.rawValue]
             guard each > 0 else { return }
             let key = row.key(count)
             var line = lines[key] ?? (0, 0, 0)
-            line = (line.steps + 1, try sum(line.tokens, missed), line.picos + Int128(missed) * Int128(each))
+            line = (
+                line.steps + 1, try sum(line.tokens, missed),
+                line.picos + Int128(missed) * Int128(each)
+            )
             lines[key] = line
         }
         return lines.map { key, line in
