@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 import unittest
+from pathlib import Path
 
 from homes import COMMAND, HomeCase, alive, end, until
 
@@ -27,6 +28,13 @@ def step(tokens=1000):
     if not d: raise Refused
     s.settle(d, input_tokens=tokens, output_tokens=100)
 """
+
+
+def contents(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 class RunCase(HomeCase):
@@ -163,16 +171,27 @@ class Trees(RunCase):
     """Each is told to end, ignores it, and is ended; nothing else is."""
 
     def stop(self, text, count, limits="", grace="1s"):
-        process = self.popen(
-            "run", "--path", "acme/ci", "--grace", grace, *self.python(STUBBORN + text), stderr=subprocess.PIPE)
+        self.addCleanup(self.end_survivors)
+        with open(self.folder / "said", "w") as said:  # a pipe would wait for whoever survives
+            process = self.popen("run", "--path", "acme/ci", "--grace", grace, *self.python(STUBBORN + text), stderr=said)
         self.wait_for_pids(count)
         began = time.monotonic()
         self.bursar("kill", "acme", check=True)
-        process.communicate(timeout=60)
+        process.wait(60)
         self.assertEqual(process.returncode, 122)
         pids = self.pids()
         self.assertEqual([pid for pid in pids if alive(pid)], [])
         return time.monotonic() - began
+
+    def end_survivors(self):
+        script = str(self.folder / "agent.py").encode()
+        for _ in range(100):
+            left = [int(p.parent.name) for p in Path("/proc").glob("[0-9]*/cmdline") if script in contents(p)]
+            for pid in left:
+                os.kill(pid, signal.SIGSTOP)
+                os.kill(pid, signal.SIGKILL)
+            if not left:
+                break
 
     def test_that_ignore_the_signal(self):
         self.stop("note()\nwhile True: time.sleep(1)", 1)
