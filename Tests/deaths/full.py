@@ -325,7 +325,7 @@ def main() -> int:
     if options.seed is None:
         options.seed = int.from_bytes(os.urandom(3), "little")
     home = Home()
-    disk = Disk(home.folder, 48)
+    disk = Disk(home.folder, 160)
     if disk.kind:
         home.path = os.path.join(disk.path, "home")
     else:

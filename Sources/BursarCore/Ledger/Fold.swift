@@ -106,14 +106,14 @@ extension Runtime {
             core.statistic(Header.ledgerFails).value = 0
         } catch {
             // Records wait, enforcement goes on, the next fold tries again.
-            // Told by one process, to all, once until it can be written again; and on a disk
-            // that has room for a moment every now and then, no more often than this.
+            // Told by one process, to all, once until it could be written for a second: a full
+            // disk has room for a moment every now and then.
             let fails = core.statistic(Header.ledgerFails)
-            let told = core.statistic(Header.ledgerTold)
-            if fails.value == 0 { fails.value = 1 }
-            if fails.value == 1, told.value == 0 || began - told.value >= 10_000_000_000 {
-                fails.value = 2
-                told.value = began
+            let last = core.statistic(Header.ledgerFailedAt)
+            let isNew = fails.value == 0 && (last.value == 0 || began - last.value >= 1_000_000_000)
+            fails.value = 1
+            last.value = began
+            if isNew {
                 var event = Event(type: .ledger)
                 event.amount = error.values.0
                 event.text = error.sentence

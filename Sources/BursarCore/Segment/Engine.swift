@@ -59,11 +59,11 @@ enum Header {
     static let recovered = 312  // records of dead processes
     static let dirt = 320  // grows whenever a node was marked dirty
     static let dirtSeen = 328  // CONFIG: what it was when every node was clean
-    static let ledgerFails = 336  // FOLD: 1 = the ledger could not be written, tried last; 2 = told so
+    static let ledgerFails = 336  // 1 = the ledger could not be written when it was tried last
     static let flightsTold = 344  // Half, FOLD: what the ledger was told last is that steps are in flight
     static let eventsTold = 352  // a Cell, FOLD: see Ledger/ToldEvents.swift
     static let earnDue = 416  // FOLD, release: the last batch with a revision: see Budgets/Earning.swift
-    static let ledgerTold = 424  // FOLD: steady ns at which it was told last that it fails; 0 = never
+    static let ledgerFailedAt = 424  // FOLD: steady ns at which it could not be written last; 0 = never
     /// From here on CONFIG, by the undo log but for what says otherwise.
     static let configured = 512
     static let freeNodes = 512  // three FreeLists

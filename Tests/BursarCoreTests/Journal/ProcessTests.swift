@@ -158,7 +158,7 @@ import Testing
             p.spend(session, 1)
             // Told once until it can be written again: as if it had been.
             Word(home.segment.base + Header.ledgerFails).value = 0
-            Word(home.segment.base + Header.ledgerTold).value = 0
+            Word(home.segment.base + Header.ledgerFailedAt).value = 0
             p.runtime.fold()
             #expect(p.runtime.health().folds == last)
             let text = p.events(.ledger).first?.text ?? []
