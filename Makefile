@@ -2,7 +2,10 @@
 #
 #   make lib      libbursar.so in both modes        make test    every test
 #   make demo     sixty agents under budgets        make bench   numbers beside baselines
+#   make cli      the bursar command        make test-cli ONLY=Explain   its tests
 #   make torture MINUTES=10 SEED=7                  make bench-home  what a home costs
+#   make ledger-torture KILLS=1000 BOOTS=50 SEED=7  the ledger's writer killed, disks full, reboots
+#   make bench-ledger     what a ledger costs       make ledger-year    a year, compacted
 #   make install PREFIX=/usr/local                  make bootstrap  installs what is missing
 
 SHELL     := /bin/bash
@@ -17,7 +20,7 @@ FULL_LIB  := build/lib-full/libbursar.so
 # SwiftPM hands the trait's Embedded feature to the linking compiler in full mode too, which
 # then leaves out the object that registers type metadata: name it.
 SWIFTRT   = $(shell dirname $$(dirname $$(readlink -f $$(command -v $(SWIFT)))))/lib/swift_static/linux/$(shell uname -m)/swiftrt.o
-SOURCES   := $(shell find Sources/BursarCore Sources/BursarABI Sources/CPlatform Sources/CPrices Sources/CLedger Sources/CLibuv Sources/CSQLite include -type f) Package.swift Makefile tools/exports.map tools/outline.sh
+SOURCES   := $(shell find Sources/BursarCore Sources/BursarABI Sources/CPlatform Sources/CPrices Sources/CLedger Sources/CLibuv Sources/CSQLite include -type f) Package.swift Makefile tools/exports.map tools/outline.sh tools/texts.py tools/bytepairs.py
 LINKED    := $(addprefix -Xlinker ,--icf=all --version-script=$(CURDIR)/tools/exports.map -soname=libbursar.so.0 \
              --gc-sections --hash-style=gnu --build-id=none -s -z now -z pack-relative-relocs -lm)
 LINK      := -Xswiftc -use-ld=lld $(LINKED)
@@ -51,7 +54,7 @@ $(LIB): $(SOURCES) | build/.bootstrap
 	$(SWIFT) build -c release --product bursar --traits Embedded --scratch-path build/embedded \
 		-Xswiftc -Osize -Xswiftc -Xfrontend -Xswiftc -function-sections $(SMALL) \
 		-Xcc -ffunction-sections -Xcc -fdata-sections -debug-info-format none \
-		-Xcc -fno-asynchronous-unwind-tables -Xcc -fno-unwind-tables $(LINK) $(WHOLE)
+		-Xcc -Oz -Xcc -fno-asynchronous-unwind-tables -Xcc -fno-unwind-tables $(LINK) $(WHOLE)
 	@mkdir -p build/lib
 	tools/outline.sh $(EMBEDDED) $(LIB) $(LINKED) $$(pkg-config --libs libuv sqlite3)
 	ln -sf libbursar.so build/lib/libbursar.so.0
@@ -70,7 +73,8 @@ build/lib/bursar.pc: tools/bursar.pc.in
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
 
 # Everything, in the order in which it fails soonest.
-test: test-swift test-c model test-oracles test-python test-wheel test-go test-race test-torture litmus test-fuzz test-readme test-ledger
+test: test-swift test-c model test-oracles test-python test-wheel test-go test-race test-torture test-deaths litmus test-fuzz \
+		test-readme test-ledger test-demo test-year test-cli
 	@echo "make test: everything passed"
 
 # The core, in full mode.
@@ -132,7 +136,23 @@ test-torture: lib $(WORKERS)
 MINUTES ?= 10
 torture: lib $(WORKERS)
 	$(HOME_TESTS) Tests/torture/torture.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) \
-		$(if $(KILLS),--kills $(KILLS)) --go build/torture-go build/torture-worker
+		$(if $(filter command% environment%,$(origin KILLS)),--kills $(KILLS)) --go build/torture-go build/torture-worker
+
+# The ledger while its writer is killed, its disk is full or its database damaged, and after
+# reboots under load; what agents wrote down is compared with every row.
+build/deaths-agent: Tests/deaths/agent.c Tests/torture/record.h include/bursar.h $(LIB)
+	$(CC) -O1 -g -Wall -Wextra -Werror -Iinclude $< -o $@ $(LIB) -pthread -Wl,-rpath,$(CURDIR)/build/lib
+.PHONY: test-deaths ledger-torture
+test-deaths: lib build/deaths-agent
+	$(HOME_TESTS) Tests/deaths/killed.py --seconds 20 build/deaths-agent
+	$(HOME_TESTS) Tests/deaths/full.py --seconds 2 build/deaths-agent
+	$(HOME_TESTS) Tests/deaths/reboot.py --boots 5 build/deaths-agent
+KILLS ?= 1000
+BOOTS ?= 50
+ledger-torture: lib build/deaths-agent
+	$(HOME_TESTS) Tests/deaths/killed.py --kills $(KILLS) $(if $(SEED),--seed $(SEED)) build/deaths-agent
+	$(HOME_TESTS) Tests/deaths/full.py $(if $(SEED),--seed $(SEED)) build/deaths-agent
+	$(HOME_TESTS) Tests/deaths/reboot.py --boots $(BOOTS) $(if $(SEED),--seed $(SEED)) build/deaths-agent
 
 # What a home costs, each beside what it is compared with.
 build/bench-home: Sources/bursar-bench/home.c include/bursar.h $(LIB)
@@ -144,6 +164,27 @@ bench-home: lib build/bench-home
 	%.2f ms (most) of 30 processes, aim: 2 ms\n", t[1], t[int((NR + 1) / 2)], t[NR] }'; \
 	build/bench-home steps $$home; build/bench-home kill $$home; \
 	rm -f $$(build/bench-home where $$home); rm -rf $$(dirname $$home)
+
+# What a ledger costs, and how soon a step is in it: RATE steps a second for a minute, by one
+# process, and then by two for a shorter time.
+RATE    ?= 200000
+SECONDS_OF_LOAD ?= 60
+build/bench-ledger: Sources/bursar-bench/ledger.c include/bursar.h $(LIB)
+	$(CC) -O2 -Wall -Wextra -Iinclude $< -o $@ $(LIB) $$(pkg-config --cflags --libs sqlite3) -Wl,-rpath,$(CURDIR)/build/lib
+.PHONY: bench-ledger ledger-year test-year
+bench-ledger: lib build/bench-ledger
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf '$$folder EXIT; \
+	build/bench-ledger $$folder/one $(SECONDS_OF_LOAD) $(RATE) 1; rm -rf $$folder/one; \
+	build/bench-ledger $$folder/two 20 $(RATE) 2
+
+# A year of STEPS, every report before and after compaction, and the size.
+STEPS ?= 3000000
+build/year: Tests/year/year.c include/bursar.h $(LIB)
+	$(CC) -O1 -g -Wall -Wextra -Iinclude $< -o $@ $(LIB) -Wl,-rpath,$(CURDIR)/build/lib
+ledger-year: lib build/year
+	python3 Tests/year/year.py build/year $(STEPS)
+test-year: lib build/year
+	python3 Tests/year/year.py build/year 60000
 
 # A wheel with the library inside, for any Python from 3.9 on; and what a user does with it.
 WHEEL_ENV := build/wheel-venv
@@ -160,6 +201,27 @@ test-wheel: wheel
 	rm -rf build/wheel-test && python3 -m venv build/wheel-test
 	build/wheel-test/bin/pip install --quiet --disable-pip-version-check --no-deps build/wheel/*.whl
 	cd build && env -u BURSAR_LIBRARY wheel-test/bin/python -c "import bursar; s = bursar.session('acme', '\$$2'); print(s.reserve(model='gpt-4o', input_tokens=1200, max_output_tokens=100))"
+
+# The command: a Swift package of its own on the header and the library. It is quick to build, and
+# finds the library beside itself, in ../lib or in the same directory.
+CLI_SOURCES := $(shell find cli/Sources -type f) cli/Package.swift
+CLI := build/bin/bursar
+.PHONY: cli test-cli
+cli: $(CLI)
+$(CLI): $(CLI_SOURCES) include/bursar.h $(LIB)
+	cd cli && LD_LIBRARY_PATH=$(CURDIR)/build/lib $(SWIFT) build -c release --static-swift-stdlib
+	@mkdir -p build/bin
+	strip -o $@ cli/.build/release/bursar
+
+# Reports beside a second computation, golden files. UPDATE=1 writes these anew. What focus-validator
+# says is part of it wherever PyPI can be reached; where not, the test says so.
+FOCUS_ENV := build/focus-venv
+$(FOCUS_ENV)/.tried: Tests/cli/requirements-focus.txt
+	-python3 -m venv $(FOCUS_ENV) && $(FOCUS_ENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@mkdir -p $(@D) && touch $@
+test-cli: cli $(FOCUS_ENV)/.tried
+	BURSAR=$(CURDIR)/$(CLI) BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONDONTWRITEBYTECODE=1 \
+		python3 -m unittest discover -s Tests/cli $(if $(ONLY),-k $(ONLY))
 
 install: lib
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
@@ -222,11 +284,22 @@ asan:
 	ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$(CURDIR)/tools/lsan.supp:print_suppressions=0 \
 		$(SWIFT) test --disable-xctest --sanitize=address --scratch-path build/asan
 
-# ---- The main job: sixty agents, written with OpenAI's SDK, under budgets. ----
+# ---- The main job: sixty agents, most of them written with OpenAI's SDK, under budgets. ----
+# It leaves a home and the server's bill in build/demo. The test runs it in small, then crosses
+# every two dimensions of what it left.
 DEMO_ENV := build/demo-venv
+NIGHTLY  := build/demo-nightly
+RUN_DEMO := BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONPATH=bindings/python/src PYTHONDONTWRITEBYTECODE=1 \
+            $(DEMO_ENV)/bin/python
 
-demo: lib $(DEMO_ENV)/.ready
-	BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONPATH=bindings/python/src $(DEMO_ENV)/bin/python demo/agents.py $(DEMO)
+.PHONY: test-demo
+demo: lib $(NIGHTLY) $(DEMO_ENV)/.ready
+	@$(RUN_DEMO) demo/demo.py $(DEMO)
+test-demo: lib $(NIGHTLY) $(DEMO_ENV)/.ready
+	$(RUN_DEMO) demo/demo.py --small --pace 0.01 --folder build/demo-small
+	$(RUN_DEMO) Tests/demo/crosses.py build/demo-small docs/ledger.md
+$(NIGHTLY): demo/nightly/main.go $(wildcard bindings/go/*.go) $(LIB)
+	$(GO) cd ../../demo/nightly && test -z "$$(gofmt -l .)" && go vet . && go build -o $(CURDIR)/$@ .
 
 $(DEMO_ENV)/.ready: demo/requirements.txt | build/.bootstrap
 	python3 -m venv $(DEMO_ENV)

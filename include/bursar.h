@@ -444,19 +444,33 @@ typedef struct bursar_budget_options {
     bursar_text_t purpose;      /* what for */
     uint8_t top_rung[4];        /* by BURSAR_COMPLEXITY_*: the highest rung (1 = best) it may use; 0 = any */
     int32_t complexity;         /* default for steps below that say nothing */
+    bursar_text_t earn;         /* "$2": what each verified outcome adds to its limits on cost; none: it earns nothing */
+    bursar_text_t earn_most;    /* "$20": all of them together add no more; needed with `earn` */
+    bursar_text_t earn_outcome; /* only outcomes of this name count */
 } bursar_budget_options_t;
-#define BURSAR_BUDGET_OPTIONS_INIT {(uint32_t)sizeof(bursar_budget_options_t), 0, {0, 0}, {0, 0}, {0, 0}, {0, 0}, {0, 0, 0, 0}, 0}
+BURSAR_STATIC_ASSERT(sizeof(bursar_budget_options_t) == 128, "bursar_budget_options_t");
+#define BURSAR_BUDGET_OPTIONS_INIT \
+    {(uint32_t)sizeof(bursar_budget_options_t), 0, {0, 0}, {0, 0}, {0, 0}, {0, 0}, {0, 0, 0, 0}, 0, {0, 0}, {0, 0}, {0, 0}}
 
 /**
  * Makes sure that a budget is there. Absent (or only implied by a path below
  * it): created with these limits. Same limits: nothing happens. Other limits:
  * the stored ones stay and an event says so, unless BURSAR_BUDGET_REPLACE. So a
- * worker that restarts never undoes an operator's cut. Ancestors that do not
- * exist are created without limits.
+ * worker that restarts never undoes an operator's cut. Owner, cost centre, purpose
+ * and the rest are stored when it is created, and replaced with its limits, all of
+ * them: to change the owner, give the limits too. Steps stay their former owner's.
+ * Ancestors that do not exist are created without limits.
+ *
+ * A budget that earns: outcomes that are credited to it, or to something below it,
+ * and that somebody verified raise each of its limits on cost, as long as their
+ * latest revision says so. Of a limit with a window those count that were first
+ * verified since it began, so a new window has earned nothing. Each change is a
+ * BURSAR_EVENT_TOP_UP, its text `earned` and its `amount` below 0 where something was
+ * taken back. Outcomes are in a home's ledger; a private runtime's budgets earn nothing.
  *
  * Thread:  any.
  * Blocks:  for the configuration lock: BURSAR_E_BUSY.
- * Returns: BURSAR_E_PATH, BURSAR_E_LIMIT_TEXT, BURSAR_E_CAPACITY.
+ * Returns: BURSAR_E_PATH, BURSAR_E_LIMIT_TEXT, BURSAR_E_MONEY_TEXT, BURSAR_E_CAPACITY.
  * Since 0.1.
  */
 BURSAR_API bursar_status_t bursar_budget_declare(bursar_runtime_t *BURSAR_NONNULL runtime,
@@ -1002,6 +1016,19 @@ BURSAR_STATIC_ASSERT(sizeof(bursar_view_t) == 120, "bursar_view_t");
 BURSAR_API bursar_status_t bursar_read(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_id_t id,
                                        bursar_view_t *BURSAR_NONNULL out_view);
 
+/**
+ * Reads many at once, for who shows all of them: as of the last fold, which is 50 ms ago
+ * at most where agents work, and it is tried first. Where an id is gone, all is 0.
+ *
+ * Thread:  any.
+ * Memory:  `out_views` has `count` of them; the first says its size for all.
+ * Blocks:  for the configuration lock, taken anew for every 256: BURSAR_E_BUSY.
+ * Since 0.1.
+ */
+BURSAR_API bursar_status_t bursar_views(bursar_runtime_t *BURSAR_NONNULL runtime,
+                                        const bursar_id_t *BURSAR_NONNULL ids, size_t count,
+                                        bursar_view_t *BURSAR_NONNULL out_views);
+
 /** spent, reserved and remaining of one meter. BURSAR_E_NOT_FOUND: `id` does not count that meter. Thread: any;
     configuration lock. Since 0.1. */
 typedef struct bursar_meter_view {
@@ -1024,7 +1051,7 @@ typedef struct bursar_limit_view {
     int32_t end;               /* BURSAR_END_* */
     uint32_t reserved;
     int64_t amount;            /* as declared */
-    int64_t extra;             /* topped up */
+    int64_t extra;             /* topped up, and earned */
     int64_t spent;             /* settled in this window (time limits: elapsed ns) */
     int64_t committed;         /* spent + reserved in this window */
     int64_t remaining;         /* amount + extra - committed, never below 0 */
@@ -1032,8 +1059,9 @@ typedef struct bursar_limit_view {
     int64_t window_end_unix_ns;   /* 0 = never; a deadline's end */
     uint32_t text_len;
     char text[124];            /* canonical text, NUL-terminated */
+    int64_t earned;            /* of `extra`: by verified outcomes */
 } bursar_limit_view_t;
-BURSAR_STATIC_ASSERT(sizeof(bursar_limit_view_t) == 200, "bursar_limit_view_t");
+BURSAR_STATIC_ASSERT(sizeof(bursar_limit_view_t) == 208, "bursar_limit_view_t");
 BURSAR_API bursar_status_t bursar_limit_read(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_id_t id, uint32_t position,
                                              bursar_limit_view_t *BURSAR_NONNULL out_view);
 
@@ -1060,7 +1088,8 @@ BURSAR_API bursar_status_t bursar_children(bursar_runtime_t *BURSAR_NONNULL runt
                                            bursar_id_t *BURSAR_NULLABLE out_ids, size_t capacity,
                                            size_t *BURSAR_NONNULL out_count);
 
-/** Spend by workflow (the session's path), agent and models: one row each, since the runtime opened. */
+/** Spend by workflow (the session's path), agent and models: one row each, since the runtime's memory, or the home's
+    segment, was made; the ledger has it for good. What comes after 65,536 rows is in one that names nothing. */
 typedef struct bursar_spend {
     uint32_t size;
     uint32_t path_len, agent_len, reserved; /* of the whole texts; below they may be cut, between characters */
@@ -1097,7 +1126,8 @@ typedef struct bursar_outcome {
     bursar_text_t name;    /* what it is, "invoice_processed"; needed */
     bursar_text_t id;      /* your own, one for each outcome of a name; none: it can never be revised, and a
                               repeated call states another */
-    bursar_id_t session;   /* whose it is, also when it was closed; or */
+    bursar_id_t session;   /* whose it is, also when it was closed, by its id or the ledger's key of it
+                              (v_sessions.session), which outlives a reboot; or */
     bursar_text_t workflow; /* a budget's path; or */
     bursar_text_t label;   /* "key=value": all sessions that have it. One of the three, when it is stated */
     bursar_text_t value;   /* "$3.20"; none: unknown, or as it was */
@@ -1105,10 +1135,11 @@ typedef struct bursar_outcome {
     int64_t rework_ns;     /* somebody's time for that */
     bursar_text_t by;      /* who says so; none: the runtime's name, or else its user */
     bursar_text_t reason;
+    int64_t at;            /* when it came about, unix nanoseconds; 0 = now */
 } bursar_outcome_t;
-BURSAR_STATIC_ASSERT(sizeof(bursar_outcome_t) == 144, "bursar_outcome_t");
+BURSAR_STATIC_ASSERT(sizeof(bursar_outcome_t) == 152, "bursar_outcome_t");
 #define BURSAR_OUTCOME_INIT                                                                                            \
-    {(uint32_t)sizeof(bursar_outcome_t), 0, {0, 0}, {0, 0}, 0, {0, 0}, {0, 0}, {0, 0}, 0, 0, {0, 0}, {0, 0}}
+    {(uint32_t)sizeof(bursar_outcome_t), 0, {0, 0}, {0, 0}, 0, {0, 0}, {0, 0}, {0, 0}, 0, 0, {0, 0}, {0, 0}, 0}
 
 /**
  * States a business result, or revises one by its name and id. Each revision that
@@ -1121,14 +1152,33 @@ BURSAR_STATIC_ASSERT(sizeof(bursar_outcome_t) == 144, "bursar_outcome_t");
  * Thread:  any. Blocks: folds, and with an id reads the ledger: milliseconds.
  * Returns: BURSAR_E_NOT_FOUND: no such session, workflow, or outcome to revise;
  *          BURSAR_E_CONFLICT: it is there with another value (`values`: that one,
- *          this one), or was withdrawn; BURSAR_E_ROLE: verified by an agent, or by
- *          who stated or corrected it; BURSAR_E_MONEY_TEXT; BURSAR_E_HOME: it could
- *          not be written, and is not there.
+ *          this one), or was withdrawn; BURSAR_E_ROLE: revised by an agent that did
+ *          not state it, verified by an agent, or by who stated or corrected it;
+ *          BURSAR_E_MONEY_TEXT; BURSAR_E_HOME: it could not be written, and is not
+ *          there.
  * Since 0.1.
  */
 BURSAR_API bursar_status_t bursar_outcome(bursar_runtime_t *BURSAR_NONNULL runtime,
                                           const bursar_outcome_t *BURSAR_NONNULL outcome,
                                           bursar_error_t *BURSAR_NULLABLE out_error);
+
+/**
+ * States or revises many, in their order, as bursar_outcome() does each: for an
+ * import. Up to 1,024 of them are one write and one event, which says how many. What
+ * is wrong with one keeps none of the others out.
+ *
+ * Memory:  out_results: of each 1 = it is in the outbox, 0 = it said nothing new, or
+ *          what is wrong with it, whose error is then in out_errors. Both are NULL or
+ *          have `count`; all structs of an array are of the first one's size.
+ * Thread:  any. Blocks: folds and reads the ledger.
+ * Returns: BURSAR_OK when each was looked at; what else keeps the home from being
+ *          written: those with this as their result are not there. Call again.
+ * Since 0.1.
+ */
+BURSAR_API bursar_status_t bursar_outcomes(bursar_runtime_t *BURSAR_NONNULL runtime,
+                                           const bursar_outcome_t *BURSAR_NONNULL outcomes, size_t count,
+                                           int32_t *BURSAR_NULLABLE out_results,
+                                           bursar_error_t *BURSAR_NULLABLE out_errors);
 
 #define BURSAR_VALUE_NULL 0 /* unknown */
 #define BURSAR_VALUE_INTEGER 1
@@ -1201,7 +1251,7 @@ BURSAR_API bursar_status_t bursar_query_close(bursar_query_t *BURSAR_NULLABLE qu
 #define BURSAR_EVENT_OVERRUN 11   /* more was billed than reserved: `amount` */
 #define BURSAR_EVENT_ORPHAN 12    /* a step was settled at an estimate: it outlived its time to live, or was left */
 #define BURSAR_EVENT_WINDOW 13    /* a new window began; with a text: one that a clock ahead of its time had opened */
-#define BURSAR_EVENT_TOP_UP 14
+#define BURSAR_EVENT_TOP_UP 14    /* by somebody, or `earned` */
 #define BURSAR_EVENT_DECLARED 15  /* declared with other limits: the stored ones stay */
 #define BURSAR_EVENT_LIMITS 16    /* limits were changed */
 #define BURSAR_EVENT_OBSERVED 17  /* an observed limit would have refused */

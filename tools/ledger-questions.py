@@ -26,7 +26,8 @@ def work(rt):
     rt.tool_price("web_search", "$0.01")
     rt.budget("acme", "$1000/month", owner="ada", cost_center="cc-100")
     rt.budget("acme/support", "$200/month", owner="grace", cost_center="cc-200")
-    rt.budget("acme/support/triage", "$50/day", purpose="answers mail")
+    rt.budget("acme/support/triage", "$50/day", purpose="answers mail", earn="$2", earn_most="$10",
+              earn_outcome="mail_answered")
     rt.budget("acme/research", "$100/month", cost_center="cc-300")
     rt.budget("lab", "$20")  # nobody's
 
@@ -55,6 +56,7 @@ def work(rt):
         s.outcome("report_written", "$25", id="report-1", by="reader")
     with rt.session("lab", "$2", agent="tinkerer") as s:
         step(s, "frontier", 50_000, 4_000)
+        assert not s.reserve("frontier", input_tokens=500_000, max_output_tokens=1)
         s.settle(s.reserve("small", input_tokens=1_000, max_output_tokens=100), worst=True)
     with rt.session("acme", agent="import") as s:
         s.charge("$1.25")
@@ -116,7 +118,8 @@ def main():
     if count < 20:
         failed += 1
         print(f"there are {count} questions, and twenty are wanted")
-    print(f"docs/ledger.md: {count} questions, {failed} failed")
+    print(f"ledger_questions: {failed} of {count} tests failed" if failed
+          else f"ledger_questions: {count} tests passed")
     return 1 if failed else 0
 
 

@@ -4,10 +4,12 @@
     tools/readme-samples.py build/lib/libbursar.so [README.md]
 
 Blocks fenced as python, c and go are whole programs. The Python ones speak to the demo's server,
-through OPENAI_BASE_URL, with the interpreter that runs this (it needs `openai`). Exits non-zero
-when a sample fails, prints nothing, or a language has none.
+through OPENAI_BASE_URL, with the interpreter that runs this (it needs `openai`). What a program
+prints is what the next block shows, where that is fenced as text. Exits non-zero when a sample
+fails, prints nothing or anything else, or a language has none. With `--write` it is shown.
 """
 
+import glob
 import os
 import re
 import subprocess
@@ -34,8 +36,11 @@ def run_python(source, library, folder):
         url = server.stdout.readline().strip()
         env = {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": "readme",
                "BURSAR_LIBRARY": library, "PYTHONPATH": f"{ROOT}/bindings/python/src"}
-        return run([sys.executable, "-W", "error", write(folder, "sample.py", source)], env)
+        return run([sys.executable, "-W", "error", write(folder, "sample.py", source)], env, folder)
     finally:
+        for home in glob.glob(f"{folder}/*/home"):  # its memory
+            with open(home) as file:
+                os.unlink(re.search(r"^segment (.*)$", file.read(), re.MULTILINE)[1])
         server.stdin.close()
         server.wait()
 
@@ -84,8 +89,12 @@ def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__.split("\n\n")[1].strip())
     library = os.path.abspath(sys.argv[1])
-    with open(sys.argv[2] if len(sys.argv) > 2 else os.path.join(ROOT, "README.md")) as file:
-        blocks = re.findall(r"^```(\w+)\n(.*?)^```$", file.read(), re.DOTALL | re.MULTILINE)
+    arguments = [a for a in sys.argv[2:] if a != "--write"]
+    path = arguments[0] if arguments else os.path.join(ROOT, "README.md")
+    with open(path) as file:
+        text = file.read()
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    shown = {source: answer for (_, source), (kind, answer) in zip(blocks, blocks[1:]) if kind == "text"}
     passed = failed = 0
     for language, runner in RUN.items():
         samples = [source for kind, source in blocks if kind == language]
@@ -95,11 +104,19 @@ def main():
                     said = runner(source, library, folder) if samples else ""
                 if not said.strip():
                     raise RuntimeError("it printed nothing" if samples else "there is none")
+                if source in shown and said != shown[source]:
+                    if "--write" not in sys.argv:
+                        raise RuntimeError(f"it printed\n{said}and what is shown is\n{shown[source]}")
+                    at = text.index("```text\n", text.index(source)) + len("```text\n")
+                    text = text[:at] + said + text[at + len(shown[source]):]
                 print(f"README {language}: {said.strip()}")
                 passed += 1
             except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
                 print(f"README {language}: FAILED: {error}", file=sys.stderr)
                 failed += 1
+    if "--write" in sys.argv:
+        with open(path, "w") as file:
+            file.write(text)
     print(f"README samples: {passed} passed, {failed} failed")
     return 1 if failed else 0
 

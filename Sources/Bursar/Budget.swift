@@ -39,11 +39,14 @@ extension Runtime {
     ///     1 is the best.
     ///   - complexity: Of steps below that say nothing.
     ///   - isObserved: Counts and reports here, but stops nobody.
+    ///   - earn: What each verified outcome adds to its limits on cost, up to `earnMost` in
+    ///     all; outcomes named `earnOutcome`, or any.
     @discardableResult
     public func declare(
         _ path: String, _ limits: String..., owner: String = "", costCenter: String = "",
         purpose: String = "", topRungs: [Complexity: Int] = [:],
-        complexity: Complexity = .unspecified, isObserved: Bool = false, replaces: Bool = false
+        complexity: Complexity = .unspecified, isObserved: Bool = false, replaces: Bool = false,
+        earn: Money = .zero, earnMost: Money = .zero, earnOutcome: String = ""
     ) throws(BursarError) -> Budget {
         var options = BudgetOptions()
         options.replaces = replaces
@@ -55,6 +58,9 @@ extension Runtime {
         let rungs = Complexity.allCases.map { UInt8(clamping: topRungs[$0] ?? 0) }
         options.topRungs = (rungs[0], rungs[1], rungs[2], rungs[3])
         options.complexity = complexity.rawValue
+        options.earn = earn.nanos
+        options.earnMost = earnMost.nanos
+        options.earnOutcome = earnOutcome.bytes
         return try call { (runtime) throws(BursarCore.Failure) in
             if replaces, let refusal = runtime.refusesAgent("replace a budget") { throw refusal }
             if isObserved, let refusal = runtime.refusesAgent("declare an observed budget") {

@@ -73,6 +73,8 @@ public struct Outcome: Sendable {
     /// Who says so; empty = the runtime's name, or else its user.
     public var by = ""
     public var reason = ""
+    /// When it came about; 0 = now.
+    public var unixNanos: Int64 = 0
 
     public init(_ name: String, id: String = "", value: Money? = nil) {
         self.name = name
@@ -95,6 +97,9 @@ extension Runtime {
                 [UInt8](sql.utf8), parameters.map(\.forCore), asWritten: false,
                 patience: timeout.nanoseconds)
             let names = (0..<cursor.columns).map { String(bytes: cursor.name($0)) }
+            if Set(names).count < names.count {
+                throw BursarCore.Failure(.query, "two columns have one name: rename one with AS")
+            }
             var rows: [[String: Value]] = []
             while try cursor.next() {
                 var row: [String: Value] = [:]
@@ -126,7 +131,10 @@ extension Runtime {
             given.reworkTime = outcome.reworkTime.nanoseconds
             given.by = outcome.by.bytes
             given.reason = outcome.reason.bytes
-            try runtime.outcome(given)
+            given.at = outcome.unixNanos
+            var failure: BursarCore.Failure?
+            try runtime.outcomes(1, { _ in given }, { failure = $2 })
+            if let failure { throw failure }
         }
     }
 }

@@ -123,8 +123,10 @@ public struct LimitView: Sendable, Hashable, CustomStringConvertible {
     public let end: End
     /// As declared.
     public let amount: Int64
-    /// Topped up.
+    /// Topped up, and earned.
     public let extra: Int64
+    /// Of that, by verified outcomes.
+    public let earned: Int64
     /// Settled; of a time limit what has passed.
     public let spent: Int64
     /// Spent and reserved.
@@ -143,6 +145,7 @@ public struct LimitView: Sendable, Hashable, CustomStringConvertible {
         end = End(rawValue: view.end) ?? .halt
         amount = view.amount
         extra = view.extra
+        earned = view.earned
         spent = view.spent
         committed = view.committed
         remaining = view.remaining

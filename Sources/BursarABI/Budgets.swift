@@ -50,6 +50,9 @@ public func bursar_budget_declare(
             o.purpose = try bytes(given.purpose)
             o.topRungs = given.top_rung
             o.complexity = given.complexity
+            if given.earn.len > 0 { o.earn = try money(given.earn) }
+            if given.earn_most.len > 0 { o.earnMost = try money(given.earn_most) }
+            o.earnOutcome = try bytes(given.earn_outcome)
         }
         let id = try runtime.budgetDeclare(try bytes(path, path_len), o)
         out_budget?.pointee = id

@@ -8,33 +8,74 @@ public func bursar_outcome(
     _ runtime: OpaquePointer, _ outcome: UnsafePointer<bursar_outcome_t>,
     _ out_error: UnsafeMutablePointer<bursar_error_t>?
 ) -> bursar_status_t {
-    if isNull(runtime) || isNull(outcome) { return nullArgument(out_error) }
-    return answer(out_error) { () throws(Failure) in
-        let runtime = try open(runtime)
-        guard let given = take(outcome, outcome.pointee.size) else { throw sizeFailure }
-        var o = Outcome()
-        o.state = given.state
-        o.name = try bytes(given.name)
-        o.id = try bytes(given.id)
-        o.session = given.session
-        o.workflow = try bytes(given.workflow)
-        o.label = try bytes(given.label)
-        if given.value.len > 0 {
-            let text = try bytes(given.value)
-            o.value = try text.withUnsafeBufferPointer { (text) throws(Failure) in
-                do throws(LimitError) {
-                    return try MoneyText.parse(text)
-                } catch let problem {
-                    throw moneyFailure(problem)
-                }
-            }
+    var result: Int32 = 0
+    let status = bursar_outcomes(runtime, outcome, 1, &result, out_error)
+    return min(status, result, BURSAR_OK)
+}
+
+@c @implementation
+public func bursar_outcomes(
+    _ runtime: OpaquePointer, _ outcomes: UnsafePointer<bursar_outcome_t>, _ count: Int,
+    _ out_results: UnsafeMutablePointer<Int32>?, _ out_errors: UnsafeMutablePointer<bursar_error_t>?
+) -> bursar_status_t {
+    if isNull(runtime) || isNull(outcomes) { return nullArgument(out_errors) }
+    if count <= 0 { return count == 0 ? BURSAR_OK : BURSAR_E_INVALID }
+    let stride = Int(sizeField(outcomes))
+    let errorStride = out_errors.map { Int(sizeField($0)) } ?? 0
+    func tell(_ k: Int, _ result: Int32, _ failure: Failure?) {
+        out_results?[k] = result
+        if let failure, let out_errors, isStride(errorStride) {
+            _ = fill(at(out_errors, k * errorStride), with: failure)
         }
-        o.reworkNanos = given.rework_nanos
-        o.reworkTime = given.rework_ns
-        o.by = try bytes(given.by)
-        o.reason = try bytes(given.reason)
-        try runtime.outcome(o)
     }
+    var failure: Failure
+    do throws(Failure) {
+        let runtime = try open(runtime)
+        do throws(Failure) {
+            try runtime.outcomes(
+                count, { (k) throws(Failure) in try outcome(at(outcomes, k * stride), stride) }, tell)
+            return BURSAR_OK
+        } catch {
+            return error.status.rawValue
+        }
+    } catch {
+        failure = error
+    }
+    for k in 0..<count { tell(k, failure.status.rawValue, failure) }
+    return failure.status.rawValue
+}
+
+/// Whether the structs of an array can be as long: else the second is anywhere.
+private func isStride(_ bytes: Int) -> Bool { bytes % 8 == 0 && bytes <= 65_536 }
+
+private func at<T>(_ p: UnsafePointer<T>, _ bytes: Int) -> UnsafePointer<T> {
+    (UnsafeRawPointer(p) + bytes).assumingMemoryBound(to: T.self)
+}
+
+private func at<T>(_ p: UnsafeMutablePointer<T>, _ bytes: Int) -> UnsafeMutablePointer<T> {
+    (UnsafeMutableRawPointer(p) + bytes).assumingMemoryBound(to: T.self)
+}
+
+private func outcome(
+    _ p: UnsafePointer<bursar_outcome_t>, _ stride: Int
+) throws(Failure) -> Outcome {
+    guard isStride(stride), p.pointee.size == stride, let given = take(p, p.pointee.size) else {
+        throw sizeFailure
+    }
+    var o = Outcome()
+    o.state = given.state
+    o.name = try bytes(given.name)
+    o.id = try bytes(given.id)
+    o.session = given.session
+    o.workflow = try bytes(given.workflow)
+    o.label = try bytes(given.label)
+    if given.value.len > 0 { o.value = try money(given.value) }
+    o.reworkNanos = given.rework_nanos
+    o.reworkTime = given.rework_ns
+    o.by = try bytes(given.by)
+    o.reason = try bytes(given.reason)
+    o.at = given.at
+    return o
 }
 
 /// What is behind a bursar_query_t: the cursor, and the row that the caller looks at.

@@ -142,6 +142,18 @@ private func parse(
     }
 }
 
+/// An amount of a struct's text.
+@inline(never)
+func money(_ text: bursar_text_t) throws(Failure) -> Int64 {
+    try bytes(text).withUnsafeBufferPointer { (text) throws(Failure) in
+        do throws(LimitError) {
+            return try MoneyText.parse(text)
+        } catch let problem {
+            throw moneyFailure(problem)
+        }
+    }
+}
+
 /// What is wrong with an amount.
 func moneyFailure(_ problem: LimitError) -> Failure {
     var failure = Failure(.moneyText, bytes: problem.sentence)

@@ -29,7 +29,11 @@ public func bursar_read(
     var view = View()
     let status = answer { () throws(Failure) in view = try open(runtime).read(id) }
     if status != BURSAR_OK { return status }
-    let c = bursar_view_t(
+    return give(shown(view), to: out_view, sizeField(out_view))
+}
+
+private func shown(_ view: View) -> bursar_view_t {
+    bursar_view_t(
         size: UInt32(MemoryLayout<bursar_view_t>.size),
         kind: view.isSession ? BURSAR_KIND_SESSION : BURSAR_KIND_BUDGET, state: view.state,
         effective_state: view.effectiveState, reason: view.reason.rawValue, flags: view.flags,
@@ -38,7 +42,27 @@ public func bursar_read(
         steps: view.steps, tool_calls: view.toolCalls, input_tokens: view.inputTokens,
         output_tokens: view.outputTokens, refusals: view.refusals,
         opened_unix_ns: view.openedUnixNanos, children: view.children, limits: view.limits)
-    return give(c, to: out_view, sizeField(out_view))
+}
+
+@c @implementation
+public func bursar_views(
+    _ runtime: OpaquePointer, _ ids: UnsafePointer<bursar_id_t>, _ count: Int,
+    _ out_views: UnsafeMutablePointer<bursar_view_t>
+) -> bursar_status_t {
+    if isNull(runtime) || isNull(ids) || isNull(out_views) || count < 0 { return nullArgument() }
+    if count == 0 { return BURSAR_OK }
+    let size = sizeField(out_views)
+    var wrong = BURSAR_OK
+    let status = answer { () throws(Failure) in
+        try open(runtime).views(UnsafeBufferPointer(start: ids, count: count)) { k, view in
+            let place = UnsafeMutableRawPointer(out_views) + k * Int(size)
+            var c = view.map(shown) ?? bursar_view_t()
+            c.size = UInt32(MemoryLayout<bursar_view_t>.size)
+            let status = give(c, to: place.assumingMemoryBound(to: bursar_view_t.self), size)
+            if status != BURSAR_OK { wrong = status }
+        }
+    }
+    return status != BURSAR_OK ? status : wrong
 }
 
 @c @implementation
@@ -76,6 +100,7 @@ public func bursar_limit_read(
     c.window_start_unix_ns = view.startUnixNanos
     c.window_end_unix_ns = view.endUnixNanos
     c.text_len = put(view.text, into: &c.text)
+    c.earned = view.earned
     return give(c, to: out_view, sizeField(out_view))
 }
 

@@ -55,7 +55,8 @@ public final class Runtime: @unchecked Sendable {
 
     // Guarded by config: ways into the segment, and caches of it.
     let slab: Slab
-    var edit: UndoLog { segment.edit }
+    /// Under the config lock: see Undo.swift.
+    var edit: Edit { Edit(runtime: self) }
     var windows: WindowTable
     var windowed = WindowedLimits()
     /// A windowed limit's zone could not be read when windows were opened last.
@@ -76,21 +77,20 @@ public final class Runtime: @unchecked Sendable {
     var batchRecords: [UInt32] = []
     var names = ToldNames()
     /// What the next block takes along (Outcomes.swift).
-    var pendingOutcome: OutcomeEntry?
+    var pendingOutcomes: [OutcomeEntry] = []
     /// The batch's corrections, whose windows' bases fall when it is committed.
     var lowering: [UInt32] = []
     /// When the ledger was told of steps in flight, steady, and in which file of the outbox.
     var flightsAt = Int64.min
     var flightsFile: Int64 = 0
-    /// The ledger could not be read or written; it was told.
-    var ledgerFails = false
 
     /// A new keeper has looked at what the one before left. Loop thread only.
     var hasTakenOver = false
-    /// Writes the home's database while this runtime keeps, and the batch that it was
-    /// told of last. Loop thread only.
+    /// Writes the home's database while this runtime keeps; the batch that it was told of
+    /// last, and when, steady. Loop thread only.
     var writer: LedgerWriter?
     var writerTold: Int64 = 0
+    var writerRung: Int64 = 0
     /// When the dead were looked for last. Loop thread only.
     var lastWatch: Int64 = 0
     var lastLook: Int64 = 0

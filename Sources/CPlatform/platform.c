@@ -19,6 +19,8 @@
 #endif
 #endif
 
+const volatile uint16_t bursar__text_pairs[256];
+
 void *bursar__map(size_t bytes) {
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 #ifdef HOLDS_POINTERS

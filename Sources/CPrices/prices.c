@@ -56,18 +56,30 @@ uint32_t bursar__price_set(uint32_t model, struct bursar__price_row *out_rows) {
 struct reader {
     const uint8_t *next;
     size_t len;
+    int ended;
     uint8_t name[BURSAR__PRICE_NAME_MAX];
 };
 
 static struct reader group(uint32_t number) {
-    return (struct reader){.next = (const uint8_t *)&price_text[price_groups[number]]};
+    return (struct reader){.next = &price_text[price_groups[number]]};
+}
+
+/* One symbol; pairs nest less than 256 deep. */
+static void unpack(struct reader *reader, uint8_t symbol) {
+    const uint8_t *pair = &price_pairs[2 * symbol];
+    if (pair[0]) {
+        unpack(reader, pair[0]);
+        unpack(reader, pair[1]);
+        return;
+    }
+    reader->ended = !symbol;
+    if (symbol && reader->len < sizeof reader->name) reader->name[reader->len++] = symbol;
 }
 
 static void read(struct reader *reader) {
-    size_t kept = reader->next[0], more = reader->next[1];
-    memcpy(&reader->name[kept], &reader->next[2], more);
-    reader->len = kept + more;
-    reader->next += 2 + more;
+    reader->len = *reader->next++;
+    do unpack(reader, *reader->next++);
+    while (!reader->ended);
 }
 
 size_t bursar__price_name(uint32_t model, uint8_t *out_name) {
@@ -78,12 +90,12 @@ size_t bursar__price_name(uint32_t model, uint8_t *out_name) {
     return reader.len;
 }
 
-/* Whether a group may hold the name: whether its first one, which is written whole, is not above it. */
+/* Whether a group may hold the name: whether its first one is not above it. */
 static int begins_by(uint32_t number, const uint8_t *name, size_t len) {
-    const uint8_t *first = (const uint8_t *)&price_text[price_groups[number]] + 1;
-    size_t first_len = *first++;
-    int order = memcmp(first, name, first_len < len ? first_len : len);
-    return order ? order < 0 : first_len <= len;
+    struct reader first = group(number);
+    read(&first);
+    int order = memcmp(first.name, name, first.len < len ? first.len : len);
+    return order ? order < 0 : first.len <= len;
 }
 
 /* The place, from 1, of a name among `count` that begin at a group; 0 = it is not there. */

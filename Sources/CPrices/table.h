@@ -9,7 +9,9 @@
  *
  * Names stand in groups of PRICE_GROUP, in order of their bytes, the models' and
  * then, from a new group on, the aliases'. A name is written as how many bytes it
- * has in common with the one before it in its group, how many follow, and these. */
+ * has in common with the one before it in its group, and the bytes that follow, up
+ * to a 0, in symbols: one is two others (price_pairs), or where the first of these
+ * is 0, the byte that the second says. */
 #ifndef BURSAR_CPRICES_TABLE_H
 #define BURSAR_CPRICES_TABLE_H
 
@@ -17,7 +19,7 @@
 
 #define HIDDEN __attribute__((visibility("hidden")))
 
-enum { PRICE_GROUP = 8 };
+enum { PRICE_GROUP = 16 };
 
 extern HIDDEN const int64_t price_as_of;
 extern HIDDEN const uint32_t price_models;
@@ -29,6 +31,7 @@ extern HIDDEN const uint8_t price_sets[];
 extern HIDDEN const uint16_t price_first[];    /* by model: where its set begins in price_sets */
 extern HIDDEN const uint16_t price_target[];   /* by alias: its model */
 extern HIDDEN const uint16_t price_groups[];   /* where a group begins in price_text */
-extern HIDDEN const char price_text[];
+extern HIDDEN const uint8_t price_pairs[512];
+extern HIDDEN const uint8_t price_text[];
 
 #endif

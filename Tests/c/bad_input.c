@@ -78,6 +78,7 @@ static void every_call_answers(bursar_runtime_t *rt, bursar_status_t want) {
     equal(bursar_tool_find(rt, LIT("search"), &tool, &error), want);
     equal(bursar_tool_price_set(rt, 1, 1), want);
     equal(bursar_read(rt, 1, &view), want);
+    equal(bursar_views(rt, &id, 1, &view), want);
     equal(bursar_meter_read(rt, 1, 0, &meter_view), want);
     equal(bursar_limit_read(rt, 1, 0, &limit), want);
     equal(bursar_text_read(rt, 1, BURSAR_TEXT_PATH, text, sizeof text, &len), want);
@@ -86,6 +87,7 @@ static void every_call_answers(bursar_runtime_t *rt, bursar_status_t want) {
     bursar_outcome_t outcome = BURSAR_OUTCOME_INIT;
     bursar_query_t *query;
     equal(bursar_outcome(rt, &outcome, &error), want);
+    equal(bursar_outcomes(rt, &outcome, 1, NULL, NULL), want);
     equal(bursar_query(rt, 0, LIT("SELECT 1"), NULL, 0, 0, &query, &len, &error), want);
     equal(bursar_events_callback(rt, NULL, NULL), want);
     equal(bursar_events_fd(rt, &fd), want);
@@ -155,6 +157,9 @@ test("out parameters that are needed must not be NULL") {
     equal(bursar_money_parse(NULL, 3, &nanos, &error), BURSAR_E_INVALID);
     equal(bursar_money_parse(LIT("$1"), NULL, &error), BURSAR_E_INVALID);
     equal(bursar_read(rt, s, NULL), BURSAR_E_INVALID);
+    bursar_view_t one = BURSAR_VIEW_INIT;
+    equal(bursar_views(rt, NULL, 1, &one), BURSAR_E_INVALID);
+    equal(bursar_views(rt, &s, 1, NULL), BURSAR_E_INVALID);
     equal(bursar_children(rt, 0, NULL, 4, NULL), BURSAR_E_INVALID);
     equal(bursar_kill(rt, s, NULL, 5), BURSAR_E_INVALID);
     equal(bursar_events_poll(rt, NULL, 4, NULL), BURSAR_E_INVALID);

@@ -344,3 +344,44 @@ test("unattended pauses, and attending goes on") {
     equal(try_step(rt, s, &d), BURSAR_OK);
     close_runtime(rt);
 }
+
+test("many are read at once as they are one by one, and what is gone is nothing") {
+    bursar_runtime_t *rt = open_runtime(NULL);
+    enum { count = 600 };
+    bursar_id_t ids[count];
+    ids[0] = budget(rt, "acme", "$500");
+    ids[1] = budget(rt, "acme/support", "$50, 7 steps");
+    for (int i = 2; i < count; i++) ids[i] = session(rt, "acme/support", 0, i % 2 ? "$2" : "");
+    for (int i = 2; i < count; i += 7) {
+        bursar_charge_t charge = {.size = sizeof charge, .nanos = i};
+        bursar_decision_t d = BURSAR_DECISION_INIT;
+        need(bursar_charge(rt, ids[i], &charge, &d, NULL), BURSAR_OK);
+    }
+    need(bursar_kill(rt, ids[5], NULL, 0), BURSAR_OK);
+    need(bursar_session_close(rt, ids[9]), BURSAR_OK);
+    /* All is folded, and what was closed is gone, at once or when the loop has done it. */
+    bursar_health_t health = {.size = sizeof health};
+    bursar_view_t closed = BURSAR_VIEW_INIT;
+    do {
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+        need(bursar_health(rt, &health), BURSAR_OK);
+    } while (health.reservations > 0 || bursar_read(rt, ids[9], &closed) == BURSAR_OK);
+    struct { bursar_view_t view; int64_t later; } views[count];
+    memset(views, 0xFF, sizeof views);
+    views[0].view.size = sizeof views[0];
+    need(bursar_views(rt, ids, count, &views[0].view), BURSAR_OK);
+    for (int i = 0; i < count; i++) {
+        bursar_view_t want = BURSAR_VIEW_INIT;
+        bursar_status_t status = bursar_read(rt, ids[i], &want);
+        bursar_view_t *got = &views[i].view;
+        if (status != BURSAR_OK) memset(&want, 0, sizeof want);
+        want.opened_unix_ns = got->opened_unix_ns;  // of two clocks, read twice
+        equal(memcmp((char *)got + 4, (char *)&want + 4, sizeof want - 4), 0);
+        equal(views[i].later, 0);
+    }
+    equal(views[9].view.kind, 0);
+    equal(bursar_views(rt, ids, 0, &views[0].view), BURSAR_OK);
+    views[0].view.size = 0;
+    equal(bursar_views(rt, ids, 2, &views[0].view), BURSAR_E_SIZE);
+    bursar_close(rt);
+}

@@ -93,6 +93,57 @@ test("whoever is killed while budgets are brought back, the next brings back the
     done_with(&h);
 }
 
+#define MANY 150000 /* steps that fill some files of the outbox */
+
+static int64_t written(bursar_runtime_t *rt) {
+    static const char sql[] = "SELECT coalesce(sum(steps),0) FROM v_sessions";
+    bursar_query_t *query = NULL;
+    const bursar_value_t *row = NULL;
+    size_t columns;
+    int64_t steps = -1;
+    if (bursar_query(rt, BURSAR_QUERY_AS_WRITTEN, sql, sizeof sql - 1, NULL, 0, 0, &query, &columns, NULL) == BURSAR_OK &&
+        bursar_query_next(query, &row, NULL) == BURSAR_OK && row) {
+        steps = row->integer;
+    }
+    bursar_query_close(query);
+    return steps;
+}
+
+static void spend_much(struct other *o, void *path) {
+    bursar_runtime_t *rt = open_home(path);
+    struct spending s = spending_at(rt, "$1000000");
+    for (int i = 0; i < MANY;) i += dime(&s) == BURSAR_OK;
+    struct timespec t = {0, 20000000};
+    for (int i = 0; i < 500 && written(rt) < MANY; i++) nanosleep(&t, NULL);
+    equal(written(rt), MANY);
+    say(o->ready[1]);
+    hear(o->go[0]);
+}
+
+test("what the disk does not have of the database is in the outbox") {
+    struct home h = new_home();
+    struct other o = start_other(spend_much, h.path);
+    hear(o.ready[0]);
+    kill(o.pid, SIGKILL);
+    end_other(&o);
+    /* As after a power cut: the write-ahead log was not on the disk. */
+    boot(h.path);
+    char path[PATH];
+    join(path, h.path, "ledger.db-wal");
+    equal(unlink(path), 0);
+    join(path, h.path, "ledger.db-shm");
+    unlink(path);
+    bursar_runtime_t *rt = open_home(h.path);
+    if (check(rt != NULL)) {
+        bursar_id_t acme = 0;
+        equal(bursar_budget_find(rt, LIT("acme"), &acme), BURSAR_OK);
+        equal(view_of(rt, acme).spent_nanos, MANY * (DOLLAR / 10));
+        equal(bursar_verify(rt, NULL), BURSAR_OK);
+    }
+    bursar_close(rt);
+    done_with(&h);
+}
+
 test("a home whose ledger is gone is refused, or private, as it was asked for") {
     struct home h = new_home();
     work(h.path);

@@ -84,8 +84,10 @@ test("a query's rows are typed, and its parameters too") {
     equal(row[5].text.len, 2);
     equal(row[6].type, BURSAR_VALUE_TEXT);
     equal(row[6].text.len, 0);
-    need(bursar_query_next(query, &row, &error), BURSAR_OK);
-    check(row == NULL);
+    for (int k = 0; k < 2; k++) {
+        need(bursar_query_next(query, &row, &error), BURSAR_OK);
+        check(row == NULL);
+    }
     /* It outlives the runtime. */
     bursar_query_t *later = ask(rt, "SELECT 1 UNION SELECT 2");
     equal(bursar_close(rt), BURSAR_OK);
@@ -146,6 +148,56 @@ test("outcomes are stated once, with money that is read exactly") {
     equal(bursar_outcome(rt, &o, &error), BURSAR_E_SIZE);
     equal(number(rt, "SELECT count(*) FROM v_revisions"), 1);
     equal(number(rt, "SELECT value_nanos FROM v_outcomes"), 3200000000);
+    close_runtime(rt);
+    done_with(&h);
+}
+
+test("many outcomes are judged one by one, in structs of the caller's size") {
+    struct home h = new_home();
+    bursar_runtime_t *rt = open_home(h.path);
+    budget(rt, "acme", "$10");
+    enum { count = 5, older = 144, newer = 160 };
+    bursar_outcome_t o = BURSAR_OUTCOME_INIT;
+    o.name = BURSAR_TEXT("paid");
+    o.workflow = BURSAR_TEXT("acme");
+    for (size_t size = older; size <= newer; size += 8) {
+        _Alignas(8) char all[count * newer];
+        bursar_error_t errors[count];
+        int32_t results[count];
+        memset(all, 0, sizeof all);
+        memset(errors, 0, sizeof errors);
+        for (size_t k = 0; k < count; k++) {
+            o.size = (uint32_t)size;
+            o.id = text_of((const char *[]){"a", "b", "a", "c", "d"}[k]);
+            o.value = text_of((const char *[]){"$1", "ten", "$1", "$3", "$4"}[k]);
+            o.state = k == 4 ? 9 : 0;
+            memcpy(all + k * size, &o, size < sizeof o ? size : sizeof o);
+            errors[k].size = sizeof errors[k];
+        }
+        const bursar_outcome_t *first = (const bursar_outcome_t *)(const void *)all;
+        equal(bursar_outcomes(rt, first, count, results, errors), BURSAR_OK);
+        int isFirst = size == older;
+        equal(results[0], isFirst);
+        equal(results[1], BURSAR_E_MONEY_TEXT);
+        equal(results[2], 0);
+        equal(results[3], isFirst);
+        equal(results[4], BURSAR_E_INVALID);
+        equal(errors[1].status, BURSAR_E_MONEY_TEXT);
+        check(errors[1].message_len > 0 && errors[0].status == 0 && errors[2].status == 0);
+        equal(bursar_outcomes(rt, first, count, NULL, NULL), BURSAR_OK);
+        all[2 * size] ^= 8; /* another size than the first's */
+        equal(bursar_outcomes(rt, first, 3, results, NULL), BURSAR_OK);
+        equal(results[2], BURSAR_E_SIZE);
+        const uint32_t wrong[] = {0, 4, 65544, UINT32_MAX - 7};
+        for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
+            memcpy(all, &wrong[k], sizeof wrong[k]);
+            equal(bursar_outcomes(rt, first, 2, results, errors), BURSAR_OK);
+            equal(results[0], BURSAR_E_SIZE);
+            equal(results[1], BURSAR_E_SIZE);
+        }
+    }
+    equal(bursar_outcomes(rt, &o, 0, NULL, NULL), BURSAR_OK);
+    equal(number(rt, "SELECT count(*) FROM v_revisions"), 2);
     close_runtime(rt);
     done_with(&h);
 }

@@ -253,10 +253,19 @@ static void outcome(input_t *in, bursar_runtime_t *rt) {
         o.reason = take_path(in);
         o.rework_nanos = take_amount(in);
         o.rework_ns = take_amount(in);
+        o.at = take_amount(in);
     }
     bursar_outcome_t *p = take_struct(in, &o, sizeof o);
     bursar_outcome(rt, p, &error);
     free(p);
+    bursar_outcome_t many[3] = {o, o, o};
+    bursar_error_t errors[3] = {BURSAR_ERROR_INIT, BURSAR_ERROR_INIT, BURSAR_ERROR_INIT};
+    int32_t results[3];
+    many[1].id = take_name(in);
+    many[2].state = take8(in) & 7;
+    how = take8(in);
+    if (how & 1) many[2].size = take8(in);
+    bursar_outcomes(rt, many, how >> 1 & 3, how & 8 ? results : NULL, how & 16 ? errors : NULL);
 }
 
 static const char *const sql_words[] = {

@@ -11,6 +11,7 @@ home. What must hold is in judge.py and in `Torture.judge` below; what held is p
 from __future__ import annotations
 
 import argparse
+import collections
 import ctypes
 import heapq
 import os
@@ -467,6 +468,7 @@ class Torture:
     def look_for_leaks(self) -> None:
         descriptors: List[str] = []
         bells: List[str] = []
+        ledger: collections.Counter[str] = collections.Counter()
         for entry in os.listdir("/proc/self/fd"):
             try:
                 path = os.readlink(f"/proc/self/fd/{entry}")
@@ -474,12 +476,17 @@ class Torture:
                 continue  # the listing's own
             if path.startswith(self.home + "/bells/"):
                 bells.append(path)  # kept for the next ring: one for each slot that was ever used
+            elif path.startswith(self.home + "/ledger."):
+                # As many as it needs now: it writes the ledger in this moment, or asks it, or does
+                # not. The outbox goes on in another file.
+                ledger[re.sub(r"\.\d+\.log$", ".log", path)] += 1
             else:
-                path = re.sub(r"\.\d+\.log$", ".log", path)  # the ledger goes on in another file
                 descriptors.append(path.split(":")[0])  # of a pipe or socket without its number
         descriptors.sort()
         if len(bells) > len(set(bells)) + 1:  # its own is open for reading too
             raise Failed(f"bells were opened more than once: {bells}")
+        if any(count > 4 for count in ledger.values()):
+            raise Failed(f"the ledger's files were opened too often: {ledger}")
         files = sorted(
             (entry.name, entry.stat().st_size, entry.stat().st_blocks) for entry in os.scandir(self.shm))
         if self.descriptors is None:

@@ -167,13 +167,16 @@ func abiBudgetDeclare(e *engine, path string, o *budgetOptions) (ID, error) {
 	var pins runtime.Pinner
 	defer pins.Unpin()
 	c := C.bursar_budget_options_t{
-		size:        C.sizeof_bursar_budget_options_t,
-		flags:       C.uint32_t(o.flags),
-		limits:      text(&pins, o.limits),
-		owner:       text(&pins, o.owner),
-		cost_center: text(&pins, o.costCenter),
-		purpose:     text(&pins, o.purpose),
-		complexity:  C.int32_t(o.complexity),
+		size:         C.sizeof_bursar_budget_options_t,
+		flags:        C.uint32_t(o.flags),
+		limits:       text(&pins, o.limits),
+		owner:        text(&pins, o.owner),
+		cost_center:  text(&pins, o.costCenter),
+		purpose:      text(&pins, o.purpose),
+		complexity:   C.int32_t(o.complexity),
+		earn:         text(&pins, o.earn),
+		earn_most:    text(&pins, o.earnMost),
+		earn_outcome: text(&pins, o.earnOutcome),
 	}
 	for i, rung := range o.topRung {
 		c.top_rung[i] = C.uint8_t(rung)
@@ -488,6 +491,7 @@ func abiLimitRead(e *engine, id ID, position int, v *Limit) Status {
 			End:         End(c.end),
 			Amount:      int64(c.amount),
 			Extra:       int64(c.extra),
+			Earned:      int64(c.earned),
 			Spent:       int64(c.spent),
 			Committed:   int64(c.committed),
 			Remaining:   int64(c.remaining),
@@ -537,25 +541,55 @@ func abiSpendRead(e *engine, position int, row *Spend) Status {
 
 // Ledger
 
-func abiOutcome(e *engine, o *Outcome) error {
-	var pins runtime.Pinner
-	defer pins.Unpin()
+func outcomeOf(pins *runtime.Pinner, o *Outcome) C.bursar_outcome_t {
 	c := C.bursar_outcome_t{
 		size:         C.sizeof_bursar_outcome_t,
 		state:        C.int32_t(o.State),
-		name:         text(&pins, o.Name),
-		id:           text(&pins, o.ID),
+		name:         text(pins, o.Name),
+		id:           text(pins, o.ID),
 		session:      C.bursar_id_t(o.Session),
-		workflow:     text(&pins, o.Workflow),
-		label:        text(&pins, o.Label),
-		value:        text(&pins, o.Value),
+		workflow:     text(pins, o.Workflow),
+		label:        text(pins, o.Label),
+		value:        text(pins, o.Value),
 		rework_nanos: C.int64_t(o.Rework),
 		rework_ns:    C.int64_t(o.ReworkTime),
-		by:           text(&pins, o.By),
-		reason:       text(&pins, o.Reason),
+		by:           text(pins, o.By),
+		reason:       text(pins, o.Reason),
 	}
+	if !o.At.IsZero() {
+		c.at = C.int64_t(o.At.UnixNano())
+	}
+	return c
+}
+
+func abiOutcome(e *engine, o *Outcome) error {
+	var pins runtime.Pinner
+	defer pins.Unpin()
+	c := outcomeOf(&pins, o)
 	var d details
 	return d.err(C.bursar_outcome(e.c(), &c, d.out()))
+}
+
+// abiOutcomes says of each whether it is new, and what is wrong with it.
+func abiOutcomes(e *engine, all []Outcome) (fresh []bool, wrong []error, status Status) {
+	fresh, wrong = make([]bool, len(all)), make([]error, len(all))
+	if len(all) == 0 {
+		return fresh, wrong, OK
+	}
+	var pins runtime.Pinner
+	defer pins.Unpin()
+	c := make([]C.bursar_outcome_t, len(all))
+	results := make([]C.int32_t, len(all))
+	errors := make([]details, len(all))
+	for k := range all {
+		c[k] = outcomeOf(&pins, &all[k])
+		errors[k].out()
+	}
+	status = Status(C.bursar_outcomes(e.c(), &c[0], C.size_t(len(all)), &results[0], &errors[0].c))
+	for k, result := range results {
+		fresh[k], wrong[k] = result > 0, errors[k].err(min(result, 0))
+	}
+	return fresh, wrong, status
 }
 
 // cursor is the opaque query on the other side.
@@ -578,7 +612,7 @@ func abiQuery(e *engine, flags uint32, sql string, parameters []any) (q cursor, 
 		case []byte:
 			c._type, c.text = valueBlob, text(&pins, string(p))
 		default:
-			return q, 0, &Error{Status: ErrInvalid, Message: "a parameter is nil, an integer, a float64, a string or []byte"}
+			return q, 0, &Error{Status: ErrInvalid, Message: "a parameter is nil, int, int64, Nanos, float64, string or []byte"}
 		}
 	}
 	pins.Pin(&values[0])

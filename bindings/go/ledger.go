@@ -32,6 +32,7 @@ type Outcome struct {
 	ReworkTime time.Duration
 	By         string // who says so; empty = the runtime's name, or its user
 	Reason     string
+	At         time.Time // when it came about; zero = now
 }
 
 // Outcome states a business result, or revises one by its Name and ID. Stating it again changes
@@ -61,6 +62,7 @@ type Row map[string]any
 // stand for `?`. It sees all that was settled before; an *Error with ErrQuery has the Line and
 // the Column.
 func (rt *Runtime) Query(sql string, parameters ...any) ([]Row, error) {
+	parameters = append([]any(nil), parameters...) // the caller's stay
 	for i, parameter := range parameters {
 		switch p := parameter.(type) {
 		case int:
@@ -77,6 +79,11 @@ func (rt *Runtime) Query(sql string, parameters ...any) ([]Row, error) {
 	names := make([]string, columns)
 	for i := range names {
 		names[i], _ = readText(func(buf []byte) (int, Status) { return abiQueryColumn(q, i, buf) })
+		for _, other := range names[:i] {
+			if names[i] == other {
+				return nil, &Error{Status: ErrQuery, Message: "two columns are called " + other + ": rename one with AS"}
+			}
+		}
 	}
 	var rows []Row
 	values := make([]any, columns)

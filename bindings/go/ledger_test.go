@@ -32,6 +32,14 @@ func TestAQueryGivesRowsByName(t *testing.T) {
 	if !errors.As(err, &e) || !errors.Is(err, ErrQuery) || e.Line != 2 || e.Column != 2 {
 		t.Errorf("got %#v", err)
 	}
+	_, err = rt.Query("SELECT 1 a, 2 a")
+	wants(t, "two columns of one name", err, ErrQuery)
+	given := []any{1, Dollar}
+	_, err = rt.Query("SELECT ? a, ? b", given...)
+	must(t, err)
+	if !reflect.DeepEqual(given, []any{1, Dollar}) {
+		t.Errorf("the caller's parameters became %#v", given)
+	}
 	_, err = rt.Query("SELECT ?", struct{}{})
 	wants(t, "a parameter of no type", err, ErrInvalid)
 	_, err = open(t).Query("SELECT 1")
@@ -42,6 +50,8 @@ func TestAnOutcomeIsVerifiedBySomebodyElse(t *testing.T) {
 	rt := openHome(t, Name("worker"))
 	_, err := rt.Budget("acme", Limits("$10"))
 	must(t, err)
+	support, err := rt.Budget("acme/support", Limits("$10"), Earn("$2", "$20"), EarnOutcome("paid"))
+	must(t, err)
 	_, s := session(t, rt, "acme/support")
 	must(t, s.Outcome("paid", "1", "$3.20"))
 	must(t, s.Outcome("paid", "1", "$3.20"))
@@ -51,6 +61,11 @@ func TestAnOutcomeIsVerifiedBySomebodyElse(t *testing.T) {
 	verified.By, verified.Rework, verified.ReworkTime = "ada", Dollar/10, time.Minute
 	must(t, rt.Outcome(verified))
 	must(t, rt.Outcome(Outcome{Name: "won", ID: "2", Workflow: "acme", Reason: "called"}))
+	limits, err := rt.ReadLimits(support)
+	must(t, err)
+	if limits[0].Earned != int64(2*Dollar) || limits[0].Remaining != int64(12*Dollar) {
+		t.Errorf("got %v", limits)
+	}
 	rows, err := rt.Query("SELECT state, value_nanos v, rework_nanos r, rework_ns w, who FROM v_outcomes ORDER BY id")
 	must(t, err)
 	want := []Row{

@@ -34,6 +34,7 @@ type openOptions struct {
 type budgetOptions struct {
 	flags                              uint32
 	limits, owner, costCenter, purpose string
+	earn, earnMost, earnOutcome        string
 	topRung                            [4]uint8
 	complexity                         Complexity
 }
@@ -159,6 +160,17 @@ func CostCenter(name string) BudgetOption {
 // Purpose is what a budget is for.
 func Purpose(text string) BudgetOption {
 	return budgetOption(func(o *budgetOptions) { o.purpose = text })
+}
+
+// Earn says what each verified outcome adds to a budget's limits on cost ("$2"), and what all of
+// them add at most ("$20").
+func Earn(each, most string) BudgetOption {
+	return budgetOption(func(o *budgetOptions) { o.earn, o.earnMost = each, most })
+}
+
+// EarnOutcome lets a budget earn by outcomes of one name only.
+func EarnOutcome(name string) BudgetOption {
+	return budgetOption(func(o *budgetOptions) { o.earnOutcome = name })
 }
 
 // TopRung is the highest rung of the ladder (1 = best) that steps of a complexity may use.

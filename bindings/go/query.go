@@ -28,7 +28,8 @@ type Limit struct {
 	Meter       Meter
 	End         End
 	Amount      int64 // as declared
-	Extra       int64 // topped up
+	Extra       int64 // topped up, and earned
+	Earned      int64 // of Extra: by verified outcomes
 	Spent       int64 // settled in this window
 	Committed   int64 // spent and reserved in this window
 	Remaining   int64

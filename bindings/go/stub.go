@@ -83,6 +83,9 @@ func abiTextRead(e *engine, id int64, which int32, buf []byte) (int, Status) {
 func abiChildren(e *engine, id ID, out []ID) (int, Status)    { return 0, ErrUnsupported }
 func abiSpendRead(e *engine, position int, row *Spend) Status { return ErrUnsupported }
 func abiOutcome(e *engine, o *Outcome) error                  { return errNoCgo }
+func abiOutcomes(e *engine, all []Outcome) ([]bool, []error, Status) {
+	return nil, nil, ErrUnsupported
+}
 func abiQuery(e *engine, flags uint32, sql string, parameters []any) (cursor, int, error) {
 	return cursor{}, 0, errNoCgo
 }

@@ -2,12 +2,14 @@
 """Makes Sources/CLedger/text.c and include/ledgertext.h of ledger.sql: what SQLite does not need is
 left out, and pairs of symbols that are frequent become one byte (byte pair encoding), which
 takes less than half the room. `pack.py --check` says whether they are up to date."""
-import collections
 import pathlib
 import re
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from bytepairs import pack  # noqa: E402
+
 TO = HERE.parent.parent / "Sources" / "CLedger"
 
 
@@ -27,39 +29,6 @@ def sections():
     text = (HERE / "ledger.sql").read_text()
     parts = re.split(r"^--: (\w+)\n", text, flags=re.M)[1:]
     return [(name, squeeze(sql).encode()) for name, sql in zip(parts[::2], parts[1::2])]
-
-
-def pack(texts):
-    """The packed texts, and the two symbols that each new one stands for."""
-    seqs = [list(text) for text in texts]
-    free = [b for b in range(1, 256) if not any(b in text for text in texts)]
-    pairs = {}
-    while free:
-        counts = collections.Counter()
-        for seq in seqs:
-            last = None
-            for pair in zip(seq, seq[1:]):
-                if pair != last:
-                    counts[pair] += 1
-                last = pair if pair != last else None
-        if not counts:
-            break
-        pair, count = max(counts.items(), key=lambda item: (item[1], item[0]))
-        if count < 4:
-            break
-        symbol = free.pop()
-        pairs[symbol] = pair
-        for k, seq in enumerate(seqs):
-            new, i = [], 0
-            while i < len(seq):
-                if i + 1 < len(seq) and (seq[i], seq[i + 1]) == pair:
-                    new.append(symbol)
-                    i += 2
-                else:
-                    new.append(seq[i])
-                    i += 1
-            seqs[k] = new
-    return seqs, pairs
 
 
 def rows(values):

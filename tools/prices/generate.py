@@ -23,6 +23,9 @@ import zipfile
 from decimal import Decimal
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+from bytepairs import pack  # noqa: E402
+
 SOURCE = "model_prices_and_context_window_backup.json"
 CHAT = {"chat", "completion", "responses"}
 MODES = CHAT | {"embedding", "realtime"}
@@ -41,7 +44,7 @@ SKIP = re.compile("|".join([
 ]))
 GRACE = datetime.timedelta(days=130)  # a model is still called for a while after its end was announced
 KIB_MAX = 24
-GROUP = 8  # names that are written as differences from one another
+GROUP = 16  # names that are written as differences from one another
 ROWS_MAX, TIERS_MAX, NAME_MAX = 16, 16, 255
 
 CLASSES = ["input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning", "audio_input",
@@ -306,19 +309,32 @@ def encode(table, chat, rate_numbers, tiers):
 
 
 def front_coded(names):
-    """Lines of C text, a name each, and where each group begins."""
-    lines, groups, size, before = [], [], 0, ""
+    """Of each name, how many bytes it shares with the one before it in its group, and the rest."""
+    kept, rests, before = [], [], ""
     for i, name in enumerate(names):
         if i % GROUP == 0:
-            groups.append(size)
             before = ""
-        kept = 0
-        while kept < min(len(before), len(name)) and before[kept] == name[kept]:
-            kept += 1
-        lines.append(f'"\\{kept:03o}\\{len(name) - kept:03o}" "{name[kept:]}"')
-        size += 2 + len(name) - kept
+        same = 0
+        while same < min(len(before), len(name)) and before[same] == name[same]:
+            same += 1
+        kept.append(same)
+        rests.append(name[same:])
         before = name
-    return lines, groups, size
+    return kept, rests
+
+
+def packed_names(models, aliases):
+    """The bytes of price_text a name each, where each group begins, and price_pairs."""
+    (kept, rests), (more_kept, more) = front_coded(models), front_coded(aliases)
+    kept, rests = kept + more_kept, rests + more
+    packed, pairs = pack([rest.encode() + b"\0" for rest in rests])
+    names = [[same, *rest] for same, rest in zip(kept, packed)]
+    groups, size = [], 0
+    for i, name in enumerate(names):
+        if (i if i < len(models) else i - len(models)) % GROUP == 0:
+            groups.append(size)
+        size += len(name)
+    return names, groups, size, [half for s in range(256) for half in pairs.get(s, (0, s))]
 
 
 def columns(values, per_line):
@@ -366,14 +382,12 @@ def main():
     rows = sum(len(key) - 1 for key in sets)
 
     others = sorted(aliases)
-    model_lines, model_groups, model_bytes = front_coded(names)
-    alias_lines, alias_groups, alias_bytes = front_coded(others)
-    groups = model_groups + [model_bytes + begin for begin in alias_groups]
+    packed, groups, name_bytes, pairs = packed_names(names, others)
     for what, value, most in [
         ("rows in a set", max(len(key) - 1 for key in sets), ROWS_MAX), ("tiers", len(tiers), TIERS_MAX),
         ("bytes in a name", max(map(len, names + others)), NAME_MAX), ("rates", len(rates), 1 << 14),
         ("the highest rate", max(rates), 2**32 - 1),
-        ("bytes of sets", len(encoded), 2**16), ("bytes of names", model_bytes + alias_bytes, 2**16),
+        ("bytes of sets", len(encoded), 2**16), ("bytes of names", name_bytes, 2**16),
     ]:
         if value > most:
             sys.exit(f"{what}: {value}, the format has {most} at most")
@@ -423,8 +437,13 @@ const uint16_t price_groups[] = {{
 {columns(groups, 16)}
 }};
 
-const char price_text[] =
-{chr(10).join("    " + line for line in model_lines + alias_lines)};
+const uint8_t price_pairs[512] = {{
+{columns(pairs, 24)}
+}};
+
+const uint8_t price_text[] = {{
+{chr(10).join("    " + ", ".join(map(str, name)) + "," for name in packed)}
+}};
 """
     (ROOT / "Sources/CPrices/table.c").write_text(text)
 
@@ -450,7 +469,7 @@ const char price_text[] =
     (ROOT / "Tests/prices/rates.json").write_text("{\n" + body + "\n}\n")
 
     size = (128 + 4 * (len(rates) + len(tiers)) + len(encoded) + 2 * (len(first) + len(others) + len(groups))
-            + model_bytes + alias_bytes)
+            + name_bytes + 512)
     print(f"{len(names)} models, {len(aliases)} aliases, {rows} rows in {len(sets)} sets, {size} bytes")
     for provider in sorted({book[n]["litellm_provider"] for n in names}):
         print(f"  {provider}: {sum(book[n]['litellm_provider'] == provider for n in names)}")

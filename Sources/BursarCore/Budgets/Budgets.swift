@@ -8,6 +8,11 @@ public struct BudgetOptions {
     public var owner: [UInt8] = []
     public var costCenter: [UInt8] = []
     public var purpose: [UInt8] = []
+    /// Nano-dollars that each verified outcome adds to its limits on cost, and at most all of
+    /// them; 0 = it earns nothing. Of this name only, if there is one.
+    public var earn: Int64 = 0
+    public var earnMost: Int64 = 0
+    public var earnOutcome: [UInt8] = []
     public var topRungs: (UInt8, UInt8, UInt8, UInt8) = (0, 0, 0, 0)
     public var complexity: Int32 = 0
     public init() {}
@@ -21,10 +26,13 @@ extension Runtime {
         return try configuring { () throws(Failure) in
             let list = options.limits.isEmpty
                 ? LimitList([]) : try parse(options.limits, onSession: false)
-            for text in [options.owner, options.costCenter, options.purpose] where !text.isEmpty {
+            for text in [options.owner, options.costCenter, options.purpose, options.earnOutcome] where !text.isEmpty {
                 if text.count > 256 || !Path.isText(text) || text.contains(where: { $0 < 0x20 }) {
-                    throw Failure(.path, "owner, cost centre and purpose are up to 256 bytes of UTF-8 without control characters")
+                    throw Failure(.path, "owner, cost centre, purpose and the name of outcomes are up to 256 bytes of UTF-8 without control characters")
                 }
+            }
+            guard (options.earn > 0) == (options.earnMost > 0) else {
+                throw Failure(.invalid, "a budget that earns says `earn`, for each outcome, and `earn_most`, in all")
             }
             guard options.complexity >= 0, options.complexity <= 3 else {
                 throw Failure(.invalid, "complexity is 0 to 3")
@@ -71,6 +79,7 @@ extension Runtime {
         edit.update(
             node.flags, setting: options.isObserved ? NodeFlag.observed : 0,
             clearing: options.isObserved ? 0 : NodeFlag.observed)
+        try setEarning(i, options.earn, options.earnMost, options.earnOutcome)
         // What is below has them too, unless it has its own.
         if was != [meta.owner.value, meta.costCenter.value] { eachBelow(i) { core.untell($0) } }
         judgeTimeAgain(i)
@@ -206,6 +215,7 @@ extension Runtime {
             event.amount = top.amount
             event.path = path(of: i)
             event.text = Path.line(reason, most: 256)
+            event.actor = actor
             send(event)
         }
         ringKeeper()

@@ -53,7 +53,7 @@ extension Runtime {
         edit[node.reasonText] = block
     }
 
-    /// An event about a node. Config lock held.
+    /// An event about what somebody did at a node. Config lock held.
     func tell(_ type: EventType, _ i: Int, reason: Reason = .none, text: [UInt8] = []) {
         var event = Event(type: type)
         event.id = core.id(of: i)
@@ -61,6 +61,7 @@ extension Runtime {
         event.reason = reason
         event.path = path(of: i)
         event.text = text
+        event.actor = actor
         send(event)
     }
 

@@ -62,6 +62,7 @@ extension Runtime {
         var rings = try makeRings(parsed, former)
         // From here on nothing fails.
         if !node.isSession { core.untell(i) }
+        earnAgain(i)
         var touched: UInt64 = 0
         for (_, slot) in former where slot.countsAmounts { touched |= 1 << UInt64(slot.meter) }
         var slots: [UInt32] = []

@@ -4,7 +4,7 @@
 /// A budget's texts: a slab block of four interned references and its chain.
 struct Meta {
     let p: UnsafeMutableRawPointer
-    static let bytes = 20
+    static let bytes = 24
 
     var name: Half { Half(p) }
     static let owner = 4
@@ -15,6 +15,8 @@ struct Meta {
     var purpose: Half { Half(p + 12) }
     /// The next budget of its bucket.
     var next: Half { Half(p + 16) }
+    /// What it earns: see Earning.swift.
+    var earning: Half { Half(p + 20) }
 }
 
 extension Runtime {

@@ -240,10 +240,10 @@ extension Runtime {
     func settled(_ cells: [UInt32], before boundary: Int64) -> [Int64]? {
         for _ in 0..<100 {
             let h = core.batch.loadAcquiring()
-            var sums: [UInt32: Int64] = [:]
+            var sums = KeyMap()
             for c in cells where c != 0 {
                 let cell = core.cell(Int(c))
-                sums[c] = cell.spent(cell.slot(at: h)).value
+                sums.set(Int64(c), cell.spent(cell.slot(at: h)).value)
             }
             let isWhole = addUnfolded(before: boundary, batch: h, to: &sums)
             acquireFence()
@@ -253,14 +253,14 @@ extension Runtime {
             }
             if Plant.rollTrustsBatch.isOn {
                 return cells.map { c in
-                    guard c != 0, let sum = sums[c] else { return 0 }
+                    guard c != 0, let sum = sums[Int64(c)] else { return 0 }
                     let cell = core.cell(Int(c))
                     let now = cell.spent(cell.slot(at: core.batch.loadAcquiring())).value
                     return sum &+ now &- cell.spent(cell.slot(at: h)).value
                 }
             }
             #endif
-            if isWhole, core.batch.loadAcquiring() == h { return cells.map { sums[$0] ?? 0 } }
+            if isWhole, core.batch.loadAcquiring() == h { return cells.map { sums[Int64($0)] ?? 0 } }
         }
         return nil
     }
@@ -268,7 +268,7 @@ extension Runtime {
     /// Adds what the journal has settled before a steady time and not folded by batch
     /// `h` to the cells that are wanted; false when a record was freed meanwhile.
     private func addUnfolded(
-        before boundary: Int64, batch h: Int64, to sums: inout [UInt32: Int64]
+        before boundary: Int64, batch h: Int64, to sums: inout KeyMap
     ) -> Bool {
         var isWhole = true
         var sum = sums
@@ -295,8 +295,8 @@ extension Runtime {
             eachUp(Int(node & 0xFFFF_FFFF)) { i in
                 eachCell(i) { c, cell in
                     let amount = isCorrection ? min(used[cell.meter], 0) : used[cell.meter]
-                    if amount != 0, cell.kind.value >> 5 <= epoch, let known = sum[c] {
-                        sum[c] = saturatingAdd(known, amount)
+                    if amount != 0, cell.kind.value >> 5 <= epoch, let known = sum[Int64(c)] {
+                        sum.set(Int64(c), saturatingAdd(known, amount))
                     }
                 }
             }
@@ -317,6 +317,7 @@ extension Runtime {
         edit[limit.base(Int(next))] = base
         edit[limit.window] = start << 1 | next
         edit[limit.extra] = 0
+        earnAnew(limit)
         edit.update(limit.fired, clearing: LimitFlag.midway)
         limit.fired.update(clearing: ~LimitFlag.genMask)
         recompute(i, meter: limit.meter)
@@ -416,6 +417,7 @@ extension Runtime {
         let next = (limit.window.value & 1) ^ 1
         edit[limit.base(Int(next))] = base
         edit[limit.window] = current << 1 | next
+        earnAnew(limit)
         recompute(Int(limit.node.value), meter: limit.meter)
     }
 

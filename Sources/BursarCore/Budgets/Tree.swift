@@ -268,6 +268,7 @@ extension Runtime {
             slab.release(node.agent.value)
             freeLabels(node.labels.value)
         } else if node.meta.value != 0 {
+            dropEarning(Int(i))
             let texts = meta(i)
             forgetName(i)
             for text in [texts.name, texts.owner, texts.costCenter, texts.purpose] {
@@ -289,7 +290,10 @@ extension Runtime {
     /// The node of an id, budgets and sessions alike; 0 is the root.
     func resolve(_ id: Int64) throws(Failure) -> Int {
         if id == 0 { return 0 }
-        guard let i = core.index(of: id) else {
+        // A budget that was removed is gone at once, though its node stays for a while.
+        guard let i = core.index(of: id), core.node(i).isSession
+            || core.node(i).state.value & StateBit.closed == 0
+        else {
             var failure = Failure(.notFound, "no such budget or session (any more)")
             failure.id = id
             throw failure

@@ -19,7 +19,7 @@ struct WindowTable {
     /// By number; what is nil was not met yet, or its zone cannot be read here.
     private var calendars: [CalendarWindow?] = []
     /// Windows whose zone could not be read, and the steady time when that is tried again.
-    private var unreadable: [UInt32: Int64] = [:]
+    private var unreadable = KeyMap()
 
     init(_ segment: Segment, _ slab: Slab) {
         table = segment.base + segment.places.windowsAt
@@ -106,9 +106,9 @@ struct WindowTable {
         guard number < count, window.kind == .calendar else { return (0, .max) }
         // Looking for a zone in vain reads directories.
         let now = bursar__clock(BURSAR__CLOCK_STEADY)
-        if let again = unreadable[number], now < again { return nil }
+        if let again = unreadable[Int64(number)], now < again { return nil }
         guard let zone = try? WindowTable.zones.find(name: window.zone) else {
-            unreadable[number] = saturatingAdd(now, 60_000_000_000)
+            unreadable.set(Int64(number), saturatingAdd(now, 60_000_000_000))
             return nil
         }
         let calendar = CalendarWindow(window.unit, zone: zone, from: window.from)

@@ -172,7 +172,7 @@ final class Attachment: @unchecked Sendable {  // Sendable: immutable, or guarde
         }
         func find(_ path: [UInt8], _ wanted: bursar__file, _ what: StaticString) -> Failure? {
             var file = bursar__file()
-            let code = bursar__stat(path + [0], &file)
+            let code = File.stat(path, &file)
             if code == 0, file.inode == wanted.inode, file.device == wanted.device { return nil }
             return Folder.refused(
                 path, "\(plain: code < 0 ? "is gone" : "was replaced"): it was the \(plain: what) of this process's home; close it and open it again")

@@ -34,11 +34,11 @@ final class Folder: @unchecked Sendable {  // Sendable: changed while it is made
                 .invalid, "the home \(path: given) begins with `~`: give the directory it stands for")
         }
         var file = bursar__file()
-        if !mustExist, bursar__stat(given + [0], &file) == -ENOENT {
-            let code = bursar__make_directory(given + [0], 0o700)
+        if !mustExist, File.stat(given, &file) == -ENOENT {
+            let code = File.makeDirectory(given, 0o700)
             if code < 0, code != -EEXIST { throw Folder.failed("make the home", given, code) }
         }
-        let code = bursar__stat(given + [0], &file)
+        let code = File.stat(given, &file)
         if code < 0 { throw Folder.failed("look at the home", given, code) }
         if file.kind == Folder.linkKind {
             throw Folder.refused(given, "is a symbolic link; name the directory itself")
@@ -56,7 +56,7 @@ final class Folder: @unchecked Sendable {  // Sendable: changed while it is made
             throw Folder.refused(
                 given, "has mode \(octal: file.mode), so that others may write to it; 0700 is right, or 2770 for a group")
         }
-        _ = try Folder.expectLocal(given, bursar__open(given + [0], BURSAR__DIRECTORY))
+        _ = try Folder.expectLocal(given, File.open(given, BURSAR__DIRECTORY))
         path = try Folder.real(given)
     }
 
@@ -120,15 +120,15 @@ final class Folder: @unchecked Sendable {  // Sendable: changed while it is made
     /// Makes the directory and the lock file what the home's options say. Once, under MAKING.
     func settle(isGroup: Bool, lockFile: Int32) throws(Failure) {
         self.isGroup = isGroup
-        let fd = bursar__open(path + [0], BURSAR__DIRECTORY)
+        let fd = File.open(path, BURSAR__DIRECTORY)
         if fd < 0 { throw Folder.failed("open", path, fd) }
         defer { bursar__fd_close(fd) }
         var code = bursar__give(fd, owner, group, folderMode)
         if code == 0 { code = bursar__give(lockFile, owner, group, fileMode) }
         if code < 0 { throw Folder.failed("set the mode of", path, code) }
-        code = bursar__make_directory(bells + [0], 0o700)
+        code = File.makeDirectory(bells, 0o700)
         if code < 0, code != -EEXIST { throw Folder.failed("make", bells, code) }
-        let bells = bursar__open(self.bells + [0], BURSAR__DIRECTORY)
+        let bells = File.open(self.bells, BURSAR__DIRECTORY)
         if bells < 0 { throw Folder.failed("open", self.bells, bells) }
         defer { bursar__fd_close(bells) }
         code = bursar__give(bells, owner, group, folderMode)
@@ -153,9 +153,7 @@ final class Folder: @unchecked Sendable {  // Sendable: changed while it is made
 
 /// A literal as bytes.
 @inline(never)
-func bytes(_ text: StaticString) -> [UInt8] {
-    text.withUTF8Buffer { [UInt8]($0) }
-}
+func bytes(_ text: StaticString) -> [UInt8] { [UInt8](text) }
 
 extension Sentence.Interpolation {
     /// A path, whole up to 120 bytes.

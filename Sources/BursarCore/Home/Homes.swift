@@ -44,15 +44,15 @@ enum Homes {
     ) throws(Failure) -> Attachment {
         let folder = try Folder(options.home, mustExist: options.mustExist)
         var lock = bursar__file()
-        if options.mustExist, bursar__stat(folder.record + [0], &lock) < 0 {
+        if options.mustExist, File.stat(folder.record, &lock) < 0 {
             throw Folder.refused(folder.path, "is no home: it has no file `home`")
         }
-        if bursar__stat(folder.lock + [0], &lock) == 0, let found = try join(lock, page) {
+        if File.stat(folder.lock, &lock) == 0, let found = try join(lock, page) {
             compare(options, found, &notices)
             return found
         }
         // Before anything is left there.
-        if bursar__stat(folder.lock + [0], &lock) == -ENOENT { try folder.expectEmpty() }
+        if File.stat(folder.lock, &lock) == -ENOENT { try folder.expectEmpty() }
         let fd = bursar__open_lock(folder.lock + [0])
         if fd < 0 { throw Folder.failed("open", folder.lock, fd) }
         _ = bursar__fstat(fd, &lock)
@@ -84,7 +84,7 @@ enum Homes {
             }
             try folder.expectEmpty()
             let isMemory = try Folder.expectLocal(
-                named, bursar__open(named + [0], BURSAR__DIRECTORY))
+                named, File.open(named, BURSAR__DIRECTORY))
             if !isMemory {
                 notices.append(
                     "the segment of \(path: folder.path) lies in \(path: named), which is no memory file system: steps may wait for the disk")
@@ -148,7 +148,7 @@ enum Homes {
         // Before anything is made there: others would have a segment each.
         if isSameBoot {
             var directory = bursar__file()
-            let code = bursar__stat(known.shmDirectory + [0], &directory)
+            let code = File.stat(known.shmDirectory, &directory)
             if code < 0 { throw Folder.failed("find", known.shmDirectory, code) }
             if directory.device != known.shmDevice {
                 throw Folder.refused(

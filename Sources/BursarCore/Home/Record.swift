@@ -40,7 +40,7 @@ final class HomeRecord {
     /// Reads the record; nil when there is none.
     init?(of folder: Folder) throws(Failure) {
         let path = folder.record
-        let fd = bursar__open(path + [0], BURSAR__READ)
+        let fd = File.open(path, BURSAR__READ)
         if fd == -ENOENT { return nil }
         if fd < 0 { throw Folder.failed("open", path, fd) }
         defer { bursar__fd_close(fd) }
@@ -93,7 +93,7 @@ final class HomeRecord {
         bursar__fd_close(fd)
         if code == 0 { code = bursar__rename(new, path + [0]) }
         if code < 0 { throw Folder.failed("write", path, code) }
-        let directory = bursar__open(folder.path + [0], BURSAR__DIRECTORY)
+        let directory = File.open(folder.path, BURSAR__DIRECTORY)
         if directory >= 0 {
             _ = bursar__sync(directory)
             bursar__fd_close(directory)
@@ -117,7 +117,7 @@ final class HomeRecord {
     /// What tells one boot of the machine from the next.
     static func bootID() throws(Failure) -> [UInt8] {
         let path = bytes("/proc/sys/kernel/random/boot_id")
-        let fd = bursar__open(path + [0], BURSAR__READ)
+        let fd = File.open(path, BURSAR__READ)
         if fd < 0 { throw Folder.failed("open", path, fd) }
         defer { bursar__fd_close(fd) }
         var text = [UInt8](repeating: 0, count: 36)

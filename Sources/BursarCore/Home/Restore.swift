@@ -61,7 +61,7 @@ struct Restoration {
         let id = Word(segment.base + Header.segmentID).value
         try findFormer()
         var there = bursar__file()
-        let hasDatabase = bursar__stat(Database.path(in: folder.path) + [0], &there) == 0
+        let hasDatabase = File.stat(Database.path(in: folder.path), &there) == 0
         if !hasDatabase {
             if last == 0, former.isEmpty {
                 try outbox(of: id).begin(after: 0)
@@ -210,6 +210,9 @@ extension Runtime {
         if state.flags & BudgetStateEntry.ownsCostCenter != 0 { options.costCenter = budget.costCenter }
         options.purpose = budget.purpose
         options.complexity = Int32(state.complexity)
+        options.earn = state.earn
+        options.earnMost = state.earnMost
+        options.earnOutcome = state.earnOutcome
         try describe(i, options)
         edit[node.rungs] = UInt32(truncatingIfNeeded: state.topRungs)
         edit.update(
@@ -277,6 +280,9 @@ extension Runtime {
         var goesOn: [Bool] = []
         for k in 0..<min(slots.count, state.limits.count) {
             goesOn.append(resume(core.limit(Int(slots[k])), i, state.limits[k], newest))
+        }
+        if let earning = earning(of: i) {
+            for k in 0..<goesOn.count where goesOn[k] { note(earning, k, slots[k], state.limits[k].earned) }
         }
         for top in state.topUps {
             guard top.limit >= 0, top.limit < goesOn.count, goesOn[Int(top.limit)] else { continue }

@@ -7,7 +7,7 @@ internal import CPrices
 /// What two libraries must have in common to use one segment.
 enum Layout {
     /// Bumped by hand when what a field means changes.
-    private static let version: UInt64 = 2
+    private static let version: UInt64 = 3
 
     /// The version, the sizes of all tables' entries, and the built-in price names,
     /// whose numbers stand in records.
@@ -64,9 +64,9 @@ struct SegmentFile {
             throw Folder.refused(
                 folder.record, "says that the segment goes to \(path: directory): root makes one there only if shm_dir names it")
         }
-        _ = try Folder.expectLocal(directory, bursar__open(directory + [0], BURSAR__DIRECTORY))
+        _ = try Folder.expectLocal(directory, File.open(directory, BURSAR__DIRECTORY))
         var place = bursar__file()
-        _ = bursar__stat(directory + [0], &place)
+        _ = File.stat(directory, &place)
         record.shmDevice = place.device
         record.boot = boot
         record.layout = Layout.identity
@@ -77,7 +77,7 @@ struct SegmentFile {
         let prefix = directory + bytes("/bursar-") + record.id + [UInt8(ascii: "-")]
         var path = prefix + Digits.hex(UInt64(bitPattern: record.layout)).prefix(8)
         func isFree(_ path: [UInt8]) -> Bool {
-            let code = bursar__unlink(path + [0])
+            let code = File.unlink(path)
             return code == 0 || code == -ENOENT
         }
         if !isFree(path) || !isFree(path + bytes(".new")) {
@@ -116,16 +116,16 @@ struct SegmentFile {
         let isRestored = try restoration.run(after: formerID)
         // First the record: whoever finds no segment where it says makes one there.
         if code == 0 {
-            _ = bursar__unlink(path + [0])
+            File.unlink(path)
             try record.write(to: folder)
             code = bursar__link(new, path + [0])
         }
         if code < 0 { throw Folder.failed("make the segment", path, code) }
         // Only what is a segment of this home's by its name, and its owner's.
-        if former != path, former.starts(with: prefix), bursar__stat(former + [0], &place) == 0,
+        if former != path, former.starts(with: prefix), File.stat(former, &place) == 0,
             place.kind == file.kind, place.owner == file.owner
         {
-            _ = bursar__unlink(former + [0])
+            File.unlink(former)
         }
         restoration.removeFormer()
         return (segment, file, isRestored)
@@ -138,7 +138,7 @@ struct SegmentFile {
     /// The record's segment, or nil when there is no such file.
     func find(_ record: HomeRecord) throws(Failure) -> (Segment, bursar__file)? {
         let path = record.segment
-        let fd = bursar__open(path + [0], BURSAR__WRITE)
+        let fd = File.open(path, BURSAR__WRITE)
         if fd == -ENOENT { return nil }
         if fd < 0 { throw Folder.failed("open the segment", path, fd) }
         defer { bursar__fd_close(fd) }
@@ -146,7 +146,7 @@ struct SegmentFile {
         var code = bursar__fstat(fd, &file)
         if code == 0, file.links == 2 {
             // Whoever made it died between its name and its temporary one.
-            _ = bursar__unlink(path + bytes(".new") + [0])
+            File.unlink(path + bytes(".new"))
             code = bursar__fstat(fd, &file)
         }
         if code < 0 { throw Folder.failed("look at", path, code) }

@@ -42,8 +42,18 @@ extension Runtime {
             guard let batch else { throw error }
             let mover = LedgerMover(place, outbox: outbox, segment: segment)
             defer { mover.close() }
-            while try mover.move(removes: false), mover.batch < batch {}
-            return try reader(place, segment, batch)
+            var failure: Failure?
+            do throws(Failure) {
+                while try mover.move(removes: false), mover.batch < batch {}
+            } catch {
+                failure = error
+            }
+            // Where that failed, others may have moved it, and removed what this one read.
+            do throws(Failure) {
+                return try reader(place, segment, batch)
+            } catch {
+                throw failure ?? error
+            }
         }
     }
 

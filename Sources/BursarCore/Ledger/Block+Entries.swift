@@ -27,6 +27,8 @@ extension BlockReader {
                     spent.change = reader.take()
                     block.spent.append(spent)
                 }
+            case .events:
+                while reader.at < end, !reader.isShort { block.events.append(reader.takeEvent()) }
             case .outcome: block.outcomes.append(reader.takeOutcome())
             case .flights:
                 _ = reader.take()
@@ -146,6 +148,9 @@ extension BlockReader {
         state.complexity = UInt8(truncatingIfNeeded: take())
         state.paused = take()
         state.pausedSince = take()
+        state.earn = take()
+        state.earnMost = take()
+        state.earnOutcome = takeText()
         state.limitText = takeText()
         state.who = takeText()
         state.why = takeText()
@@ -159,6 +164,7 @@ extension BlockReader {
             limit.base = take()
             limit.since = take()
             limit.extra = take()
+            limit.earned = take()
             limit.fired = take()
             limit.ring = takeList()
             state.limits.append(limit)
@@ -172,11 +178,21 @@ extension BlockReader {
 }
 
 extension Block {
+    @inline(never)
+    func put(_ event: Event) {
+        for value in [
+            event.sequence, Int64(event.type.rawValue), event.unixNanos, event.id, event.session,
+            event.reservation, Int64(event.meter), Int64(event.percent), event.amount, event.limit,
+            event.committed, Int64(event.reason.rawValue),
+        ] { put(value) }
+        for text in [event.path, event.text, event.actor] { put(text) }
+    }
+
     func put(_ outcome: OutcomeEntry) {
         open(.outcome)
         for value in [
             outcome.state.rawValue, outcome.session, outcome.budget, outcome.hasValue ? 1 : 0,
-            outcome.value, outcome.reworkNanos, outcome.reworkTime, outcome.at,
+            outcome.value, outcome.reworkNanos, outcome.reworkTime, outcome.at, outcome.said,
         ] { put(value) }
         for text in [
             outcome.key, outcome.name, outcome.join, outcome.who, outcome.why, outcome.actor,
@@ -186,6 +202,28 @@ extension Block {
 }
 
 extension BlockReader {
+    private mutating func takeSmall() -> Int32 { Int32(truncatingIfNeeded: take()) }
+
+    fileprivate mutating func takeEvent() -> Event {
+        let sequence = take()
+        var event = Event(type: EventType(rawValue: takeSmall()) ?? .corrupt)
+        event.sequence = sequence
+        event.unixNanos = take()
+        event.id = take()
+        event.session = take()
+        event.reservation = take()
+        event.meter = takeSmall()
+        event.percent = takeSmall()
+        event.amount = take()
+        event.limit = take()
+        event.committed = take()
+        event.reason = Reason(rawValue: takeSmall()) ?? .none
+        event.path = takeText()
+        event.text = takeText()
+        event.actor = takeText()
+        return event
+    }
+
     fileprivate mutating func takeOutcome() -> OutcomeEntry {
         var outcome = OutcomeEntry()
         outcome.state = OutcomeEntry.State(rawValue: take()) ?? .stated
@@ -196,6 +234,7 @@ extension BlockReader {
         outcome.reworkNanos = take()
         outcome.reworkTime = take()
         outcome.at = take()
+        outcome.said = take()
         outcome.key = takeText()
         outcome.name = takeText()
         outcome.join = takeText()

@@ -25,6 +25,7 @@ enum Section: Int64 {
     /// All steps that are in flight for long, when that was, instead of those told before: a
     /// record as it would be settled at an estimate, and the ids of its path.
     case flights
+    case events
 }
 
 struct BlockHead {
@@ -32,7 +33,8 @@ struct BlockHead {
     static let magic: Int64 = 0x4255_5253_4C45_4402
     /// A file's first block: what all before it came to.
     static let baseMagic: Int64 = 0x4255_5253_4C45_4403
-    static let most: Int64 = 64 << 20
+    /// More than any batch can say: of half a million steps in flight it is 300 MB.
+    static let most: Int64 = 1 << 30
     var isBase = false
     var batch: Int64 = 0
     var segment: Int64 = 0

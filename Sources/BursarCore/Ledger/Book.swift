@@ -8,7 +8,7 @@ struct BatchRows {
     /// Corrections of estimates: session, handle, what it changes.
     var corrected: [(id: Int64, handle: Int64, amount: Int64)] = []
     private var keys: [(budget: Int64, agent: UInt32, asked: UInt32, granted: UInt32)] = []
-    private var byHash: [UInt64: Int] = [:]
+    private var byHash = KeyMap()
 
     init(_ number: Int64) { batch.number = number }
 
@@ -26,20 +26,21 @@ struct BatchRows {
         _ budget: Int64, _ agent: UInt32, _ asked: UInt32, _ granted: UInt32,
         describe: () -> (path: [UInt8], agent: [UInt8])
     ) -> Int {
-        var h = BatchRows.mix(budget, agent, asked, granted)
-        while let i = byHash[h] {
+        var h = Int64(BatchRows.mix(budget, agent, asked, granted) >> 1)
+        while let found = byHash[h] {
+            let i = Int(found)
             let k = keys[i]
             if k.budget == budget, k.agent == agent, k.asked == asked, k.granted == granted {
                 return i
             }
-            h &+= 1
+            h = (h &+ 1) & .max
         }
         var row = SpendRow()
         (row.path, row.agent) = describe()
         row.budget = budget
         row.asked = Int32(bitPattern: asked)
         row.granted = Int32(bitPattern: granted)
-        byHash[h] = keys.count
+        byHash.set(h, Int64(keys.count))
         keys.append((budget, agent, asked, granted))
         batch.rows.append(row)
         return keys.count - 1
@@ -103,6 +104,8 @@ extension Runtime {
             if let block, !record.isCorrection {
                 let gen = RecordWord.gen(record.word.value)
                 block.put(record, handle: Handle.make(index: Int(i), gen: gen))
+                // A run's other names are those of its first.
+                names.note(.price, record.price.value & Record.priceNumber)
             }
             if run.take(record) { continue }
             book(run, &rows)

@@ -112,6 +112,7 @@ struct BudgetStateEntry {
         var base: Int64 = 0  // what was settled when the window began
         var since: Int64 = 0  // a calendar limit set midway: unix ns of that; 0 = no
         var extra: Int64 = 0
+        var earned: Int64 = 0  // of `extra`: by verified outcomes
         var fired: Int64 = 0  // what was told of it, by bit
         var ring: [Int64] = []  // a rolling window's, the oldest bucket first
     }
@@ -139,6 +140,10 @@ struct BudgetStateEntry {
     static let ownsOwner: Int64 = 1 << 32
     static let ownsCostCenter: Int64 = 1 << 33
     var topRungs: Int64 = 0  // a byte for each complexity
+    /// What a verified outcome adds, and all of them at most; of that name, unless it is empty.
+    var earn: Int64 = 0
+    var earnMost: Int64 = 0
+    var earnOutcome: [UInt8] = []
     var complexity: UInt8 = 0
     /// How long it stood paused, but for the pause that lasts, and since when that does; 0 = none.
     var paused: Int64 = 0
@@ -155,24 +160,6 @@ struct SpentEntry {
     var change: Int64 = 0
 }
 
-struct EventEntry {
-    var sequence: Int64 = 0
-    var type: Int64 = 0  // the header's BURSAR_EVENT_*
-    var at: Int64 = 0
-    var id: Int64 = 0  // the budget or session; 0 = none
-    var session: Int64 = 0  // the session whose step caused it; 0 = none
-    var reservation: Int64 = 0  // 0 = none
-    var meter: Int64 = 0
-    var percent: Int64 = 0
-    var amount: Int64 = 0
-    var limit: Int64 = 0
-    var committed: Int64 = 0
-    var reason: Int64 = 0
-    var path: [UInt8] = []
-    var text: [UInt8] = []
-    var actor: [UInt8] = []  // who did it: uid, pid and claimed name; empty = nobody
-}
-
 /// One revision of an outcome: the latest that came is the one that holds. What it does not
 /// say is as the revision before had it, and what it is credited to never changes.
 struct OutcomeEntry {
@@ -181,7 +168,8 @@ struct OutcomeEntry {
     var key: [UInt8] = []
     var name: [UInt8] = []  // "invoice_processed"
     var state = State.stated
-    var session: Int64 = 0  // 0 = none: credited to `budget`, or by `join`
+    /// The segment's id, or the database's key; 0 = none: credited to `budget`, or by `join`.
+    var session: Int64 = 0
     var budget: Int64 = 0  // 0 = the session's
     /// A label, as "key=value", whose sessions share it; empty = none.
     var join: [UInt8] = []
@@ -189,7 +177,8 @@ struct OutcomeEntry {
     var value: Int64 = 0
     var reworkNanos: Int64 = 0  // money; 0 = as before
     var reworkTime: Int64 = 0  // nanoseconds of somebody's time; 0 = as before
-    var at: Int64 = 0
+    var at: Int64 = 0  // as it says, or `said`
+    var said: Int64 = 0
     var who: [UInt8] = []
     var why: [UInt8] = []
     var actor: [UInt8] = []  // uid, pid and claimed name
@@ -213,7 +202,7 @@ struct LedgerBlock {
     var corrections: [CorrectionEntry] = []
     var spent: [SpentEntry] = []
     var states: [BudgetStateEntry] = []
-    var events: [EventEntry] = []
+    var events: [Event] = []
     var outcomes: [OutcomeEntry] = []
     /// Not for the database; nil: as before.
     var flights: [FlightEntry]?

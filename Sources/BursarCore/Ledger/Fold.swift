@@ -103,13 +103,17 @@ extension Runtime {
             } else {
                 scan = self.scan()
             }
-            ledgerFails = false
             core.statistic(Header.ledgerFails).value = 0
         } catch {
             // Records wait, enforcement goes on, the next fold tries again.
-            core.statistic(Header.ledgerFails).value = 1
-            if !ledgerFails {
-                ledgerFails = true
+            // Told by one process, to all, once until it could be written for a second: a full
+            // disk has room for a moment every now and then.
+            let fails = core.statistic(Header.ledgerFails)
+            let last = core.statistic(Header.ledgerFailedAt)
+            let isNew = fails.value == 0 && (last.value == 0 || began - last.value >= 1_000_000_000)
+            fails.value = 1
+            last.value = began
+            if isNew {
                 var event = Event(type: .ledger)
                 event.amount = error.values.0
                 event.text = error.sentence
@@ -220,7 +224,7 @@ extension Runtime {
         var left = false
         var seen = Scan()
         var node: Int64 = 0
-        var originals: Set<Int64> = []
+        var originals = KeyMap()  // a set: the values are nothing
         var mayLower: Bool?
         core.statistic(Header.oldestSettled).value = 0
         // Claim. A correction waits for its original to be folded, and goes alone
@@ -252,11 +256,11 @@ extension Runtime {
                     mayLower = config.lock(for: SharedLock.patience)
                     if mayLower == true { config.unlock() }
                 }
-                if mayLower == false || !mayFold(record) || originals.contains(record.original) {
+                if mayLower == false || !mayFold(record) || originals[record.original] != nil {
                     left = true
                     return true
                 }
-                originals.insert(record.original)
+                originals.set(record.original, 0)
             }
             if record.node.value != node {
                 node = record.node.value
@@ -277,12 +281,15 @@ extension Runtime {
         defer { batchRecords = records }
         scan = seen
         let open = core.statistic(Header.foldOpen)
+        let news = untoldEvents
         let untold = findUntold()
-        // After all that it may name was told.
-        let outcome = untold.count < Runtime.toldMax ? pendingOutcome : nil
+        // After all that they may name was told.
+        let isAll = untold.count < Runtime.toldMax
+        let outcomes = isAll ? pendingOutcomes : []
+        let happened = isAll && (!untold.isEmpty || !hasUntold) ? news : nil
         let flights = findFlights(at: began)
         if records.isEmpty {
-            if untold.isEmpty, outcome == nil, flights == nil {
+            if untold.isEmpty, outcomes.isEmpty, flights == nil, happened == nil {
                 open.storeReleasing(0)
                 return false
             }
@@ -301,13 +308,22 @@ extension Runtime {
         if let block = ledger.block {
             if let flights { tell(flights, block) }
             told = tell(block, untold, epoch: epoch, from: h)
-            if let outcome, told.isSure { block.put(outcome) }
+            tellEvents(through: told.isSure ? happened : nil, block, from: h)
+            if told.isSure { for outcome in outcomes { block.put(outcome) } }
         }
+        let due = core.statistic(Header.earnDue)
+        let wasDue = due.value
         do throws(Failure) {
+            if core.header(Header.earners).value != 0, outcomes.contains(where: { $0.state != .stated }) {
+                due.storeReleasing(next)
+            }
             if let rows { try ledger.commit(rows.batch) }
             names.end(told.isSure)
-            if outcome != nil, told.isSure { pendingOutcome = nil }
+            if !outcomes.isEmpty, told.isSure { pendingOutcomes = [] }
+            // More may come soon: the keeper stays awake for a moment.
+            if happened != nil { scan.moving += 1 }
         } catch {
+            due.value = wasDue
             names.end(false)
             for i in records {
                 let word = core.record(Int(i)).word
@@ -323,7 +339,7 @@ extension Runtime {
         confirm(told.nodes)
         if flights?.isEmpty == true { core.header(Header.flightsTold).value = 0 }
         for (id, handle, amount) in rows?.corrected ?? [] { reportLate(id, handle, amount) }
-        return (left || untold.count >= Runtime.toldMax) && isFinished
+        return (left || !isAll) && isFinished
     }
 
     /// A correction may be folded when its original is, and one at a time.

@@ -163,15 +163,15 @@ final class Ledger: @unchecked Sendable {  // Sendable because of `lock`.
     // Guarded by lock.
     private var backend: Backend
     private var rows: [SpendRow] = []
-    private var byHash: [UInt64: Int] = [:]
+    private var byHash = KeyMap()
     private var estimated: [Int64: EstimatedRow] = [:]
     private var order: [Int64] = []  // of `estimated`, oldest first
     private var orderHead = 0
     /// The last batch that it has.
     private var batch: Int64 = 0
     private static let estimatedMax = 65_536
-    /// As many of these a new file of the outbox begins with.
-    private static let carriedMax = 1024
+    /// What is of no row of these is of one that names nothing. For tests to lower.
+    var rowsMax = 65_536
     private let segment: Int64
     /// What the folder puts the next batch into; nil in memory. Fold lock.
     let block: Block?
@@ -259,7 +259,7 @@ final class Ledger: @unchecked Sendable {  // Sendable because of `lock`.
             }
             if next.head.isBase {
                 rows.removeAll()
-                byHash.removeAll()
+                byHash = KeyMap()
                 estimated.removeAll()
                 order.removeAll()
                 orderHead = 0
@@ -268,11 +268,11 @@ final class Ledger: @unchecked Sendable {  // Sendable because of `lock`.
         }
     }
 
-    /// All sums, and the estimates that are most likely to be asked for.
+    /// All sums, and all estimates: whoever folds a correction has to know what it corrects.
     private func base() -> Block {
         var all = LedgerBatch()
         all.rows = rows
-        for handle in order[orderHead...].suffix(Ledger.carriedMax) {
+        for handle in order[orderHead...] {
             if let row = estimated[handle] { all.estimates.append((handle, row)) }
         }
         let base = Block()
@@ -318,18 +318,20 @@ final class Ledger: @unchecked Sendable {  // Sendable because of `lock`.
 
     /// The ledger's row of the same workflow, agent and models, made if there is none.
     private func place(of row: SpendRow) -> Int {
-        var h = row.hash
-        while let i = byHash[h] {
+        var h = Int64(row.hash >> 1)
+        while let found = byHash[h] {
+            let i = Int(found)
             if rows[i].isSame(row) { return i }
-            h &+= 1
+            h = (h &+ 1) & .max
         }
+        if rows.count >= rowsMax, row.budget != 0 { return place(of: SpendRow()) }
         var new = SpendRow()
         new.path = row.path
         new.agent = row.agent
         new.asked = row.asked
         new.granted = row.granted
         new.budget = row.budget
-        byHash[h] = rows.count
+        byHash.set(h, Int64(rows.count))
         rows.append(new)
         return rows.count - 1
     }

@@ -115,7 +115,9 @@ final class Outbox {
     /// The block at `end`, if it is whole and this segment's.
     private func block() throws(Failure) -> BlockReader? {
         let start = try read(BlockHead.bytes, at: end)
-        guard let head = BlockReader.head(start) else { return nil }
+        guard let head = BlockReader.head(start), end + head.length < bursar__ledger_size(fd) else {
+            return nil
+        }
         let whole = BlockReader(head, try read(BlockHead.bytes + Int(head.length), at: end))
         guard whole.isWhole else { return nil }
         if head.segment != segment {
@@ -128,6 +130,34 @@ final class Outbox {
         return whole
     }
 
+    /// Where the first whole block is from `end` on. Behind one that is not whole there is
+    /// none: somebody died, or writes. Else the file was damaged.
+    private func blockBehind() throws(Failure) -> Int64? {
+        let here = end
+        defer { end = here }
+        let size = bursar__ledger_size(fd)
+        while end < size {
+            let from = end
+            let part = try read(1 << 16, at: from)
+            for k in stride(from: 0, to: part.count - 7, by: 16) {
+                let word = part.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: k, as: Int64.self) }
+                if word != BlockHead.magic { continue }
+                end = from + Int64(k)
+                if try block() != nil { return end }
+            }
+            end = from + 1 << 16
+        }
+        return nil
+    }
+
+    private func damaged(_ batch: Int64) -> Failure {
+        var failure = Failure(
+            .corrupt,
+            "the ledger's file \(path: name(number)) is damaged at byte \(Int(end)), after batch \(Int(batch)), and whole batches stand behind that: put back what was there, or cut the file there when nobody has the home open, and they are lost")
+        failure.values = (batch, end)
+        return failure
+    }
+
     /// The next block after a batch, or a base that has more than that, where blocks
     /// were missed. nil: there is none yet.
     func next(after batch: Int64) throws(Failure) -> BlockReader? {
@@ -136,7 +166,10 @@ final class Outbox {
             guard let found = try block() else {
                 // Who writes goes on in another file when this one is whole.
                 let last = try range().last
-                if last <= number { return nil }
+                if last <= number {
+                    if let at = try blockBehind(), at > end { throw damaged(batch) }
+                    return nil
+                }
                 if try block() != nil { continue }
                 let next = number + 1
                 if try !turn(to: next) {
@@ -237,12 +270,13 @@ final class Outbox {
         let former = (fd, number, end, reserved, baseBytes)
         let path = name(number + 1)
         let temporary = prefix + bytes(".new")
-        _ = bursar__unlink(temporary + [0])
+        File.unlink(temporary)
         fd = open(temporary, make: true)
         (end, reserved) = (0, 0)
-        var isMade = fd >= 0
+        let whole = base.end()
+        var isMade = fd >= 0 && Int64(whole.count) <= BlockHead.most
         if isMade {
-            do throws(Failure) { try write(base.end()) } catch { isMade = false }
+            do throws(Failure) { try write(whole) } catch { isMade = false }
         }
         if isMade, bursar__rename(temporary + [0], path + [0]) != 0 { isMade = false }
         if isMade {
@@ -253,7 +287,7 @@ final class Outbox {
             bursar__ledger_close(former.0)
         } else {
             close()
-            _ = bursar__unlink(temporary + [0])
+            File.unlink(temporary)
             (fd, number, end, reserved, baseBytes) = former
         }
     }
@@ -275,7 +309,7 @@ final class Outbox {
     /// Removes all files.
     func removeAll() {
         guard let all = try? range() else { return }
-        for n in max(all.first, 1)...max(all.last, 1) { _ = bursar__unlink(name(n) + [0]) }
+        for n in max(all.first, 1)...max(all.last, 1) { File.unlink(name(n)) }
     }
 
     /// Removes the files whose every block is up to a batch; never the last.
@@ -284,10 +318,11 @@ final class Outbox {
         let reader = Outbox(prefix, segment: segment)
         var n = first
         while n > 0, n < last {
-            if try reader.turn(to: n + 1) {
-                if try reader.base() > batch { return }
-            }
-            _ = bursar__unlink(name(n) + [0])
+            // One that cannot be read says nothing.
+            guard try reader.turn(to: n + 1) else { return }
+            let base = try reader.base()
+            if base == 0 || base > batch { return }
+            File.unlink(name(n))
             n += 1
         }
     }
@@ -297,6 +332,7 @@ extension Outbox {
     /// The next block after a batch, whole, for who writes them into the database; nil:
     /// not yet. `seek(after:)` once before. Any thread that has it to itself.
     func nextBlock(after batch: Int64) throws(Failure) -> LedgerBlock? {
+        seeks = true  // another writer may have moved more than was read here
         guard var reader = try next(after: batch) else { return nil }
         guard !reader.head.isBase, let block = reader.entries() else {
             var failure = Failure(

@@ -270,13 +270,11 @@ extension Runtime {
         block.put(Int64(node.complexity))
         block.put(node.opened.value == 0 ? 0 : node.opened.value &+ offset)
         block.put(isClosed ? node.lastStep.value &+ offset : 0)
-        let labels = isSession ? node.labels.value : 0
-        var count: Int64 = 0
-        eachLabel(labels) { _, _ in count += 1 }
-        block.put(count)
-        eachLabel(labels) { key, value in
-            block.put(slab.text(key))
-            block.put(slab.text(value))
+        let labels = labels(of: i)
+        block.put(Int64(labels.count))
+        for label in labels {
+            block.put(label.key)
+            block.put(label.value)
         }
         block.put(path(of: i))
         block.put(inherited(i, Meta.owner))
@@ -287,6 +285,21 @@ extension Runtime {
         block.put(isSession && isClosed ? whyEnded(i) : [])
         block.close()
         if isSure, !isSession, !isClosed { describeState(i, block, offset, epoch, h) }
+    }
+
+    /// A session's labels, and those of the sessions above it that it does not set itself: what a
+    /// sub-agent spends is spent for the same feature and customer. The nearest sixteen.
+    private func labels(of i: Int) -> [(key: [UInt8], value: [UInt8])] {
+        var found: [(key: [UInt8], value: [UInt8])] = []
+        eachUp(i) { i in
+            if !core.node(i).isSession { return }
+            eachLabel(core.node(i).labels.value) { key, value in
+                let key = slab.text(key)
+                for label in found where label.key == key { return }
+                if found.count < 16 { found.append((key, slab.text(value))) }
+            }
+        }
+        return found
     }
 
     private func whyEnded(_ i: Int) -> [UInt8] {
@@ -330,6 +343,10 @@ extension Runtime {
         block.put(Int64(node.complexity))
         block.put(paused.sum)
         block.put(paused.since)
+        let earning = earning(of: i)
+        block.put(earning?.each.value ?? 0)
+        block.put(earning?.most.value ?? 0)
+        block.put(earning.map { slab.text($0.outcome.value) } ?? [])
         block.put(list.limits.isEmpty ? [] : list.print())
         block.put(words.who)
         block.put(words.why)
@@ -360,6 +377,7 @@ extension Runtime {
             block.put(
                 isCalendar && limit.fired.value & LimitFlag.midway != 0 ? limit.base(base ^ 1).value : 0)
             block.put(limit.isRate ? 0 : limit.extra.value)
+            block.put(earned(i, limit)?.value ?? 0)
             block.put(Int64(limit.fired.value & LimitFlag.told))
             block.put(ring?.settled.map { $0 &+ falls } ?? [])
         }

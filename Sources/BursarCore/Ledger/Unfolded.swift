@@ -65,7 +65,7 @@ extension Core {
         return sum
     }
 
-    /// A node's own figures by now.
+    /// A node's own figures, as of the last fold.
     struct Figures {
         var steps: Int64 = 0
         var toolCalls: Int64 = 0
@@ -75,18 +75,21 @@ extension Core {
         var unfoldedCost: Int64 = 0
     }
 
-    func figuresNow(_ i: Int, _ log: FoldLog) -> Figures {
+    func figures(_ i: Int) -> Figures {
         let node = self.node(i)
+        return Figures(
+            steps: node.steps.value, toolCalls: Int64(node.toolCalls.value), input: node.input.value,
+            output: node.output.value)
+    }
+
+    /// The same with what is not folded.
+    func figuresNow(_ i: Int, _ log: FoldLog) -> Figures {
         var figures = Figures()
         for _ in 0..<Core.readsMax {
             let h = batch.loadAcquiring()
             // A batch whose figures stand already and whose number does not: soon over.
             let isBetween = log.stamp.loadAcquiring() > h
-            figures = Figures()
-            figures.steps = node.steps.value
-            figures.toolCalls = Int64(node.toolCalls.value)
-            figures.input = node.input.value
-            figures.output = node.output.value
+            figures = self.figures(i)
             eachUnfolded(below: i, at: h) { _, used in
                 figures.steps &+= used[MeterIndex.steps]
                 figures.toolCalls &+= used[MeterIndex.toolCalls]

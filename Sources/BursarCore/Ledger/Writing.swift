@@ -23,11 +23,17 @@ final class LedgerMover {
     private let outbox: Outbox
     private let segment: Int64
     private var database: Database?
+    private var inode: UInt64 = 0  // the database's
     /// The last batch that it moved, or found.
     private(set) var batch: Int64 = 0
 
-    /// Blocks that go into one transaction.
+    /// Blocks that go into one transaction, and steps that are enough for one.
     private static let blocksMax = 64
+    private static let stepsMax = 16_384
+    /// The outbox's file when those before it were removed last.
+    private var removedAt: Int64 = 1
+    /// Steady nanoseconds from which on it looks again for something to tidy.
+    private var tidiesAt: Int64 = 0
 
     /// Those of this process that have a database open. `lock` is held while one moves, and
     /// while the process forks.
@@ -72,19 +78,34 @@ final class LedgerMover {
     func move(removes: Bool) throws(Failure) -> Bool {
         Busy.shared.lock.lock()
         defer { Busy.shared.lock.unlock() }
-        if database == nil { try open() }
+        // A file that somebody has put in its place is opened, and none is made anew for it.
+        var there = bursar__file()
+        _ = File.stat(Database.path(in: folder), &there)
+        if database != nil, there.inode != inode { leave() }
+        if database == nil { try open(isThere: there.inode != 0) }
         guard let database else { return false }
         do throws(Failure) {
             var blocks: [LedgerBlock] = []
+            var steps = 0
             var last = batch
-            while blocks.count < LedgerMover.blocksMax, let block = try outbox.nextBlock(after: last) {
-                blocks.append(block)
-                last = block.batch
+            var isAll = false
+            while !isAll, blocks.count < LedgerMover.blocksMax, steps < LedgerMover.stepsMax {
+                if let block = try outbox.nextBlock(after: last) {
+                    blocks.append(block)
+                    steps += block.steps.count
+                    last = block.batch
+                } else {
+                    isAll = true
+                }
             }
             if blocks.isEmpty { return false }
             batch = try database.apply(blocks)
-            if removes { try outbox.remove(through: batch) }
-            return blocks.count == LedgerMover.blocksMax
+            // What the disk does not have yet must be in the outbox after a power cut.
+            if removes, outbox.number != removedAt, database.connection.makeDurable() {
+                try outbox.remove(through: batch)
+                removedAt = outbox.number
+            }
+            return !isAll
         } catch {
             // Where the outbox was left is found again with the database.
             leave()
@@ -92,9 +113,42 @@ final class LedgerMover {
         }
     }
 
+    /// Tidies the database a little, when that is due. Returns the milliseconds until it is
+    /// due again.
+    func tidy(_ clock: Clock) throws(Failure) -> Int32 {
+        Busy.shared.lock.lock()
+        defer { Busy.shared.lock.unlock() }
+        let now = clock.steady
+        if now >= tidiesAt {
+            do throws(Failure) {
+                while let database, try database.tidy(clock.unix) {
+                    // Small ones are many.
+                    if clock.steady - now >= LedgerMover.work { return LedgerMover.breath }
+                }
+            } catch {
+                leave()
+                throw error
+            }
+            tidiesAt = now + Database.hour
+        }
+        return Int32((tidiesAt - now) / 1_000_000 + 1)
+    }
+
+    /// Tidies for so many nanoseconds, if one transaction does not take longer; then rests
+    /// for so many milliseconds.
+    private static let work: Int64 = 10_000_000
+    private static let breath: Int32 = 20
+
     /// Opens the database, and finds the place in the outbox that follows it.
-    private func open() throws(Failure) {
+    private func open(isThere: Bool) throws(Failure) {
+        if !isThere, try outbox.rewind() > 0 {
+            throw Failure(
+                .home, "the ledger \(path: Database.path(in: folder)) is gone; put it back, or a copy that was repaired, and what is new follows")
+        }
         let new = try Database(inHome: folder, mode: mode)
+        var there = bursar__file()
+        _ = File.stat(Database.path(in: folder), &there)
+        inode = there.inode
         batch = try new.last(of: segment)
         outbox.close()
         try outbox.seek(after: batch)
@@ -157,14 +211,17 @@ final class LedgerWriter: @unchecked Sendable {  // Sendable: see each property.
     private func run() {
         while true {
             let ends = stops()
+            var pause = LedgerWriter.pause
             do throws(Failure) {
                 while try mover.move(removes: true) {}
+                if !ends { pause = try mover.tidy(core.runtime.clock) }
                 fails = false
             } catch {
                 tell(error)
             }
             if ends { break }
-            bursar__eventfd_wait(bell, fails ? LedgerWriter.pause : -1)
+            if core.runtime.isEarningDue { do throws(Failure) { try core.runtime.earn() } catch {} }
+            bursar__eventfd_wait(bell, pause)
             bursar__eventfd_clear(bell)
         }
         mover.close()

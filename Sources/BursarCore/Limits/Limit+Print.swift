@@ -134,23 +134,7 @@ func + (text: [UInt8], more: [UInt8]) -> [UInt8] {
     return text
 }
 
-@inline(never)
-func + (text: [UInt8], word: StaticString) -> [UInt8] {
-    var text = text
-    text.append(word)
-    return text
-}
-
 extension [UInt8] {
-    init(_ word: StaticString) {
-        self = []
-        append(word)
-    }
-
-    mutating func append(_ word: StaticString) {
-        word.withUTF8Buffer { append(contentsOf: $0) }
-    }
-
     fileprivate mutating func append(
         _ before: StaticString, _ percent: UInt8, _ after: StaticString
     ) {

@@ -1,15 +1,16 @@
 // What malformed text gets: a place and a sentence that can be shown as it is.
 
 /// Why text was refused, and where. One sentence: what is wrong and what to
-/// write instead, at most `sentenceMax` bytes of UTF-8 without control bytes.
-public struct LimitError: Error, Sendable {
+/// write instead, at most `sentenceMax` bytes of UTF-8 without control bytes. A class, so
+/// that what may throw it hands on one word.
+public final class LimitError: Error, Sendable {
     /// 1-based.
-    public var line: Int32
+    public let line: Int32
     /// The 1-based byte, in that line, of the offending word.
-    public var column: Int32
+    public let column: Int32
     /// Its bytes; 0 when the text is empty.
-    public var length: Int32
-    public var sentence: [UInt8]
+    public let length: Int32
+    public let sentence: [UInt8]
 
     public static let sentenceMax = 460
 
@@ -30,10 +31,7 @@ public struct LimitError: Error, Sendable {
             line == 1
             ? "column \(number: start - lineStart + 1): "
             : "line \(number: line), column \(number: start - lineStart + 1): "
-        self.sentence = place.bytes + sentence.bytes
-        if self.sentence.count > LimitError.sentenceMax {
-            self.sentence = Sentence.cut(self.sentence, to: LimitError.sentenceMax)
-        }
+        self.sentence = Sentence.cut((place + sentence).bytes, to: LimitError.sentenceMax)
     }
 }
 

@@ -155,7 +155,7 @@ extension LimitScanner {
         let word = bytes(found)
         if "unlimited" == word { throw aloneOnly(found) }
         if "USD" == word { throw error(found, "the amount goes first: `20 USD`") }
-        if Vocabulary.currencies.contains(where: { $0 == word }) { throw dollarsOnly(found) }
+        if Vocabulary.isCurrency(word) { throw dollarsOnly(found) }
         if let meant = Vocabulary.nearest(to: word, among: ["unlimited"]) {
             throw error(found, "\(word) is no limit; did you mean \(meant)?")
         }

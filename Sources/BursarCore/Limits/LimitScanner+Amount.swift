@@ -226,9 +226,8 @@ extension LimitScanner {
     }
 
     /// The letter for a time that is spelled out, such as `min`.
-    func spelledOut(_ range: Range<Int>) -> StaticString? {
-        let word = bytes(range)
-        return Vocabulary.spelled.first { $0.word == word }?.letter
+    func spelledOut(_ range: Range<Int>) -> [UInt8]? {
+        Vocabulary.spelled(bytes(range)).map { [$0] }
     }
 
     /// A span, at a number that may have no unit of time at all.

@@ -113,7 +113,7 @@ extension LimitScanner {
     private func unknownUnit(_ found: Range<Int>, _ number: Number) -> LimitError {
         let word = bytes(found)
         let amount = bytes(number.range)
-        if Vocabulary.currencies.contains(where: { $0 == word }) { return dollarsOnly(found) }
+        if Vocabulary.isCurrency(word) { return dollarsOnly(found) }
         if ["dollar", "dollars", "bucks"].contains(where: { (name: StaticString) in name == word })
         {
             return error(
@@ -208,7 +208,7 @@ extension LimitScanner {
         if isExponent || isHexadecimal {
             throw error(all, "\(bytes(all)): plain digits, such as `1000` or `1k`")
         }
-        if Vocabulary.currencies.contains(where: { $0 == word }) { throw dollarsOnly(found) }
+        if Vocabulary.isCurrency(word) { throw dollarsOnly(found) }
         if let letter = spelledOut(found) {
             throw error(all, "\(bytes(all)) is written \(digits + letter)")
         }

@@ -30,20 +30,28 @@ enum Vocabulary {
     static let separators: [StaticString] = [";", "&", "+", "|", "and", "or", "plus"]
 
     /// Money that is not dollars, and other ways to say dollars.
-    static let currencies: [StaticString] = [
-        "EUR", "GBP", "JPY", "CNY", "CHF", "INR", "KRW", "CAD", "AUD", "BRL", "SEK", "NOK", "DKK",
-        "PLN", "SGD", "HKD", "TWD", "MXN", "ZAR", "TRY", "ILS", "AED", "NZD", "CZK", "RUB",
-        "euro", "euros", "pound", "pounds", "yen", "cent", "cents", "eur", "gbp", "jpy",
-    ]
+    static func isCurrency(_ word: [UInt8]) -> Bool {
+        isOne(word, of: words(
+            """
+            EUR GBP JPY CNY CHF INR KRW CAD AUD BRL SEK NOK DKK PLN SGD HKD TWD MXN ZAR TRY ILS \
+            AED NZD CZK RUB euro euros pound pounds yen cent cents eur gbp jpy
+            """))
+    }
 
-    /// Times spelled out: how people write what limits write `10m`.
-    static let spelled: [(word: StaticString, letter: StaticString)] = [
-        ("sec", "s"), ("secs", "s"), ("second", "s"), ("seconds", "s"),
-        ("min", "m"), ("mins", "m"), ("minute", "m"), ("minutes", "m"),
-        ("hr", "h"), ("hrs", "h"), ("hour", "h"), ("hours", "h"),
-        ("day", "d"), ("days", "d"), ("week", "w"), ("weeks", "w"),
-        ("s", "s"), ("m", "m"), ("h", "h"), ("d", "d"), ("w", "w"),
-    ]
+    /// Times spelled out: how people write what limits write `10m`. The first letter is
+    /// the one that limits write; nil for other words.
+    static func spelled(_ word: [UInt8]) -> UInt8? {
+        let known = words(
+            """
+            sec secs second seconds min mins minute minutes hr hrs hour hours day days week \
+            weeks s m h d w
+            """)
+        return isOne(word, of: known) ? word[0] : nil
+    }
+
+    private static func isOne(_ word: [UInt8], of known: [ArraySlice<UInt8>]) -> Bool {
+        known.contains { $0 == word[...] }
+    }
 
     /// The unit to print; nil for money, which has none.
     static func unit(of meter: Meter, isOne: Bool) -> StaticString? {
@@ -60,8 +68,8 @@ enum Vocabulary {
     /// True for words that limit text uses itself, so that no meter may have them.
     static func isReserved(_ word: [UInt8]) -> Bool {
         units.contains { $0.word == word } || times.contains { $0.word == word }
-            || rates.contains { $0.word == word } || spelled.contains { $0.word == word }
-            || currencies.contains { $0 == word }
+            || rates.contains { $0.word == word } || spelled(word) != nil
+            || isCurrency(word)
             || [calls, calendar, weekdays, ends, options, joints, windows].contains { words in
                 words.contains { $0 == word }
             } || "unlimited" == word || "USD" == word

@@ -35,16 +35,23 @@ extension Runtime {
         if scan.moving == 0 {
             core.signal.update(setting: scan.used == 0 ? Signal.empty | Signal.resting : Signal.resting)
             scan = self.scan()
+            if untoldEvents != nil { scan.moving += 1 }
             if scan.moving > 0 { core.signal.update(clearing: Signal.empty | Signal.resting) }
         }
         folding.unlock()
-        if let writer, core.batch.value != writerTold {
-            writerTold = core.batch.value
-            writer.ring()
-        }
-
         let now = clock.steady
         var next = scan.moving > 0 || dirty > 0 || !hasLooked ? now + Runtime.tick : Int64.max
+        if let writer, core.batch.value != writerTold || isEarningDue {
+            // To this rhythm: what a transaction costs beside its rows is shared by more.
+            let due = writerRung + Runtime.tick
+            if now >= due {
+                writerTold = core.batch.value
+                writerRung = now
+                writer.ring()
+            } else {
+                next = min(next, due)
+            }
+        }
         if attachment.isShared { next = min(next, now + (scan.used > 0 ? Runtime.watch : Runtime.rest)) }
         // Clear of `empty` nobody rings for a step that may expire.
         next = min(next, scan.nextExpiry)

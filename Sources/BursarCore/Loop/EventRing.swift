@@ -6,7 +6,7 @@
 //
 // Entry (1,024 bytes):
 //     0 stamp       Word  the event's number, 0 while it is written
-//     8 the fields, in the order of `write`; 96 path, then text
+//     8 the fields, in the order of `write`; 96 path, text, actor
 //
 // A reader takes an entry if the stamp is the number it wants before and after the
 // copy (a sequence lock; Linux, Documentation/locking/seqlock.rst). A writer that
@@ -36,17 +36,19 @@ struct EventRing {
         Word(p).storeReleasing(0)
         sequentialFence()
         let path = event.path.count > 519 ? Path.line(event.path, most: 519) : event.path
-        let text = event.text.count > 400 ? Path.line(event.text, most: 400) : event.text
+        let text = event.text.count > 304 ? Path.line(event.text, most: 304) : event.text
+        let actor = event.actor.prefix(96)
         let fields = [
             Int64(event.type.rawValue), event.id, event.session, event.reservation,
             event.unixNanos, Int64(event.meter) << 32 | Int64(event.percent), event.amount,
             event.limit, event.committed,
             Int64(event.reason.rawValue) << 32 | Int64(path.count) << 16 | Int64(text.count),
+            Int64(actor.count),
         ]
         for (k, field) in fields.enumerated() { Word(p + 8 + k * 8).value = field }
         var at = EventRing.textAt
         var word: UInt64 = 0
-        for byte in path + text {
+        for byte in path + text + actor {
             word |= UInt64(byte) << UInt64((at & 7) * 8)
             at += 1
             if at & 7 == 0 {
@@ -60,6 +62,7 @@ struct EventRing {
     }
 
     /// The event with this number, nil when it was written over.
+    @inline(never)
     func read(_ number: Int64) -> Event? {
         let p = entry(number)
         guard Word(p).loadAcquiring() == number else { return nil }
@@ -68,9 +71,10 @@ struct EventRing {
         let lengths = field(9)
         let pathCount = Int(lengths >> 16) & 0xFFFF
         let textCount = Int(lengths & 0xFFFF)
+        let actorCount = Int(field(10) & 0xFFFF)
         // A corrupt segment says anything; the lengths stay inside the entry.
         guard let type = EventType(rawValue: kind),
-            EventRing.textAt + pathCount + textCount <= EventRing.size
+            EventRing.textAt + pathCount + textCount + actorCount <= EventRing.size
         else { return nil }
         var event = Event(type: type)
         event.id = field(1)
@@ -90,6 +94,7 @@ struct EventRing {
         }
         event.path = bytes(EventRing.textAt, pathCount)
         event.text = bytes(EventRing.textAt + pathCount, textCount)
+        event.actor = bytes(EventRing.textAt + pathCount + textCount, actorCount)
         event.sequence = number
         acquireFence()
         return Word(p).value == number ? event : nil
@@ -113,6 +118,7 @@ extension Runtime {
         }
         ring.write(event)
         attachment.events.unlock()
+        core.wake(from: Signal.resting)  // for the ledger
         takeEvents()
         attachment.ringListeners(except: core.page)
     }

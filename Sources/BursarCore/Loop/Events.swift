@@ -26,6 +26,18 @@ public struct Event {
     public var reason = Reason.none
     public var path: [UInt8] = []
     public var text: [UInt8] = []
+    /// Who did it, for the ledger; empty: nobody, a limit or a clock did.
+    public var actor: [UInt8] = []
+
+    /// Whether it is about a limit, and says which.
+    var isOfLimit: Bool {
+        switch type {
+        case .threshold, .downgrade, .halt, .deadline, .idle, .unattended, .window, .topUp, .observed,
+            .throttle:
+            return true
+        default: return percent != 0
+        }
+    }
 }
 
 /// The queues. Everything is guarded by `lock`, but for what says otherwise.

@@ -7,18 +7,30 @@ enum ModelName {
 
     /// The length of what only says who serves the model, in front of its name; or 0.
     static func providerPrefix(_ name: UnsafeBufferPointer<UInt8>) -> Int {
-        for prefix in prefixes where name.hasPrefix(prefix) { return prefix.utf8CodeUnitCount }
+        var length = 0
+        var isSame = true
+        for k in 0..<prefixes.utf8CodeUnitCount {
+            let byte = prefixes.utf8Start[k]
+            if byte == UInt8(ascii: " ") {
+                if isSame { return length }
+                (length, isSame) = (0, true)
+            } else {
+                isSame = isSame && length < name.count && name[length] == byte
+                length += 1
+            }
+        }
         return 0
     }
 
-    /// Providers, and where an inference profile of Amazon's serves from. Only those
-    /// whose prices the built-in table has where they are not the maker's own.
-    private static let prefixes: [StaticString] = [
-        "openai/", "azure/", "anthropic/", "gemini/", "google/", "models/", "vertex_ai/",
-        "bedrock/",
-        "converse/", "mistral/", "deepseek/", "xai/", "cohere/", "cohere_chat/", "dashscope/",
-        "litellm_proxy/", "global.", "us.", "eu.",
-    ]
+    /// Providers, and where an inference profile of Amazon's serves from; a blank ends
+    /// each. Only those whose prices the built-in table has where they are not the maker's own.
+    private static var prefixes: StaticString {
+        """
+        openai/ azure/ anthropic/ gemini/ google/ models/ vertex_ai/ bedrock/ converse/ mistral/ \
+        deepseek/ xai/ cohere/ cohere_chat/ dashscope/ litellm_proxy/ global. us. eu. \
+
+        """
+    }
 
     /// How many bytes of `name` are left without the last piece that only says
     /// which version it is; all of them when there is no such piece.

@@ -38,7 +38,7 @@ extension Runtime {
         }
         defer { config.unlock() }
         var text: [UInt8] = []
-        var place = [UInt8]("everything")
+        var place = [UInt8](d.budget == 0 ? "everything" : "what is closed by now")
         if let i = core.index(of: d.budget) {
             place = path(of: i)
             if core.node(i).isSession { place = [UInt8]("the session in ") + place }

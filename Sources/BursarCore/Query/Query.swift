@@ -42,6 +42,7 @@ public struct LimitView {
     public var end: Int32 = 0
     public var amount: Int64 = 0
     public var extra: Int64 = 0
+    public var earned: Int64 = 0
     public var spent: Int64 = 0
     public var committed: Int64 = 0
     public var remaining: Int64 = 0
@@ -105,59 +106,75 @@ extension Runtime {
     /// The header's bursar_read().
     public func read(_ id: Int64) throws(Failure) -> View {
         freshen(id)
-        return try configuring { () throws(Failure) in
-            let i = try resolve(id)
-            let node = core.node(i)
-            var view = View()
-            view.id = id
-            view.isSession = node.isSession
-            view.state = state(i)
-            view.parent = i == 0 ? 0 : core.id(of: Int(node.parent.value))
-            eachUp(i) { above in
-                let state = state(above)
-                // Closed is a session's own affair; of the others the worst counts.
-                if state > view.effectiveState {
-                    view.effectiveState = state
-                    view.reason = reason(above)
+        return try configuring { () throws(Failure) in view(try resolve(id), id) }
+    }
+
+    /// The header's bursar_views(): calls `body` for each id, with nil where it is gone.
+    public func views(_ ids: UnsafeBufferPointer<Int64>, _ body: (Int, View?) -> Void) throws(Failure) {
+        freshen(0)
+        var k = 0
+        while k < ids.count {
+            try configuring { () throws(Failure) in
+                for _ in 0..<min(256, ids.count - k) {
+                    body(k, core.index(of: ids[k]).map { view($0, ids[k], isFolded: true) })
+                    k += 1
                 }
             }
-            let flags = node.flags.value
-            if flags & NodeFlag.observed != 0 || core.headerFlags.value & HeaderFlag.observed != 0 {
-                view.flags |= 1
-            }
-            if node.isSession ? !isLimitedAbove(i) : (i != 0 && flags & NodeFlag.declared == 0) {
-                view.flags |= 2
-            }
-            let now = core.figuresNow(i, foldLog)
-            if i == 0 {
-                // Everything: the sum of what is directly below.
-                eachChild(0) { child in
-                    if let cell = core.cell(of: MeterIndex.cost, at: child) {
-                        view.spentNanos = saturatingAdd(view.spentNanos, spent(cell))
-                        view.reservedNanos = saturatingAdd(
-                            view.reservedNanos, max(cell.committed.value &- spent(cell), 0))
-                    }
-                }
-                view.spentNanos = saturatingAdd(view.spentNanos, now.unfoldedCost)
-                view.reservedNanos = max(view.reservedNanos &- now.unfoldedCost, 0)
-            } else if let cell = core.cell(of: MeterIndex.cost, at: i) {
-                view.spentNanos = core.settledNow(i, cell)
-                view.reservedNanos = max(cell.committed.value &- view.spentNanos, 0)
-                let ceiling = cell.ceiling.value
-                if ceiling < Bound.ceiling {
-                    view.remainingNanos = max(ceiling &- cell.committed.value, 0)
-                }
-            }
-            view.steps = now.steps
-            view.toolCalls = now.toolCalls
-            view.inputTokens = now.input
-            view.outputTokens = now.output
-            view.refusals = Int64(node.refusals.value)
-            view.openedUnixNanos = clock.unix &- (clock.steady &- node.opened.value)
-            view.children = node.childCount.value
-            eachLimit(i) { _, _ in view.limits += 1 }
-            return view
         }
+    }
+
+    /// Config lock held. `isFolded`: without what is settled and not folded.
+    private func view(_ i: Int, _ id: Int64, isFolded: Bool = false) -> View {
+        let node = core.node(i)
+        var view = View()
+        view.id = id
+        view.isSession = node.isSession
+        view.state = state(i)
+        view.parent = i == 0 ? 0 : core.id(of: Int(node.parent.value))
+        eachUp(i) { above in
+            let state = state(above)
+            // Closed is a session's own affair; of the others the worst counts.
+            if state > view.effectiveState {
+                view.effectiveState = state
+                view.reason = reason(above)
+            }
+        }
+        let flags = node.flags.value
+        if flags & NodeFlag.observed != 0 || core.headerFlags.value & HeaderFlag.observed != 0 {
+            view.flags |= 1
+        }
+        if node.isSession ? !isLimitedAbove(i) : (i != 0 && flags & NodeFlag.declared == 0) {
+            view.flags |= 2
+        }
+        let now = isFolded ? core.figures(i) : core.figuresNow(i, foldLog)
+        if i == 0 {
+            // Everything: the sum of what is directly below.
+            eachChild(0) { child in
+                if let cell = core.cell(of: MeterIndex.cost, at: child) {
+                    view.spentNanos = saturatingAdd(view.spentNanos, spent(cell))
+                    view.reservedNanos = saturatingAdd(
+                        view.reservedNanos, max(cell.committed.value &- spent(cell), 0))
+                }
+            }
+            view.spentNanos = saturatingAdd(view.spentNanos, now.unfoldedCost)
+            view.reservedNanos = max(view.reservedNanos &- now.unfoldedCost, 0)
+        } else if let cell = core.cell(of: MeterIndex.cost, at: i) {
+            view.spentNanos = isFolded ? spent(cell) : core.settledNow(i, cell)
+            view.reservedNanos = max(cell.committed.value &- view.spentNanos, 0)
+            let ceiling = cell.ceiling.value
+            if ceiling < Bound.ceiling {
+                view.remainingNanos = max(ceiling &- cell.committed.value, 0)
+            }
+        }
+        view.steps = now.steps
+        view.toolCalls = now.toolCalls
+        view.inputTokens = now.input
+        view.outputTokens = now.output
+        view.refusals = Int64(node.refusals.value)
+        view.openedUnixNanos = clock.unix &- (clock.steady &- node.opened.value)
+        view.children = node.childCount.value
+        eachLimit(i) { _, _ in view.limits += 1 }
+        return view
     }
 
     private func isLimitedAbove(_ i: Int) -> Bool {
@@ -223,6 +240,7 @@ extension Runtime {
                 return view
             } else if let cell = core.cell(of: limit.meter, at: i), !isDefault(limit, at: i) {
                 view.extra = limit.extra.value
+                view.earned = earned(i, limit)?.value ?? 0
                 view.spent = max(core.settledNow(i, cell) &- limit.floor, 0)
                 view.committed = max(cell.committed.value &- limit.floor, 0)
                 if limit.windowKind == WindowCode.calendar {

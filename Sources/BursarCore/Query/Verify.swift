@@ -89,7 +89,7 @@ extension Runtime {
         defer { config.unlock() }
         if core.life.value != 0 { return Failure(.closed, "the runtime was closed") }
         // What the journal counts, by cell.
-        var counted: [UInt32: Int64] = [:]
+        var counted = KeyMap()
         let h = core.batch.loadAcquiring()
         var failure: Failure?
         core.eachRecord { _, record in
@@ -106,7 +106,7 @@ extension Runtime {
                 while c != 0, steps.goOn() {
                     let cell = core.cell(Int(c))
                     if cell.kind.value >> 5 <= record.epoch.value {
-                        counted[c, default: 0] &+= amounts[cell.meter]
+                        counted.set(Int64(c), (counted[Int64(c)] ?? 0) &+ amounts[cell.meter])
                     }
                     c = cell.next.value
                 }
@@ -121,7 +121,7 @@ extension Runtime {
             var c = node.firstCell.value
             while c != 0, steps.goOn() {
                 let cell = core.cell(Int(c))
-                let expected = cell.spent(cell.slot(at: h)).value &+ (counted[c] ?? 0)
+                let expected = cell.spent(cell.slot(at: h)).value &+ (counted[Int64(c)] ?? 0)
                 if cell.committed.value != expected {
                     var failure = Failure(
                         .corrupt,

@@ -61,6 +61,9 @@ enum Header {
     static let dirtSeen = 328  // CONFIG: what it was when every node was clean
     static let ledgerFails = 336  // 1 = the ledger could not be written when it was tried last
     static let flightsTold = 344  // Half, FOLD: what the ledger was told last is that steps are in flight
+    static let eventsTold = 352  // a Cell, FOLD: see Ledger/ToldEvents.swift
+    static let earnDue = 416  // FOLD, release: the last batch with a revision: see Budgets/Earning.swift
+    static let ledgerFailedAt = 424  // FOLD: steady ns at which it could not be written last; 0 = never
     /// From here on CONFIG, by the undo log but for what says otherwise.
     static let configured = 512
     static let freeNodes = 512  // three FreeLists
@@ -83,6 +86,8 @@ enum Header {
     static let rollingAt = 624  // Word: steady ns at which the next rolling bucket opens
     static let topUpAt = 632  // Word: steady ns at which the next top-up ends
     static let meterNames = 640  // 24 Halves: interned
+    static let earners = 736  // Half: the first block of a budget that earns
+    static let earnDone = 744  // Word: the batch through which it was worked out what they have earned
     // The loop's, from here on.
     static let signal = 1024  // Signal bits
     static let keeperSlot = 1028  // of the process that attends to what is due for all

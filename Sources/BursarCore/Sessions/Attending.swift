@@ -28,6 +28,7 @@ extension Runtime {
             event.id = core.id(of: i)
             event.path = path(of: i)
             event.reason = .unattended
+            event.actor = actor
             send(event)
         }
         restartTimeLimits(i, only: MeterIndex.unattended)

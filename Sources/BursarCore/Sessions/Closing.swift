@@ -116,7 +116,7 @@ extension Runtime {
             left -= 1
             let node = core.node(Int(i))
             let next = following(i)
-            if named.contains(Int64(i)) || node.childCount.value > 0
+            if named[Int64(i)] != nil || node.childCount.value > 0
                 || node.state.value & StateBit.closed == 0
                 || (ledger.block != nil && node.flags.value & NodeFlag.untold != 0)
             {
@@ -140,8 +140,8 @@ extension Runtime {
     }
 
     /// The nodes that records name; nil when one of them is in CLAIMED.
-    private func namedNodes() -> Set<Int64>? {
-        var named: Set<Int64> = []
+    private func namedNodes() -> KeyMap? {
+        var named = KeyMap()  // a set: the values are nothing
         var isClaimed = false
         core.eachRecord { _, record in
             // Sequentially consistent: pairs with the claim.
@@ -161,7 +161,7 @@ extension Runtime {
                 return false
             }
             if state != RecordState.free {
-                named.insert(record.node.value & 0xFFFF_FFFF)
+                named.set(record.node.value & 0xFFFF_FFFF, 0)
             }
             return true
         }

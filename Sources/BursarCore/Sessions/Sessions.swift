@@ -160,6 +160,9 @@ extension Runtime {
         }
         for (k, label) in labels.enumerated() {
             try Path.check(label.key, what: "a label's key")
+            if label.key.contains(UInt8(ascii: "=")) {
+                throw Failure(.path, "a label's key has a =, which ends it elsewhere")
+            }
             if label.value.count > 256 {
                 throw Failure(.path, "a label's value has \(label.value.count) bytes; at most 256 are possible")
             }

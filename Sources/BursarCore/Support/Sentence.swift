@@ -5,6 +5,7 @@
 public struct Sentence: ExpressibleByStringInterpolation, Sendable {
     var bytes: [UInt8]
 
+    @inline(never)
     public init(stringLiteral literal: StaticString) {
         var text = Interpolation(literalCapacity: 0, interpolationCount: 0)
         text.appendLiteral(literal)
@@ -19,14 +20,12 @@ public struct Sentence: ExpressibleByStringInterpolation, Sendable {
     public struct Interpolation: StringInterpolationProtocol {
         var bytes: [UInt8] = []
 
-        @inline(never)
-        public init(literalCapacity: Int, interpolationCount: Int) {
-            bytes.reserveCapacity(literalCapacity + 16 * interpolationCount)
-        }
+        /// What a sentence will take is not worth the room to say so.
+        public init(literalCapacity: Int, interpolationCount: Int) {}
 
         @inline(never)
         public mutating func appendLiteral(_ literal: StaticString) {
-            literal.withUTF8Buffer { bytes.append(contentsOf: $0) }
+            bytes.append(literal)
         }
 
         /// Words of the text, in backquotes.
@@ -43,13 +42,13 @@ public struct Sentence: ExpressibleByStringInterpolation, Sendable {
         @inline(never)
         public mutating func appendInterpolation(_ word: StaticString) {
             bytes.append(UInt8(ascii: "`"))
-            appendLiteral(word)
+            bytes.append(word)
             bytes.append(UInt8(ascii: "`"))
         }
 
         @inline(never)
         public mutating func appendInterpolation(plain words: StaticString) {
-            appendLiteral(words)
+            bytes.append(words)
         }
 
         @inline(never)

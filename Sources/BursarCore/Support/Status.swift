@@ -31,23 +31,67 @@ public enum Status: Int32, Sendable {
     case role = -41
 }
 
-/// An error with its sentence: what was wrong, where, what was expected, what to do.
+/// An error with its sentence: what was wrong, where, what was expected, what to do. One
+/// word, so that a call that may fail hands it on in a register.
 public struct Failure: Error {
-    public var status: Status
-    public var sentence: [UInt8]
-    public var line: Int32 = 0
-    public var column: Int32 = 0
-    public var id: Int64 = 0
-    public var values: (Int64, Int64) = (0, 0)
+    /// Changed only by a failure that alone has it.
+    private final class Said: @unchecked Sendable {
+        var status: Status
+        var sentence: [UInt8]
+        var line: Int32 = 0
+        var column: Int32 = 0
+        var id: Int64 = 0
+        var values: (Int64, Int64) = (0, 0)
 
+        init(_ status: Status, _ sentence: [UInt8]) {
+            self.status = status
+            self.sentence = sentence
+        }
+    }
+    private var said: Said
+
+    @inline(never)
     public init(_ status: Status, _ sentence: Sentence) {
-        self.status = status
-        self.sentence = sentence.bytes
+        said = Said(status, sentence.bytes)
     }
 
     public init(_ status: Status, bytes: [UInt8]) {
-        self.status = status
-        self.sentence = bytes
+        self.init(status, Sentence(bytes: bytes))
+    }
+
+    public var status: Status {
+        get { said.status }
+        set { own().status = newValue }
+    }
+    public var sentence: [UInt8] { said.sentence }
+    public var line: Int32 {
+        get { said.line }
+        set { own().line = newValue }
+    }
+    public var column: Int32 {
+        get { said.column }
+        set { own().column = newValue }
+    }
+    public var id: Int64 {
+        get { said.id }
+        set { own().id = newValue }
+    }
+    public var values: (Int64, Int64) {
+        get { said.values }
+        set { own().values = newValue }
+    }
+
+    @inline(never)
+    private mutating func own() -> Said {
+        if !isKnownUniquelyReferenced(&said) {
+            let former = said
+            said = Said(former.status, former.sentence)
+            said.line = former.line
+            said.column = former.column
+            said.id = former.id
+            said.values = former.values
+        }
+        return said
     }
 }
 

@@ -80,8 +80,18 @@ public final class ZoneCatalog: @unchecked Sendable {  // Sendable because of th
             count = bursar__zone_names(buffer.baseAddress, buffer.count)
         }
         var names: [[UInt8]] = []
-        for name in text.split(separator: UInt8(ascii: "\n")) { names.append([UInt8](name)) }
-        names.sort { $0.lexicographicallyPrecedes($1) }
+        for name in text.split(separator: UInt8(ascii: "\n")) {
+            var (low, high) = (0, names.count)
+            while low < high {
+                let middle = (low + high) / 2
+                if names[middle].lexicographicallyPrecedes(name) {
+                    low = middle + 1
+                } else {
+                    high = middle
+                }
+            }
+            names.insert([UInt8](name), at: low)
+        }
         return names
     }
 }

@@ -18,9 +18,7 @@ public enum ZoneError: Error, Sendable {
     /// What was wrong, what was expected, what to do. `name` is what was asked for.
     public func sentence(for name: [UInt8]) -> [UInt8] {
         var text: [UInt8] = []
-        func add(_ words: StaticString) {
-            words.withUTF8Buffer { text.append(contentsOf: $0) }
-        }
+        func add(_ words: StaticString) { text.append(words) }
         func addName() {
             add("`")
             text.append(contentsOf: name)

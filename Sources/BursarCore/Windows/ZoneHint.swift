@@ -2,25 +2,24 @@
 // error where an IANA zone name is expected. Only for error messages.
 
 enum ZoneHint {
-    /// Abbreviations that name no zone, with the most populous zone that uses them.
-    private static let abbreviations: [(StaticString, StaticString)] = [
-        ("ACST", "Australia/Adelaide"), ("ACDT", "Australia/Adelaide"),
-        ("AEST", "Australia/Sydney"), ("AEDT", "Australia/Sydney"),
-        ("AKST", "America/Anchorage"), ("AKDT", "America/Anchorage"),
-        ("ART", "America/Argentina/Buenos_Aires"), ("AST", "America/Halifax"),
-        ("ADT", "America/Halifax"), ("AWST", "Australia/Perth"), ("BRT", "America/Sao_Paulo"),
-        ("BST", "Europe/London"), ("CAT", "Africa/Maputo"), ("CEST", "Europe/Berlin"),
-        ("CST", "America/Chicago"), ("CDT", "America/Chicago"), ("EAT", "Africa/Nairobi"),
-        ("EDT", "America/New_York"), ("EEST", "Europe/Athens"), ("GST", "Asia/Dubai"),
-        ("HKT", "Asia/Hong_Kong"), ("ICT", "Asia/Bangkok"), ("IST", "Asia/Kolkata"),
-        ("JST", "Asia/Tokyo"), ("KST", "Asia/Seoul"), ("MDT", "America/Denver"),
-        ("MSK", "Europe/Moscow"), ("NST", "America/St_Johns"), ("NZST", "Pacific/Auckland"),
-        ("NZDT", "Pacific/Auckland"), ("PHT", "Asia/Manila"), ("PKT", "Asia/Karachi"),
-        ("PST", "America/Los_Angeles"), ("PDT", "America/Los_Angeles"),
-        ("SAST", "Africa/Johannesburg"), ("SGT", "Asia/Singapore"), ("TRT", "Europe/Istanbul"),
-        ("WAT", "Africa/Lagos"), ("WEST", "Europe/Lisbon"), ("WIB", "Asia/Jakarta"),
-        ("Z", "UTC"),
-    ]
+    /// Abbreviations that name no zone, each before the most populous zone that
+    /// uses it.
+    private static var abbreviations: [ArraySlice<UInt8>] {
+        words(
+            """
+            ACST Australia/Adelaide ACDT Australia/Adelaide AEST Australia/Sydney \
+            AEDT Australia/Sydney AKST America/Anchorage AKDT America/Anchorage \
+            ART America/Argentina/Buenos_Aires AST America/Halifax ADT America/Halifax \
+            AWST Australia/Perth BRT America/Sao_Paulo BST Europe/London CAT Africa/Maputo \
+            CEST Europe/Berlin CST America/Chicago CDT America/Chicago EAT Africa/Nairobi \
+            EDT America/New_York EEST Europe/Athens GST Asia/Dubai HKT Asia/Hong_Kong \
+            ICT Asia/Bangkok IST Asia/Kolkata JST Asia/Tokyo KST Asia/Seoul MDT America/Denver \
+            MSK Europe/Moscow NST America/St_Johns NZST Pacific/Auckland NZDT Pacific/Auckland \
+            PHT Asia/Manila PKT Asia/Karachi PST America/Los_Angeles PDT America/Los_Angeles \
+            SAST Africa/Johannesburg SGT Asia/Singapore TRT Europe/Istanbul WAT Africa/Lagos \
+            WEST Europe/Lisbon WIB Asia/Jakarta Z UTC
+            """)
+    }
 
     /// The zone that may be meant, or nothing when none is near.
     ///
@@ -28,8 +27,9 @@ enum ZoneHint {
     /// letters, letter case aside) to a name or to its last part: `berlin`.
     static func nearest(to name: [UInt8], among installed: [[UInt8]]) -> [UInt8] {
         let wanted = folded(name[...])
-        for (abbreviation, zone) in abbreviations where wanted == folded(bytes(abbreviation)[...]) {
-            let zone = bytes(zone)
+        let known = abbreviations
+        for k in stride(from: 0, to: known.count, by: 2) where wanted == folded(known[k]) {
+            let zone = [UInt8](known[k + 1])
             if installed.contains(zone) { return zone }
         }
         var best: [UInt8] = []
@@ -81,10 +81,6 @@ enum ZoneHint {
     }
 
     private static func isDigit(_ byte: UInt8) -> Bool { byte >= 48 && byte <= 57 }
-
-    private static func bytes(_ text: StaticString) -> [UInt8] {
-        text.withUTF8Buffer { [UInt8]($0) }
-    }
 
     /// Small letters.
     private static func folded(_ text: ArraySlice<UInt8>) -> [UInt8] {

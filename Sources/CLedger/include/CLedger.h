@@ -1,4 +1,4 @@
-/* The ledger's SQL, which lies packed in the library: see tools/ledger/ledger.sql. */
+/* The ledger's SQL, which lies packed in the library (tools/ledger/ledger.sql), and what of SQLite is C. */
 #ifndef BURSAR_CLEDGER_H
 #define BURSAR_CLEDGER_H
 
@@ -10,5 +10,8 @@
 
 /* Writes a text and a NUL into `out`, of BURSAR__SQL_MAX bytes; its length. */
 size_t bursar__sql_text(enum bursar__sql which, char *out);
+
+/* Makes a full disk an error for a connection (a sqlite3 *), where it could be a SIGBUS: populate.c. */
+void bursar__sqlite_populate(void *db);
 
 #endif

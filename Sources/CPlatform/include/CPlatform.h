@@ -10,6 +10,7 @@
 
 #include "home.h"
 #include "ledgerfile.h"
+#include "text.h"
 #include "zonefile.h"
 
 #define BURSAR__CLOCK_UNIX 0   /* CLOCK_REALTIME */

@@ -40,6 +40,15 @@ import Testing
         #expect(text.contains("acme has $1 left of $3"), "\(text)")
     }
 
+    @Test func aRefusalThatOutlivesItsSessionDoesNotBlameEverything() throws {
+        let session = try t.session("acme", "$1")
+        let d = t.refused(session, 2 * dollar)
+        try t.runtime.sessionClose(session)
+        t.runtime.fold()
+        let text = String(decoding: t.runtime.explain(d), as: UTF8.self)
+        #expect(text.contains("what is closed by now has $1 left of $1"), "\(text)")
+    }
+
     @Test func whatStepsInFlightHoldIsATransientRefusal() throws {
         try t.budget("acme", "$3")
         let session = try t.session("acme")

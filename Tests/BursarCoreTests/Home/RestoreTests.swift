@@ -314,6 +314,76 @@ extension TestRuntime {
         try expectSameInSQL(t!)
     }
 
+    @Test func whatABudgetHasEarnedComesBackAndCanBeTakenBack() throws {
+        var t: TestRuntime? = try home.open()
+        try t!.budget("acme", "$5, $9/day, $8/5h") {
+            $0.earn = 2 * dollar
+            $0.earnMost = 6 * dollar
+            $0.earnOutcome = [UInt8]("paid".utf8)
+        }
+        let session = try t!.session("acme")
+        for id in ["a", "b"] {
+            try t!.outcome("paid", dollar, id: id, by: "agent") { $0.session = session }
+            try t!.outcome("paid", id: id, .verified, by: "ada")
+        }
+        try t!.topUp(try t!.find("acme"), "$1", for: hour)
+        for _ in 0..<3 {
+            #expect(try (0..<3).map { try t!.runtime.limitRead(try t!.find("acme"), $0).earned } == [4 * dollar, 4 * dollar, 4 * dollar])
+            #expect(try t!.runtime.limitRead(try t!.find("acme"), 0).extra == 5 * dollar)
+            t = nil
+            try home.reboot()
+            t = try home.open()
+        }
+        try t!.outcome("paid", id: "a", .disputed, by: "bob")
+        #expect(try (0..<3).map { try t!.runtime.limitRead(try t!.find("acme"), $0).earned } == [2 * dollar, 2 * dollar, 2 * dollar])
+        #expect(t!.runtime.verify() == nil)
+    }
+
+    /// Verifies and disputes until somebody kills the process.
+    private static func judgeUntilKilled(_ path: [UInt8], _ round: Int) throws {
+        let t = try TestRuntime { $0.home = path }
+        try t.budget("acme", "$5") {
+            $0.earn = 2 * dollar
+            $0.earnMost = 9 * dollar
+        }
+        let session = try t.session("acme")
+        var thread = pthread_t()
+        let time = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
+        time.pointee = UInt32(2_000 + round * 7_919 % 40_000)
+        pthread_create(&thread, nil, { time in
+            usleep(time!.load(as: UInt32.self))
+            kill(getpid(), SIGKILL)
+            return nil
+        }, time)
+        var k = round
+        while true {
+            k += 1
+            let id = "\(k % 7)"
+            try? t.outcome("paid", dollar, id: id, by: "agent") { $0.session = session }
+            try? t.outcome("paid", id: id, k % 3 == 0 ? .disputed : .verified, by: "p\(k)")
+        }
+    }
+
+    @Test func whoIsKilledWhileItEarnsLeavesWhatTheLedgerSays() async throws {
+        for round in 0..<12 {
+            await #expect(processExitsWith: .signal(SIGKILL)) { [path = home.path as [UInt8], round = round as Int] in
+                try RestoreTests.judgeUntilKilled(path, round)
+            }
+            if round % 3 == 0 { try home.reboot() }
+            let t = try home.open()
+            for _ in 0..<500 {
+                t.runtime.loop.ring()
+                if !t.runtime.isEarningDue { break }
+                usleep(10_000)
+            }
+            #expect(!t.runtime.isEarningDue)
+            guard let id = try? t.find("acme") else { continue }  // killed before it was there
+            let verified = try #require(Int64(try t.ask("SELECT count(*) FROM v_outcomes WHERE state='verified'")[0][0]))
+            #expect(try t.runtime.limitRead(id, 0).earned == min(verified * 2 * dollar, 9 * dollar), "round \(round)")
+            #expect(t.runtime.verify() == nil)
+        }
+    }
+
     @Test func aRateThatWasUsedUpIsUsedUpStill() throws {
         var t: TestRuntime? = try home.open()
         try t!.budget("acme", "3 steps/min")

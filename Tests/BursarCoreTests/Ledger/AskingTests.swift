@@ -111,6 +111,53 @@ func failure(_ body: () throws -> Void) -> Failure? {
         #expect(home.one.runtime.verify() == nil)
     }
 
+    @Test func aWriterThatAnotherHasOvertakenGoesOn() throws {
+        let home = try LedgerHome()
+        let session = try home.one.session("acme/support")
+        let attachment = home.one.runtime.attachment
+        let movers = (0..<2).map { _ in
+            LedgerMover(
+                attachment.place!, outbox: attachment.ledgerPath!,
+                segment: home.one.core.statistic(Header.segmentID).value)
+        }
+        // The second finds that of what it reads at once, and more, all is there.
+        for _ in 1...100 {
+            home.one.spend(session, 1)
+            home.one.runtime.fold()
+        }
+        while try movers[0].move(removes: false) {}
+        while try movers[1].move(removes: false) {}
+        home.one.spend(session, 1)
+        home.one.runtime.fold()
+        while try movers[1].move(removes: false) {}
+        for mover in movers { mover.close() }
+        #expect(try home.one.ask("SELECT sum(cost_nanos) FROM v_steps", asWritten: true) == [["101"]])
+    }
+
+    @Test func aDatabaseThatIsGoneIsNotBegunAnewAndOneThatIsPutThereIsGoneOnWith() throws {
+        let home = try LedgerHome()
+        let session = try home.one.session("acme/support")
+        home.one.spend(session, 1)
+        #expect(try home.one.ask("SELECT count(*) FROM v_steps") == [["1"]])
+        // What the database has is not in the outbox any more.
+        home.one.runtime.ledger.limit(to: .max, file: 1)
+        for _ in 1...3 {
+            home.one.spend(session, 1)
+            home.one.runtime.fold()
+        }
+        #expect(try home.one.ask("SELECT count(*) FROM v_steps") == [["4"]])
+        try home.one.runtime.ledger.remove(through: home.one.core.batch.value)
+        #expect(system("cd \(home.folder)/home && mkdir aside && mv ledger.db* aside") == 0)
+        home.one.spend(session, 1)
+        let gone = failure { _ = try home.one.ask("SELECT 1") }
+        #expect(gone?.status == .home)
+        #expect(gone.map { String(decoding: $0.sentence, as: UTF8.self).contains("is gone; put it back") } == true)
+        #expect(access("\(home.folder)/home/ledger.db", F_OK) != 0)
+        #expect(system("cd \(home.folder)/home && mv aside/ledger.db* .") == 0)
+        #expect(try home.one.ask("SELECT count(*) FROM v_steps") == [["5"]])
+        #expect(home.one.runtime.verify() == nil)
+    }
+
     @Test func whatIsWrongWithAQueryIsSaidWithItsPlace() throws {
         let home = try LedgerHome()
         let wrong = failure { _ = try home.one.ask("SELECT workflow,\n  nope FROM v_steps") }

@@ -88,6 +88,17 @@ import Testing
         try t.expectNothingLeft()
     }
 
+    @Test func rowsThatAreTooManyAreOneThatNamesNothing() throws {
+        t.runtime.ledger.rowsMax = 2
+        for (k, name) in ["a", "b", "c", "d"].enumerated() {
+            let session = try t.session("acme/" + name)
+            t.spend(session, Int64(k) + 1)
+            t.runtime.fold()
+        }
+        #expect(rows().map(\.cost) == [1, 2, 7])
+        #expect(rows().last?.path == [])
+    }
+
     @Test func aRemovedBudgetKeepsItsRow() throws {
         let team = try t.budget("acme/team")
         let session = try t.session("acme/team")

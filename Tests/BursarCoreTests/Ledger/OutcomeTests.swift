@@ -17,7 +17,14 @@ extension TestRuntime {
         outcome.state = Int32(state.rawValue)
         outcome.by = Array(by.utf8)
         configure(&outcome)
-        try runtime.outcome(outcome)
+        let failures = try outcomes([outcome])
+        if let failure = failures[0].failure { throw failure }
+    }
+
+    func outcomes(_ given: [Outcome]) throws -> [(result: Int32, failure: Failure?)] {
+        var said = [(result: Int32, failure: Failure?)](repeating: (99, nil), count: given.count)
+        try runtime.outcomes(given.count, { given[$0] }, { said[$0] = ($1, $2) })
+        return said
     }
 }
 
@@ -47,6 +54,18 @@ extension TestRuntime {
                 ])
     }
 
+    @Test func nobodysAmountsAreTooLargeToBeAddedUp() throws {
+        let home = try LedgerHome()
+        let rt = home.one
+        for value in [Int64.max, .min] {
+            #expect(failure { try rt.outcome("deal", value) }?.status == .invalid)
+            #expect(failure { try rt.outcome("deal", 1) { $0.reworkTime = .max } }?.status == .invalid)
+        }
+        let session = try rt.session("acme")
+        for _ in 0..<9 { try rt.outcome("deal", Bound.amount) { $0.session = session } }
+        #expect(try rt.ask("SELECT value_nanos FROM v_outcome_value") == [["\(9 * Bound.amount)"]])
+    }
+
     @Test func onlySomebodyElseVerifies() throws {
         let home = try LedgerHome { $0.name = Array("worker".utf8) }
         let agent = try home.other { $0.policy.role = .agent }
@@ -58,6 +77,7 @@ extension TestRuntime {
         #expect(refusal.map { String(decoding: $0.sentence, as: UTF8.self).contains("somebody else") } == true)
         #expect(failure { try rt.outcome("paid", id: "a", .verified, by: "worker") }?.status == .role)
         #expect(failure { try agent.outcome("paid", id: "a", .verified, by: "ada") }?.status == .role)
+        #expect(failure { try agent.outcome("paid", id: "a", .withdrawn, by: "ada") }?.status == .role)
         #expect(failure { try rt.outcome("paid", 100, id: "a", .verified, by: "ada") }?.status == .conflict)
         for _ in 0..<2 { try rt.outcome("paid", id: "a", .verified, by: "ada") { $0.reason = Array("seen".utf8) } }
         // Stating it again takes nothing back.
@@ -102,7 +122,7 @@ extension TestRuntime {
             try rt.ask("SELECT name,workflow,session IS NOT NULL,label_value,cost_nanos FROM v_outcomes ORDER BY id")
                 == [
                     ["a", "acme/support", "1", "-", "13"], ["b", "acme/support", "0", "-", "-"],
-                    ["c", "acme/support", "0", "c1", "11"],
+                    ["c", "acme/support", "0", "c1", "13"],
                 ])
         #expect(
             try rt.ask("SELECT outcomes,verified,unvalued,cost_nanos,value_nanos,net_value_nanos,cost_per_outcome_nanos FROM v_workflow_value WHERE workflow='acme/support'")
@@ -117,6 +137,49 @@ extension TestRuntime {
             #expect(status == .invalid || status == .notFound)
         }
         #expect(try rt.ask("SELECT count(*) FROM v_revisions") == [["3"]])
+    }
+
+    @Test func aSubAgentHasTheLabelsAboveItThatItDoesNotSetItself() throws {
+        func labels(_ pairs: [(String, String)]) -> [(key: [UInt8], value: [UInt8])] {
+            pairs.map { (Array($0.0.utf8), Array($0.1.utf8)) }
+        }
+        let home = try LedgerHome()
+        let rt = home.one
+        let session = try rt.session("acme/support") { $0.labels = labels([("customer", "c1"), ("feature", "mail")]) }
+        let child = try rt.session("") {
+            $0.parent = session
+            $0.labels = labels([("customer", "c2"), ("run", "7")])
+        }
+        let grandchild = try rt.child(of: child)
+        for (session, cost) in [(session, 1), (child, 20), (grandchild, 300)] as [(Int64, Int64)] {
+            rt.spend(session, cost)
+        }
+        #expect(
+            try rt.ask("SELECT customer,feature,sum(cost_nanos) FROM v_steps GROUP BY 1,2 ORDER BY 1")
+                == [["c1", "mail", "1"], ["c2", "mail", "320"]])
+        #expect(
+            try rt.ask("SELECT key,value,sum(direct_cost_nanos) FROM labels JOIN v_sessions USING(label_set) GROUP BY 1,2 ORDER BY 1,2")
+                == [["customer", "c1", "1"], ["customer", "c2", "320"], ["feature", "mail", "321"], ["run", "7", "320"]])
+        #expect(try rt.ask("SELECT count(DISTINCT top_session),min(top_session)=min(session) FROM v_sessions") == [["1", "1"]])
+    }
+
+    @Test func anOutcomeOfABudgetIsHeldAgainstAllThatWasSpentBelowIt() throws {
+        let home = try LedgerHome()
+        let rt = home.one
+        for path in ["acme/support", "acme/sales", "acme"] {
+            let session = try rt.session(path) { $0.labels = [(Array("customer".utf8), Array("c1".utf8))] }
+            rt.spend(session, 10)
+        }
+        try rt.outcome("a", 100) { $0.workflow = Array("acme".utf8) }
+        try rt.outcome("b", 7) { $0.workflow = Array("acme/sales".utf8) }
+        // A label's is of a workflow only where all its sessions are.
+        try rt.outcome("c", 1) { $0.label = Array("customer=c1".utf8) }
+        #expect(
+            try rt.ask("SELECT workflow,outcomes,cost_nanos,net_value_nanos FROM v_workflow_value ORDER BY 1")
+                == [
+                    ["-", "1", "-", "-"], ["acme", "2", "30", "77"], ["acme/sales", "1", "10", "-3"],
+                    ["acme/support", "-", "10", "-"],
+                ])
     }
 
     @Test func aSessionThatEndsNeverMakesOneUp() throws {
@@ -147,6 +210,120 @@ extension TestRuntime {
         try rt.outcome("paid", 1, id: "a") { $0.session = session }
         #expect(try rt.ask("SELECT count(*) FROM outcomes") == [["1"]])
         #expect(rt.runtime.verify() == nil)
+    }
+
+    @Test func ofManyEachIsJudgedByWhatWasSaidBeforeIt() throws {
+        let home = try LedgerHome { $0.name = Array("worker".utf8) }
+        let rt = home.one
+        _ = try rt.session("acme/support")
+        func one(_ id: String, _ value: Int64?, _ state: OutcomeEntry.State = .stated, by: String = "") -> Outcome {
+            var o = Outcome()
+            o.name = Array("paid".utf8)
+            o.id = Array(id.utf8)
+            o.value = value
+            o.state = Int32(state.rawValue)
+            o.by = Array(by.utf8)
+            if state == .stated { o.workflow = Array("acme/support".utf8) }
+            return o
+        }
+        try rt.listen()
+        let many = [
+            one("a", 1), one("b", 2), one("a", 1), one("a", 9), one("a", nil, .verified),
+            one("a", nil, .verified, by: "ada"), one("", 5), one("", 5), one("c", 3, .disputed), one("d", 4),
+        ]
+        #expect(
+            try rt.outcomes(many).map { $0.failure?.status.rawValue ?? $0.result }
+                == [1, 1, 0, Status.conflict.rawValue, Status.role.rawValue, 1, 1, 1, Status.notFound.rawValue, 1])
+        let again = try rt.outcomes(many).map { $0.result }
+        #expect(again == [0, 0, 0, Status.conflict.rawValue, Status.role.rawValue, 0, 1, 1, Status.notFound.rawValue, 0])
+        #expect(
+            try rt.ask("SELECT key,state,revision,value_nanos FROM v_outcomes WHERE key IS NOT NULL ORDER BY key")
+                == [["a", "verified", "2", "1"], ["b", "stated", "1", "2"], ["d", "stated", "1", "4"]])
+        #expect(try rt.ask("SELECT count(*) FROM outcomes WHERE key IS NULL") == [["4"]])
+        #expect(try rt.outcomes([]).isEmpty)
+        // Several are one event.
+        #expect(rt.events(.outcome).map { String(decoding: $0.text, as: UTF8.self) } == ["2 outcomes", "4 outcomes", "2 outcomes"])
+    }
+
+    @Test func whatSaysWhenItWasSaidIsNotSaidAgain() throws {
+        let home = try LedgerHome { $0.name = Array("crm".utf8) }
+        let rt = home.one
+        _ = try rt.session("acme/support")
+        let then = rt.runtime.clock.unix - 5_000_000_000
+        func file() throws {
+            try rt.outcome("paid", 320, id: "a") { $0.workflow = Array("acme/support".utf8); $0.at = then }
+            try rt.outcome("paid", 300, id: "a", .corrected) { $0.at = then + 1; $0.reworkTime = 5 }
+            try rt.outcome("paid", 300, id: "a", .verified, by: "ada") { $0.at = then + 2 }
+        }
+        try file()
+        try rt.outcome("paid", 200, id: "a", .corrected, by: "bob")
+        try rt.outcome("paid", id: "a", .disputed, by: "eve")
+        for _ in 0..<2 { try file() }
+        #expect(
+            try rt.ask("SELECT state,value_nanos,who FROM v_revisions ORDER BY revision")
+                == [
+                    ["stated", "320", "crm"], ["corrected", "300", "crm"], ["verified", "300", "ada"],
+                    ["corrected", "200", "bob"], ["disputed", "200", "eve"],
+                ])
+        // At another time it is new.
+        try rt.outcome("paid", id: "a", .verified, by: "ada") { $0.at = then + 3 }
+        #expect(try rt.ask("SELECT state,revision,value_nanos FROM v_outcomes") == [["verified", "6", "200"]])
+    }
+
+    @Test func ofThousandsNoneIsLostWhenTheOutboxIsFullMidway() throws {
+        let home = try LedgerHome()
+        let rt = home.one
+        _ = try rt.session("acme/support")
+        let many = (0..<2600).map { k in
+            var o = Outcome()
+            o.name = Array("paid".utf8)
+            o.id = Array("\(k)".utf8)
+            o.value = Int64(k)
+            o.workflow = Array("acme/support".utf8)
+            return o
+        }
+        rt.runtime.fold()
+        rt.runtime.ledger.limit(to: 400_000)
+        var results = [Int32](repeating: 99, count: many.count)
+        let refusal = failure { try rt.runtime.outcomes(many.count, { many[$0] }, { results[$0] = $1; _ = $2 }) }
+        #expect(refusal?.status == .home)
+        let there = results.filter { $0 == 1 }.count
+        #expect(there > 0 && there % 1024 == 0 && results[there...].allSatisfy { $0 == Status.home.rawValue })
+        rt.runtime.ledger.limit(to: .max)
+        #expect(try rt.ask("SELECT count(*) FROM outcomes") == [["\(there)"]])
+        let second = try rt.outcomes(many).map { $0.result }
+        #expect(second.filter { $0 == 0 }.count == there && second.filter { $0 == 1 }.count == many.count - there)
+        #expect(
+            try rt.ask("SELECT count(*),count(DISTINCT key),sum(value_nanos),max(revision) FROM outcomes")
+                == [["2600", "2600", "\(2600 * 2599 / 2)", "1"]])
+        #expect(rt.runtime.verify() == nil)
+    }
+
+    @Test func itSaysWhenItCameAboutAndASessionIsNamedByTheLedgersKey() throws {
+        let home = try LedgerHome()
+        let rt = home.one
+        let session = try rt.session("acme/support")
+        rt.spend(session, 11)
+        let key = Int64(try rt.ask("SELECT session FROM v_sessions")[0][0])!
+        let now = rt.runtime.clock.unix
+        let day: Int64 = 86_400_000_000_000
+        try rt.outcome("a", 1, id: "1") { $0.session = key; $0.at = now - 30 * day }
+        try rt.outcome("a", 1, id: "2") { $0.session = session; $0.at = now - day / 2 }
+        try rt.outcome("a", 1, id: "3") { $0.session = key }
+        #expect(
+            try rt.ask("SELECT key,workflow,cost_nanos,session,at<said_at FROM v_outcomes ORDER BY key")
+                == [
+                    ["1", "acme/support", "11", "\(key)", "1"], ["2", "acme/support", "11", "\(key)", "1"],
+                    ["3", "acme/support", "11", "\(key)", "0"],
+                ])
+        // An id of the time before a reboot, given out anew since.
+        let old = failure { try rt.outcome("b", 1, id: "1") { $0.session = session; $0.at = now - 2 * day } }
+        #expect(old?.status == .notFound && String(decoding: old!.sentence, as: UTF8.self).contains("reboot"))
+        #expect(failure { try rt.outcome("b", 1, id: "1") { $0.session = key + 1 } }?.status == .notFound)
+        #expect(failure { try rt.outcome("b", 1, id: "1") { $0.session = -1 } }?.status == .notFound)
+        for wrong in [-1, now + 2 * day, .min, .max] as [Int64] {
+            #expect(failure { try rt.outcome("b", 1, id: "1") { $0.session = key; $0.at = wrong } }?.status == .invalid)
+        }
     }
 
     @Test func threadsThatStateTheSameMakeOne() async throws {

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from decimal import Decimal
 
@@ -48,7 +49,7 @@ class Ledger(Case):
         self.assertIn("no such column: nope", str(caught.exception))
         with self.assertRaises(bursar.QueryError):
             self.rt.query("DROP TABLE steps")
-        with self.assertRaises(bursar.QueryError):
+        with self.assertRaisesRegex(bursar.QueryError, "longer than its timeout"):
             self.rt.query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n)"
                           " SELECT sum(i) FROM n", timeout=datetime.timedelta(milliseconds=20))
         with bursar.open() as alone, self.assertRaises(bursar.UnsupportedError):
@@ -79,6 +80,75 @@ class Ledger(Case):
             ("deal", "stated", None, 0, 0, "worker", None)], [tuple(r.values()) for r in rows])
         with self.assertRaises(bursar.NotFoundError):
             self.rt.outcome("never", id="1", state="disputed")
+
+    def test_a_budget_earns_by_verified_outcomes_and_events_are_rows(self):
+        self.rt.budget("shop/sales", "$5", earn="$2", earn_most=Decimal(3), earn_outcome="deal")
+        for k, earned in enumerate([2, 3]):
+            self.rt.outcome("deal", workflow="shop/sales", id=str(k))
+            self.rt.outcome("deal", id=str(k), state="verified", by="ada")
+            limit = self.rt.read("shop/sales").limits[0]
+            self.assertEqual((earned * DOLLAR, (5 + earned) * DOLLAR), (limit.earned, limit.remaining))
+        rows = self.rt.query("SELECT type, amount FROM v_events WHERE text='earned' ORDER BY sequence")
+        self.assertEqual([("top_up", 2 * DOLLAR), ("top_up", DOLLAR)], [tuple(r.values()) for r in rows])
+        with self.assertRaises(bursar.BursarError):
+            self.rt.budget("shop/other", "$5", earn="$2")
+
+    def test_what_was_withdrawn_stays_withdrawn(self):
+        s = self.session()
+        s.outcome("paid", "$1", id="1")
+        self.rt.outcome("paid", id="1", state="withdrawn", by="ada")
+        for state, value in ("disputed", None), ("verified", None), ("corrected", "$2"):
+            with self.assertRaises(bursar.ConflictError):
+                self.rt.outcome("paid", value, id="1", state=state, by="bob")
+        s.outcome("paid", "$1", id="1")
+        self.rt.outcome("paid", id="1", state="withdrawn", by="ada")
+        self.assertEqual(
+            [{"state": "withdrawn", "revision": 2, "counts": 0}],
+            self.rt.query("SELECT state, revision, counts FROM v_outcomes"))
+
+    def test_what_was_spent_stays_with_who_answered_for_it_then(self):
+        s, other = self.session(), self.session()
+        spent = {}
+        for k, (owner, center) in enumerate(
+            [("ada", None), ("bob", "cc-1"), ("bob", "cc-2"), ("eve", None), ("ada", "cc-1")]
+        ):
+            if k:
+                time.sleep(0.02)  # a step's time is its tick's
+                self.rt.budget("acme", "$100", owner=owner, cost_center=center, replace=True)
+            if k == 3:
+                other.close()  # and nothing is spent under this one
+            else:
+                s.charge(f"${k + 1}")
+                spent[owner, center or "(unowned)"] = (k + 1) * DOLLAR
+            if k == 1:
+                self.rt.query("SELECT 1")
+        rows = self.rt.query(
+            "SELECT owner, cost_center, sum(cost_nanos) cost FROM v_steps GROUP BY 1, 2")
+        self.assertEqual(spent, {(r["owner"], r["cost_center"]): r["cost"] for r in rows})
+        self.assertEqual(
+            [{"owner": "ada", "cost": 11 * DOLLAR}, {"owner": "eve", "cost": 0}],
+            self.rt.query("SELECT owner, direct_cost_nanos cost FROM v_sessions ORDER BY session"))
+        self.rt.verify()
+
+    def test_every_price_set_has_its_name_also_within_one_block(self):
+        s = self.session()
+        for k in range(1, 8):
+            self.rt.price("m", input=f"${k}/M", output="$1/M")
+            s.settle(s.reserve("m", input_tokens=10, max_output_tokens=1),
+                     input_tokens=10, output_tokens=1)
+        self.assertEqual([{"price": "set by the program", "steps": 7}], self.rt.query(
+            "SELECT price, sum(steps) steps FROM v_steps GROUP BY 1"))
+
+    def test_nothing_is_lost_on_the_way_to_a_row(self):
+        with self.assertRaises(bursar.QueryError):
+            self.rt.query("SELECT 1 a, 2 a")
+        with self.assertRaises(bursar.PathError):
+            self.session(labels={"a=b": "c"})
+        for label in "customer=hooli", ("a=b", "c"), ("customer",):
+            with self.assertRaises(bursar.InvalidArgumentError):
+                self.rt.outcome("paid", id="1", label=label)
+        with self.assertRaises(TypeError):
+            self.rt.query("SELECT 1", timeout=5)
 
     def test_another_process_asks_while_this_one_writes(self):
         s = self.session()

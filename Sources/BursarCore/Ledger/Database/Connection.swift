@@ -24,7 +24,7 @@ final class Connection {
     init(_ path: [UInt8], _ mode: Mode) throws(Failure) {
         if bursar__database_inherited() != 0 {
             throw Failure(
-                .forked, "the ledger was being read when this process was forked, so it cannot be used here; use it from the parent, or open the home after the fork")
+                .forked, "the ledger was being read when this process was forked, so it can never be used here; use it from another process, and fork while no query runs")
         }
         var db: OpaquePointer?
         var flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW
@@ -46,6 +46,7 @@ final class Connection {
         deadline = .allocate(capacity: 1)
         deadline.pointee = 0
         sqlite3_extended_result_codes(db, 1)
+        bursar__sqlite_populate(UnsafeMutableRawPointer(db))
     }
 
     deinit {
@@ -63,6 +64,14 @@ final class Connection {
     func interrupt() { sqlite3_interrupt(db) }
 
     var isReadOnly: Bool { sqlite3_db_readonly(db, "main") == 1 }
+    /// Whether all that was committed would survive a power cut: the write-ahead log goes
+    /// into the database, as far as readers let it.
+    func makeDurable() -> Bool {
+        var (frames, moved): (Int32, Int32) = (0, -1)
+        let code = sqlite3_wal_checkpoint_v2(db, nil, SQLITE_CHECKPOINT_PASSIVE, &frames, &moved)
+        return code == SQLITE_OK && frames == moved
+    }
+
     var changes: Int64 { sqlite3_changes64(db) }
     var lastRow: Int64 { sqlite3_last_insert_rowid(db) }
 
@@ -102,8 +111,13 @@ final class Connection {
         case SQLITE_ERROR, SQLITE_AUTH, SQLITE_INTERRUPT, SQLITE_TOOBIG: status = .invalid
         default: status = .home  // full, read-only, cannot be opened, input or output
         }
+        if code == SQLITE_INTERRUPT { return Failure(status, "the query ran longer than its timeout") }
         let message = bytes(db == nil ? sqlite3_errstr(code) : sqlite3_errmsg(db))
-        var failure = Failure(status, "the ledger \(path, most: 200): \(message, most: 200)")
+        var sentence: Sentence = "the ledger \(path, most: 200): \(message, most: 200)"
+        if code & 0xFF == SQLITE_CORRUPT || code & 0xFF == SQLITE_NOTADB {
+            sentence = sentence + "; what is new waits beside it until it is repaired: docs/ledger.md"
+        }
+        var failure = Failure(status, sentence)
         failure.values.0 = Int64(code)
         return failure
     }

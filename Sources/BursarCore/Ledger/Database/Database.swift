@@ -13,6 +13,9 @@ final class Database {
     var keys = Keys()
     /// The row of a step, as it was bound last.
     let row = StepRow()
+    /// Of compaction; and rows that one transaction of it takes, for tests to lower.
+    var pass = HourPass()
+    var slice: Int64 = 4096
 
     /// Milliseconds that a writer waits for another one, or for a reader that recovers.
     static let patience: Int32 = 1_000
@@ -47,6 +50,8 @@ final class Database {
             _ = name.withUnsafeBytes {
                 bursar__sqlite_chmod($0.baseAddress!.assumingMemoryBound(to: CChar.self), mode)
             }
+            // Before there is any page: later it would take a VACUUM.
+            try connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         }
         guard case .text([0x77, 0x61, 0x6C]) = try connection.pragma("PRAGMA journal_mode=WAL") else {
             throw Failure(
@@ -75,7 +80,7 @@ final class Database {
     convenience init(inHome folder: [UInt8], mode: UInt32) throws(Failure) {
         let path = Database.path(in: folder)
         var there = bursar__file()
-        if bursar__stat(path + [0], &there) == -ENOENT {
+        if File.stat(path, &there) == -ENOENT {
             let file = (path + [0]).withUnsafeBytes {
                 bursar__ledger_open($0.baseAddress!.assumingMemoryBound(to: CChar.self), 1)
             }

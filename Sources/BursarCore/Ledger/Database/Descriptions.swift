@@ -120,6 +120,9 @@ extension Database {
         row.put(known: Int64(state.complexity))
         row.put(known: state.paused)
         row.put(known: state.pausedSince)
+        row.put(known: state.earn)
+        row.put(known: state.earnMost)
+        row.put(state.earnOutcome)
         try row.run()
         try connection.run(.clearLimits, budget)
         try connection.run(.clearTopUps, budget)
@@ -141,6 +144,7 @@ extension Database {
             row.put(limit.base &+ shift)
             row.put(known: limit.since)
             row.put(limit.extra)
+            row.put(limit.earned)
             row.put(limit.fired)
             row.put(blob: ring)
             try row.run()
@@ -150,24 +154,26 @@ extension Database {
         }
     }
 
-    func add(_ event: EventEntry, _ segment: Int64) throws(Failure) {
+    func add(_ event: Event, _ segment: Int64) throws(Failure) {
         let budget = try budget(event.id) ?? null
         let session = try session(event.session)
-        let meter = try meter(event.meter)
+        // Else there is no meter, which is not meter 0.
+        let isOfLimit = event.isOfLimit
+        let meter = isOfLimit ? try meter(Int64(event.meter)) : null
         let row = connection[.addEvent]
         row.put(segment)
         row.put(event.sequence)
-        row.put(event.at)
-        row.put(event.type)
+        row.put(event.unixNanos)
+        row.put(Int64(event.type.rawValue))
         row.put(budget)
         row.put(session)
         row.put(known: event.reservation)
         row.put(meter)
-        row.put(event.percent)
-        row.put(event.amount)
-        row.put(event.limit)
-        row.put(event.committed)
-        row.put(event.reason)
+        row.put(known: Int64(event.percent))
+        row.put(known: event.amount)
+        row.put(isOfLimit ? event.limit : null)
+        row.put(isOfLimit ? event.committed : null)
+        row.put(known: Int64(event.reason.rawValue))
         row.put(event.path)
         row.put(event.text)
         row.put(event.actor)
@@ -176,8 +182,10 @@ extension Database {
 
     func add(_ outcome: OutcomeEntry) throws(Failure) {
         // Made where nothing described it yet: what it is credited to must not be lost.
-        let session =
-            outcome.session == 0 ? nil : try place(ofSession: outcome.session).map { keys.sums[$0].key }
+        var session: Int64? = outcome.session == 0 ? nil : outcome.session
+        if outcome.session >> 32 != 0 {
+            session = try place(ofSession: outcome.session).map { keys.sums[$0].key }
+        }
         let budget = outcome.budget == 0 ? nil : try budget(outcome.budget)
         let join = outcome.join
         let cut = join.firstIndex(of: UInt8(ascii: "=")) ?? join.count
@@ -196,6 +204,7 @@ extension Database {
         row.put(outcome.who)
         row.put(outcome.why)
         row.put(outcome.actor)
+        row.put(outcome.said)
         try row.run()
     }
 

@@ -63,6 +63,7 @@ public final class Cursor {
     private let statement: Statement
     private let connection: Connection  // lives as long
     private let forks = bursar__forks()
+    private var isAtEnd = false  // SQLite would begin anew
     public let columns: Int
 
     fileprivate init(_ statement: Statement, _ connection: Connection) {
@@ -79,7 +80,8 @@ public final class Cursor {
     public func next() throws(Failure) -> Bool {
         if isInherited { throw Failure(.forked, "the query belongs to the parent process") }
         do throws(Failure) {
-            return try statement.step()
+            if !isAtEnd { isAtEnd = try !statement.step() }
+            return !isAtEnd
         } catch {
             var failure = error
             if failure.status == .invalid { failure.status = .query }

@@ -42,6 +42,9 @@ extension Connection {
             entry.complexity = node.complexity
             entry.paused = row.int(16)
             entry.pausedSince = row.int(17)
+            entry.earn = row.int(18)
+            entry.earnMost = row.int(19)
+            entry.earnOutcome = row.bytes(20)
             places.set(node.id, Int64(state.budgets.count))
             state.budgets.append(node)
             state.states.append(entry)
@@ -57,6 +60,7 @@ extension Connection {
             limit.extra = row.int(6)
             limit.fired = row.int(7)
             limit.spent = row.int(9)
+            limit.earned = row.int(10)
             row.bytes(8).withUnsafeBytes { bytes in
                 for at in stride(from: 0, to: bytes.count - 7, by: 8) {
                     limit.ring.append(

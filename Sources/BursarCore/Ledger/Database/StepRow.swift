@@ -86,7 +86,7 @@ extension Database {
     @inline(never)
     func insertRow() throws(Failure) {
         let statement = connection[.insertStep]
-        for _ in 0..<2 {
+        for _ in 0..<1_000 {
             row.bindChanges(statement.handle)
             let code = sqlite3_step(statement.handle)
             if code == SQLITE_DONE {

@@ -25,7 +25,7 @@ import Testing
         let database = try Database(path)
         let last = try database.last(of: load.segment)
         // Some of what it has comes again, as after a death it may.
-        for _ in 0..<(last + 400) { all.append(load.block(steps: 40)) }
+        for _ in 0..<(last + 80) { all.append(load.block(steps: 40)) }
         pthread_create(&thread, nil, { argument in
             usleep(argument!.load(as: UInt32.self))
             kill(getpid(), SIGKILL)

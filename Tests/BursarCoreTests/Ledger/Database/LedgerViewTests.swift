@@ -83,11 +83,13 @@ import Testing
         try database.apply(load.blocks(6))
         let reader = try Reader(folder.ledger)
         let steps = Array(load.steps.values)
+        func tries(_ isCounted: (StepEntry) -> Bool) -> Int64 {
+            steps.filter(isCounted).map { $0.steps + $0.toolCalls }.reduce(0, +)
+        }
         #expect(
             try reader.rows("SELECT sum(requests),sum(tries),sum(retries),sum(retries_cost_nanos) FROM v_retries")
                 == [[
-                    "\(steps.filter { $0.attempt == 0 }.map(\.steps).reduce(0, +))", "\(steps.map(\.steps).reduce(0, +))",
-                    "\(steps.filter { $0.attempt > 0 }.map(\.steps).reduce(0, +))",
+                    "\(tries { $0.attempt == 0 })", "\(tries { _ in true })", "\(tries { $0.attempt > 0 })",
                     "\(steps.filter { $0.attempt > 0 }.map(\.cost).reduce(0, +))",
                 ]])
         let unowned = steps.filter { load.sessions[$0.session]!.owner.isEmpty }.map(\.cost).reduce(0, +)
@@ -145,10 +147,11 @@ import Testing
         }.map(\.cost).reduce(0, +)
         #expect(try reader.int("SELECT coalesce(cost_nanos,0) FROM v_outcomes WHERE label_key='customer'") == ofLabel)
         let path = String(decoding: load.sessions[session]!.path, as: UTF8.self)
-        let cost = load.steps.values.filter { load.sessions[$0.session]!.path == load.sessions[session]!.path }
-            .map(\.cost).reduce(0, +)
+        let cost = load.steps.values.filter {
+            "\(String(decoding: load.sessions[$0.session]!.path, as: UTF8.self))/".hasPrefix("\(path)/")
+        }.map(\.cost).reduce(0, +)
         let row = try reader.rows(
-            "SELECT outcomes-(SELECT count(*) FROM v_outcomes WHERE label_key IS NOT NULL AND workflow='\(path)'),verified,cost_nanos,value_nanos,net_value_nanos,cost_per_verified_nanos FROM v_workflow_value WHERE workflow='\(path)'")
+            "SELECT outcomes-(SELECT count(*) FROM v_outcomes WHERE label_key IS NOT NULL AND workflow||'/' LIKE '\(path)/%'),verified,cost_nanos,value_nanos,net_value_nanos,cost_per_verified_nanos FROM v_workflow_value WHERE workflow='\(path)'")
         #expect(row == [["4", "1", "\(cost)", "3100000011", "\(3_100_000_011 - cost)", "\(cost)"]])
     }
 
@@ -159,7 +162,11 @@ import Testing
         let database = try Database(folder.ledger)
         for _ in 0..<40 {
             var block = load.block(steps: 200)
-            block.events = [EventEntry(sequence: load.batch, type: 1, at: load.now, text: Array("x".utf8))]
+            var event = Event(type: .threshold)
+            event.unixNanos = load.now
+            event.sequence = load.batch
+            event.text = Array("x".utf8)
+            block.events = [event]
             try database.apply([block])
         }
         // As busy as it gets within one hour, too.
@@ -169,24 +176,21 @@ import Testing
         let before = try reports(reader)
         let rows = try reader.int("SELECT count(*) FROM steps")
         let middle = load.segment + (load.now - load.segment) / 3
-        let part = try database.compact(before: middle)
-        #expect(part.isDone)
+        while try database.compactSome(before: middle) {}
+        let less = rows - (try reader.int("SELECT count(*) FROM steps"))
         let isSame = try reports(reader) == before
         #expect(isSame)
         #expect(try database.connection.verify().isEmpty)
-        // In pieces, with new steps and late corrections between them.
-        var less = part.rows
-        while true {
-            let piece = try database.compact(before: load.now + 2 * Database.hour, hours: 700)
-            less += piece.rows
-            if piece.isDone { break }
-        }
+        // Hours that take several transactions, and are gone through again.
+        database.slice = 100
+        while try database.compactSome(before: load.now + 2 * Database.hour) {}
         let after = try reports(reader)
         for (name, rows) in before {
             let isSame = after[name] == rows
             #expect(isSame, "\(name)")
         }
-        #expect(try reader.int("SELECT count(*) FROM steps") == rows - less && less > 0)
+        let last = rows - (try reader.int("SELECT count(*) FROM steps"))
+        #expect(less > 0 && last > less)
         #expect(try database.connection.verify().isEmpty)
         try database.apply(load.blocks(3))
         #expect(try database.connection.verify().isEmpty)
@@ -224,7 +228,7 @@ import Testing
         #expect(try cursor.next())
         if case .blob(let bytes) = cursor.value(4) { #expect(bytes == [0, 255]) } else { Issue.record("no blob") }
         if case .null = cursor.value(9) {} else { Issue.record("a column that is not there") }
-        #expect(try cursor.next() == false)
+        for _ in 0..<2 { #expect(try cursor.next() == false) }
     }
 
     @Test func aQueryThatNeverEndsIsEnded() throws {
@@ -283,7 +287,11 @@ import Testing
             state.limitText = text
             state.who = text
             block.states.append(state)
-            block.events.append(EventEntry(sequence: 1, type: 1, id: budget.id, path: text, text: text, actor: text))
+            var event = Event(type: .threshold)
+            event.id = budget.id
+            event.sequence = 1
+            (event.path, event.text, event.actor) = (text, text, text)
+            block.events.append(event)
             var outcome = OutcomeEntry()
             outcome.key = text
             outcome.name = text

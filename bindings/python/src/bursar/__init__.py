@@ -28,6 +28,7 @@ from .errors import (
     PathError, Paused, PriceError, QueryError, Refused, RoleError, Throttled, UnsupportedError, ZoneError,
 )  # fmt: skip
 from .estimate import estimate_tokens
+from .imports import FailedLine, Imported
 from .limits import Limit, Limits
 from .money import Money, Span
 from .report import report
@@ -46,7 +47,8 @@ from .words import (
 __all__ = [
     "AmbiguousUsage", "BudgetExceeded", "BursarError", "BursarWarning", "CapacityError",
     "ClosedError", "Complexity", "ConflictError", "DeadlineExceeded", "Decision", "DecisionFlag",
-    "End", "Event", "EventType", "ExpiredError", "ForkedError", "Halted", "Health", "HomeError", "HomeInfo",
+    "End", "Event", "EventType", "ExpiredError", "FailedLine",
+    "ForkedError", "Halted", "Health", "HomeError", "HomeInfo", "Imported",
     "InUseError",
     "InvalidArgumentError", "Killed", "Kind", "LibraryError", "Limit", "LimitTextError",
     "LimitView", "Meter", "MeterView", "MoneyTextError", "NotFoundError", "OutcomeState", "PathError",

@@ -69,7 +69,7 @@ class BudgetOptions(Sized):
     _fields_ = [
         ("size", c_uint32), ("flags", c_uint32), ("limits", Text), ("owner", Text),
         ("cost_center", Text), ("purpose", Text), ("top_rung", c_uint8 * 4),
-        ("complexity", c_int32),
+        ("complexity", c_int32), ("earn", Text), ("earn_most", Text), ("earn_outcome", Text),
     ]  # fmt: skip
 
 
@@ -167,6 +167,7 @@ class LimitView(Sized):
         ("amount", c_int64), ("extra", c_int64), ("spent", c_int64), ("committed", c_int64),
         ("remaining", c_int64), ("window_start_unix_ns", c_int64),
         ("window_end_unix_ns", c_int64), ("text_len", c_uint32), ("text", c_char * 124),
+        ("earned", c_int64),
     ]  # fmt: skip
 
 
@@ -185,6 +186,7 @@ class Outcome(Sized):
         ("size", c_uint32), ("state", c_int32), ("name", Text), ("id", Text),
         ("session", c_int64), ("workflow", Text), ("label", Text), ("value", Text),
         ("rework_nanos", c_int64), ("rework_ns", c_int64), ("by", Text), ("reason", Text),
+        ("at", c_int64),
     ]  # fmt: skip
 
 
@@ -276,12 +278,14 @@ FUNCTIONS: Dict[str, Tuple[Any, Tuple[Any, ...]]] = {
     "bursar_rate_parse": (_status, (_in, _len, POINTER(c_int64), _error)),
     "bursar_money_format": (_status, (c_int64, _out, _len, POINTER(_len))),
     "bursar_read": (_status, (_rt, _id, POINTER(View))),
+    "bursar_views": (_status, (_rt, POINTER(_id), _len, POINTER(View))),
     "bursar_meter_read": (_status, (_rt, _id, c_int32, POINTER(MeterView))),
     "bursar_limit_read": (_status, (_rt, _id, c_uint32, POINTER(LimitView))),
     "bursar_text_read": (_status, (_rt, _id, c_int32, _out, _len, POINTER(_len))),
     "bursar_children": (_status, (_rt, _id, POINTER(_id), _len, POINTER(_len))),
     "bursar_spend_read": (_status, (_rt, c_uint32, POINTER(Spend))),
     "bursar_outcome": (_status, (_rt, POINTER(Outcome), _error)),
+    "bursar_outcomes": (_status, (_rt, POINTER(Outcome), c_size_t, POINTER(c_int32), _error)),
     "bursar_query": (
         _status, (_rt, c_uint32, _in, _len, POINTER(Value), _len, c_int64, POINTER(_rt),
                   POINTER(_len), _error)),

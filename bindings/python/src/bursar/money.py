@@ -12,6 +12,7 @@ from .errors import InvalidArgumentError, failure
 
 Money = Union[str, int, Decimal]
 Span = Union[str, datetime.timedelta]
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 
 def nanos(amount: Money) -> int:
@@ -53,7 +54,14 @@ def dollars(amount: int) -> str:
 
 def span_ns(span: datetime.timedelta) -> int:
     """Whole nanoseconds of a timedelta."""
+    if not isinstance(span, datetime.timedelta):
+        raise TypeError(f"this time is a datetime.timedelta, not {span!r}")
     return (span.days * 86_400 + span.seconds) * 1_000_000_000 + span.microseconds * 1_000
+
+
+def unix_ns(at: datetime.datetime) -> int:
+    """Nanoseconds since 1970 of a datetime, the machine's where it has no zone."""
+    return span_ns(at.astimezone(datetime.timezone.utc) - _EPOCH)
 
 
 def span_text(span: Span) -> str:

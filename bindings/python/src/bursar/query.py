@@ -7,7 +7,7 @@ import datetime
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Union
 
 from . import _abi
-from .errors import failure
+from .errors import QueryError, failure
 from .money import span_ns
 from .words import QueryFlag, ValueType
 
@@ -34,6 +34,9 @@ def rows(
     try:
         names = [_abi.read_text(call.bursar_query_column, query, k)[1]
                  for k in range(columns.value)]  # fmt: skip
+        for name in names:
+            if names.count(name) > 1:
+                raise QueryError(f"two columns are called {name!r}: rename one with AS")
         found: List[Dict[str, Column]] = []
         row, error = C.POINTER(_abi.Value)(), _abi.Error()
         while True:

@@ -6,16 +6,17 @@ import ctypes as C
 import datetime
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
-from typing import Union
+from typing import IO, TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional
+from typing import Tuple, Union
 
 from . import _abi
-from .errors import BursarWarning, InvalidArgumentError, failure
+from .errors import BursarWarning, InvalidArgumentError, UnsupportedError, failure
 from .events import Dispatcher, EventStream
 from .hot import Steps
+from .imports import Imported, import_outcomes
 from .limits import Limits, limits_text
 from .link import Link
-from .money import Money, Span, dollars, nanos, span_ns
+from .money import Money, Span, dollars, nanos, span_ns, unix_ns
 from .options import filled, word
 from .prices import Prices
 from .query import Column, rows
@@ -41,6 +42,12 @@ def directory(home: Optional[Directory]) -> Optional[str]:
 
 def _path(name: Optional[str]) -> Optional[bytes]:
     return None if name is None else os.fsencode(name)
+
+
+def _money(value: Optional[Money]) -> _abi.Text:
+    if value is None or isinstance(value, str):
+        return _abi.text(value)
+    return _abi.text(dollars(nanos(value)))
 
 
 class Runtime(Steps, Prices):
@@ -119,11 +126,16 @@ class Runtime(Steps, Prices):
         complexity: Union[Complexity, str] = Complexity.DEFAULT,
         observe: bool = False,
         replace: bool = False,
+        earn: Optional[Money] = None,
+        earn_most: Optional[Money] = None,
+        earn_outcome: Optional[str] = None,
     ) -> int:
         """Makes sure that a budget is there, and answers with its id.
 
-        Stored limits stay when they differ, and an event says so, unless `replace`. `top_rung`:
-        the highest rung (1 = best) for each complexity.
+        One that is there stays as it is, and an event says so when the limits differ, unless
+        `replace`: then what is not said, limits or an owner, is taken away. `top_rung`:
+        the highest rung (1 = best) for each complexity. `earn`: what each verified outcome (of
+        the name `earn_outcome`, or any) adds to its limits on cost, up to `earn_most` in all.
         """
         options = filled(_abi.BudgetOptions, {
             "flags": (BudgetFlag.REPLACE if replace else 0)
@@ -134,6 +146,8 @@ class Runtime(Steps, Prices):
         options.cost_center, options.purpose = _abi.text(cost_center), _abi.text(purpose)
         for kind, rung in (top_rung or {}).items():
             options.top_rung[word(Complexity, kind)] = rung
+        options.earn, options.earn_most = _money(earn), _money(earn_most)
+        options.earn_outcome = _abi.text(earn_outcome)
         out, data = C.c_int64(), path.encode()
         self._link.ask("bursar_budget_declare", data, len(data), C.byref(options), C.byref(out))
         return out.value
@@ -367,6 +381,7 @@ class Runtime(Steps, Prices):
         rework_time: Optional[datetime.timedelta] = None,
         by: str = "",
         reason: str = "",
+        at: Optional[datetime.datetime] = None,
     ) -> None:
         """States a business result of a session, a workflow's path or all sessions with a label,
         or revises one by its name and id: "verified" (by somebody else than who stated it),
@@ -374,20 +389,47 @@ class Runtime(Steps, Prices):
 
         `id` is your own: stating it again changes nothing, and without one it is never revised.
         `value` and `rework` are money, `rework_time` is somebody's time. `by`: who says so; else
-        the runtime's name, or its user.
+        the runtime's name, or its user. `at`: when it came about; else now.
         """
         out = filled(_abi.Outcome, {
             "state": word(OutcomeState, state),
             "session": 0 if session is None else self._id(session),
             "rework_nanos": 0 if rework is None else nanos(rework),
             "rework_ns": 0 if rework_time is None else span_ns(rework_time),
+            "at": 0 if at is None else unix_ns(at),
         })  # fmt: skip
         out.name, out.id, out.workflow = _abi.text(name), _abi.text(id), _abi.text(workflow)
+        if label and (isinstance(label, str) or len(label) != 2 or "=" in label[0]):
+            raise InvalidArgumentError(f"a label is a key and a value, not {label!r}")
         out.label = _abi.text("=".join(label) if label else None)
-        if value is not None:
-            out.value = _abi.text(value if isinstance(value, str) else dollars(nanos(value)))
+        out.value = _money(value)
         out.by, out.reason = _abi.text(by), _abi.text(reason)
         self._link.ask("bursar_outcome", C.byref(out))
+
+    def import_outcomes(
+        self,
+        file: Union[str, "os.PathLike[str]", IO[bytes], IO[str]],
+        *,
+        format: Optional[str] = None,
+        by: str = "",
+        columns: Optional[Mapping[str, str]] = None,
+        defaults: Optional[Mapping[str, str]] = None,
+        ignore_unknown: bool = False,
+    ) -> Imported:
+        """States and revises the outcomes of a file: CSV with a header, a JSON list of objects or
+        JSON lines (`format` "csv" or "json"; else its first character says which).
+
+        Columns are name, id (both needed), session, workflow, label ("customer=hooli") or
+        label:customer, value, rework ("$5" or "12 min"), state, by, at and reason: docs/ledger.md.
+        `columns` says what the file calls them ({"Deal": "id", "Notes": ""}: "" leaves one out),
+        `defaults` what a line that is silent means, `by` who says so. The same file again changes
+        nothing. What is wrong with a line is in `failed`; what is wrong with the file is
+        InvalidArgumentError, and what is wrong with the home is raised with the line's number.
+        """
+        if not self.home_info().flags:
+            raise UnsupportedError("a private runtime keeps no outcomes: open one with a home")
+        return import_outcomes(
+            self._link, file, format, by, columns or {}, defaults or {}, ignore_unknown)
 
     def home_info(self) -> HomeInfo:
         """What home this runtime has; `flags` is 0 when it is private."""

@@ -28,7 +28,7 @@ class LimitView(NamedTuple):
     end: End
     amount: int
     extra: int
-    """Topped up."""
+    """Topped up, and earned."""
     spent: int
     committed: int
     remaining: int
@@ -37,6 +37,8 @@ class LimitView(NamedTuple):
     window_end_unix_ns: int
     """0 = never."""
     text: str
+    earned: int
+    """Of `extra`: by verified outcomes."""
 
 
 class View(NamedTuple):

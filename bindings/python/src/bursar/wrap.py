@@ -188,8 +188,9 @@ class _Call:
         self.deadline = time.monotonic() + guard.wait
         self.delay = 0.0
         self.asked = 0  # refusals to be waited out, in a row
-        self.attempt = 0
-        self.first = 0  # the reservation of the first attempt
+        self.tries = 0
+        self.attempt = 0  # of them may have been billed: what was released counts nowhere
+        self.first = 0  # the reservation of the first of these
 
     def admit(self) -> Optional[Step]:
         """A step; or None: sleep `delay` and ask again. Raises the refusal when that is vain."""
@@ -205,7 +206,6 @@ class _Call:
         )
         if decision:
             self.asked = 0
-            self.first = self.first or decision.reservation
             return Step(self.guard.session, decision)
         # what steps in flight hold comes back at any moment: ask again soon, then less often
         self.delay = decision.retry_after or min(1.0, 0.02 * 2**self.asked)
@@ -242,10 +242,12 @@ class _Call:
             step.release()
         else:
             step.settle(worst=True)
-        if not _retryable(error, status) or self.attempt >= self.guard.retries:
+            self.first = self.first or step.reservation
+            self.attempt += 1
+        if not _retryable(error, status) or self.tries >= self.guard.retries:
             return False
-        self.delay = _retry_after(error, self.attempt)
-        self.attempt += 1
+        self.delay = _retry_after(error, self.tries)
+        self.tries += 1
         return True
 
 
