@@ -290,7 +290,7 @@ class Troubles:
         def end() -> None:
             subprocess.run([sys.executable, "-c", swap, path, noise, kept, str(PAGE), "end"], check=True)
 
-        self.during("a damaged database", begin, end, seconds)
+        self.during("a damaged database", begin, end, seconds, silent=None)  # who has its pages in memory goes on
 
 
     @staticmethod
