@@ -268,11 +268,15 @@ class Hostile(unittest.TestCase):
                 body = dict(case["body"], **{name: value for name in (
                     "messages", "input", "contents", "tools", "system", "prompt", "content")})
                 self.check(dialect_of(case["method"], case["path"]), case["path"], body)
-                self.assertRaises(Unpriceable, packed, body)
             while deep:
                 deep = deep.pop()
             while maps:
                 maps = maps.pop("content")
+        for _ in range(200_000):
+            deep = [deep]
+        self.assertRaises(Unpriceable, packed, {"messages": deep})
+        while deep:
+            deep = deep.pop()
 
     def test_what_cannot_be_read_says_so(self):
         for content in (b"", b"model=x", b'{"model":"\xff"}', b"\xff\xfe{", b"[" * 200_000,
