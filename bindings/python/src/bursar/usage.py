@@ -282,7 +282,7 @@ def _iterated(value: Any, usage: Usage, provider: Optional[str]) -> Usage:
     """Anthropic: all iterations at the rates of the model itself. What was compacted, and what a
     hosted tool's turns read again, is billed but may be missing from the counts of the whole."""
     found = _details(value, "iterations")
-    if not found:
+    if not found or _has(value, "prompt_tokens"):  # LiteLLM has added them up
         return usage
     parts = [part for part in found if _field(part, "type") in ("message", "compaction")]
     counts = [checked(_tokens(part, provider) or Usage()) for part in parts]
