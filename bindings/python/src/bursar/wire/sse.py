@@ -13,7 +13,7 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 from ..usage import Usage
 from .dialect import Ask, Body, Dialect, Others, Piece, Tools, Unpriceable, parsed
 
-_LINE = rb"(?:\r\n|\n|\r(?!\n))"
+_LINE = rb"(?:\r\n|\n|\r(?=[^\n]))"  # a last CR may yet be half a CRLF
 _BLANK = re.compile(_LINE + _LINE)
 _OUTSIDE = re.compile(rb'["{}]')
 _IN_STRING = re.compile(rb'["\\]')
