@@ -125,7 +125,9 @@ class Generate(_Google):
                 size += _part_size(part)
             if "groundingMetadata" in candidate:
                 seen["grounded"] = data
-        ended = ended or "promptFeedback" in data
+        if ended or "promptFeedback" in data:
+            seen["ended"] = True
+        ended = "ended" in seen  # the usage may come later
         usage = self.reported(data)
         return Piece(usage, size, usage is not None and ended, False, seen.get("grounded"))
 
