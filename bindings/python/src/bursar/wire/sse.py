@@ -93,7 +93,7 @@ class Events:
         if self._is_array:
             return Event(raw, self._read("", raw.strip(b" \t\r\n[],")))
         name, lines = "", []
-        is_line = raw.find(b"\n") == len(raw) - 2 and raw[-2:] == b"\n\n" and b"\r" not in raw
+        is_line = raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw
         for line in (raw[:-2],) if is_line else raw.splitlines():
             if line.startswith(b"data:"):
                 lines.append(line[6:] if line.startswith(b"data: ") else line[5:])
