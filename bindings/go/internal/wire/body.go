@@ -8,7 +8,9 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 )
 
 // Number is a number as it was written.
@@ -17,18 +19,25 @@ type Number = json.Number
 // Object is a JSON object; its numbers are Number.
 type Object = map[string]any
 
-// Parse reads an object.
-func Parse(text []byte) (Object, error) {
+// Parse reads a request's or an answer's JSON.
+func Parse(text []byte) (any, error) {
+	value, err := parsed(text)
+	if err != nil {
+		return nil, fmt.Errorf("the body is no JSON: %w", err)
+	}
+	return value, nil
+}
+
+func parsed(text []byte) (value any, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
-	var object Object
-	if err := decoder.Decode(&object); err != nil {
+	if err = decoder.Decode(&value); err != nil {
 		return nil, err
 	}
-	if object == nil {
-		return nil, fmt.Errorf("null in place of an object")
+	if _, err = decoder.Token(); err != io.EOF {
+		return nil, errors.New("more than one value")
 	}
-	return object, nil
+	return value, nil
 }
 
 // Field is a member of an object with its new value.

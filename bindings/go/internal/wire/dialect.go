@@ -64,6 +64,9 @@ type Dialect interface {
 
 	// Piece is what an event says. The dialect keeps in seen what later events leave out.
 	Piece(event string, data any, seen Object) Piece
+
+	// StreamsArrays says that a stream which is not of events is a JSON array.
+	StreamsArrays() bool
 }
 
 // count is a count in a request: a whole number from 0, held to tokensMax.

@@ -1,75 +1,106 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Answers that come in pieces, over bytes that are split anywhere: server-sent events, and
-// the elements of a JSON array.
+// A stream's bytes as events: split anywhere, read, and passed on as they came.
 
 package wire
 
 import "bytes"
 
-// Event is one server-sent event. Data is valid until the next call of Take.
+// eventMax is how many bytes of an event are held back: what is longer goes on unread.
+const eventMax = 32 << 20
+
+// Event is bytes for the caller, valid until the next call, and what they say.
 type Event struct {
-	Name string
-	Data []byte
-	Raw  []byte // the event's bytes with the blank line that ends it
+	Raw   []byte // empty: to be hidden
+	Piece *Piece // nil: nothing (comments, [DONE])
 }
 
-// SSE finds the events of a stream (WHATWG HTML, section 9.2). Lines end with LF, CRLF or CR.
-type SSE struct {
-	held  []byte // of an event that has not ended
-	lines int    // bytes of it that are whole lines
-	data  []byte
+// Events is one answer's stream: server-sent events as the HTML standard has them, or the JSON
+// array that Google streams when it is not asked for events. Bytes are held back only until the
+// event that they belong to is complete.
+type Events struct {
+	Usage   *Usage // so far; the bill if Final
+	Final   bool
+	Tools   []Uses // so far
+	Pieces  int64  // events with content
+	Content int64  // bytes of content
+
+	dialect Dialect
+	ask     *Ask
+	seen    Object
+	held    []byte
+	looked  int // bytes of held in which no event ends; of events, whole lines
+	data    []byte
+
+	array    bool
+	inString bool
+	escaped  bool
+	depth    int
 }
 
-// Most is how many bytes of an event are held back: what is longer goes on unread.
-const Most = 16 << 20
+// NewEvents begins a stream. JSON is not events but an array.
+func NewEvents(dialect Dialect, ask *Ask, json bool) *Events {
+	return &Events{dialect: dialect, ask: ask, seen: Object{}, array: json}
+}
 
-// Take adds bytes and calls each with every event that they end, until each answers false:
-// then the rest is dropped.
-func (s *SSE) Take(more []byte, each func(Event) bool) {
-	s.held = append(s.held, more...)
+// Feed adds bytes and calls each with the events that they complete, until it answers false:
+// then what is left is dropped.
+func (e *Events) Feed(more []byte, each func(Event) bool) {
+	e.held = append(e.held, more...)
 	start := 0
 	for {
-		end := s.end(start)
+		end := e.end(start)
 		if end == 0 {
 			break
 		}
-		s.lines = 0
-		if !each(s.event(s.held[start:end])) {
-			s.held = s.held[:0]
+		e.looked = 0
+		if !each(e.event(e.held[start:end])) {
+			e.held = e.held[:0]
 			return
 		}
 		start = end
 	}
-	s.held = s.held[:copy(s.held, s.held[start:])]
+	left := e.held[start:]
+	if plain := e.array && e.depth == 0 && !e.inString; len(left) > 0 && (plain || len(left) > eventMax) {
+		e.looked = 0
+		each(Event{Raw: left})
+		left = nil
+	}
+	e.held = e.held[:copy(e.held, left)]
 }
 
-// Held is what came after the last event that ended.
-func (s *SSE) Held() []byte { return s.held }
+// Finish calls each with what is left when the stream ends, wherever it ends: an event that is
+// complete but for its blank line counts as one.
+func (e *Events) Finish(each func(Event) bool) {
+	if len(e.held) > 0 {
+		each(e.event(e.held))
+	}
+	e.held = nil
+}
 
-// Drop forgets what is held.
-func (s *SSE) Drop() { s.held, s.lines = s.held[:0], 0 }
-
-// end is where the event at start ends, after its blank line; 0 when it has not ended.
-func (s *SSE) end(start int) int {
-	for at := start + s.lines; ; {
-		line := newline(s.held[at:])
+// end is where the event at start ends; 0 when it has not ended.
+func (e *Events) end(start int) int {
+	if e.array {
+		return e.elementEnd(start)
+	}
+	for at := start + e.looked; ; {
+		line := newline(e.held[at:])
 		if line < 0 {
 			return 0
 		}
 		next := at + line + 1
-		if s.held[next-1] == '\r' {
-			if next == len(s.held) && line > 0 {
+		if e.held[next-1] == '\r' {
+			if next == len(e.held) && line > 0 {
 				return 0 // a LF may follow
 			}
-			if next < len(s.held) && s.held[next] == '\n' {
+			if next < len(e.held) && e.held[next] == '\n' {
 				next++
 			}
 		}
 		if line == 0 {
 			return next
 		}
-		at, s.lines = next, next-start
+		at, e.looked = next, next-start
 	}
 }
 
@@ -84,70 +115,89 @@ func newline(b []byte) int {
 	return feed
 }
 
-func (s *SSE) event(raw []byte) Event {
-	e := Event{Raw: raw}
-	s.data = s.data[:0]
-	for rest := raw; len(rest) > 0; {
-		end := newline(rest)
-		line := rest[:end]
-		rest = rest[end+1:]
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		value = bytes.TrimPrefix(value, []byte(" "))
-		switch string(name) {
-		case "event":
-			e.Name = string(value)
-		case "data":
-			if len(s.data) > 0 {
-				s.data = append(s.data, '\n')
-			}
-			s.data = append(s.data, value...)
-		}
-	}
-	e.Data = s.data
-	return e
-}
-
-// Array finds the elements of a JSON array, which are objects.
-type Array struct {
-	held   []byte
-	depth  int
-	inside bool // a string
-	escape bool
-	other  bool // no array
-}
-
-// Take adds bytes and calls each with every element that they end.
-func (a *Array) Take(more []byte, each func(element []byte) bool) {
-	start := 0
-	for i, c := range more {
-		switch {
-		case a.other:
-			return
-		case a.escape:
-			a.escape = false
-		case a.inside:
-			a.escape = c == '\\'
-			a.inside = c != '"'
+// elementEnd is the same for an element of an array, which ends with its last brace.
+func (e *Events) elementEnd(start int) int {
+	for at := start + e.looked; at < len(e.held); at++ {
+		switch c := e.held[at]; {
+		case e.escaped:
+			e.escaped = false
+		case e.inString && c == '\\':
+			e.escaped = true
 		case c == '"':
-			a.inside = true
-		case c == '{' || c == '[':
-			a.other = a.depth == 0 && c == '{'
-			if a.depth == 1 {
-				start, a.held = i, a.held[:0]
-			}
-			a.depth++
-		case c == '}' || c == ']':
-			a.depth--
-			if a.depth == 1 {
-				a.held = append(a.held, more[start:i+1]...)
-				if !each(a.held) {
-					return
-				}
-				a.held, start = a.held[:0], i+1
+			e.inString = !e.inString
+		case e.inString:
+		case c == '{':
+			e.depth++
+		case c == '}':
+			e.depth = max(0, e.depth-1)
+			if e.depth == 0 {
+				return at + 1
 			}
 		}
 	}
-	if a.depth > 1 && len(a.held)+len(more)-start <= Most {
-		a.held = append(a.held, more[start:]...)
+	e.looked = len(e.held) - start
+	return 0
+}
+
+var (
+	done    = []byte("[DONE]")
+	dataTag = []byte("data:")
+	nameTag = []byte("event:")
+)
+
+func (e *Events) event(raw []byte) Event {
+	if e.array {
+		return Event{raw, e.read("", bytes.Trim(raw, " \t\r\n[],"))}
 	}
+	name := ""
+	e.data = e.data[:0]
+	for rest := raw; len(rest) > 0; {
+		line := rest
+		if end := newline(rest); end >= 0 {
+			line, rest = rest[:end], rest[end+1:]
+		} else {
+			rest = nil
+		}
+		if value, is := bytes.CutPrefix(line, dataTag); is {
+			if len(e.data) > 0 {
+				e.data = append(e.data, '\n')
+			}
+			e.data = append(e.data, bytes.TrimPrefix(value, []byte(" "))...)
+		} else if value, is := bytes.CutPrefix(line, nameTag); is {
+			name = string(bytes.TrimSpace(value))
+		}
+	}
+	if len(e.data) == 0 {
+		return Event{Raw: raw}
+	}
+	if bytes.Equal(e.data, done) {
+		e.Final = e.Usage != nil
+		return Event{Raw: raw}
+	}
+	piece := e.read(name, e.data)
+	if piece != nil && piece.Hide && !e.ask.UsageAsked {
+		raw = nil
+	}
+	return Event{raw, piece}
+}
+
+func (e *Events) read(name string, data []byte) *Piece {
+	said, err := parsed(data)
+	if err != nil {
+		return nil
+	}
+	piece := e.dialect.Piece(name, said, e.seen)
+	if piece.Usage != nil {
+		e.Usage, e.Final = piece.Usage, piece.Final
+	} else if piece.Content > 0 {
+		e.Final = false
+	}
+	if len(piece.Tools) > 0 {
+		e.Tools = piece.Tools
+	}
+	if piece.Content > 0 {
+		e.Pieces++
+		e.Content += piece.Content
+	}
+	return &piece
 }

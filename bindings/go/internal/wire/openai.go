@@ -87,6 +87,8 @@ func (d *openAI) Grant(body Object, path string, ask *Ask, model string, maxOutp
 
 func (d *openAI) Usage(answer any) (*Usage, error) { return reported(answer, "usage", "openai") }
 
+func (d *openAI) StreamsArrays() bool { return false }
+
 func (d *openAI) Tools(answer any) []Uses { return nil }
 
 func (d *openAI) Piece(event string, data any, seen Object) (p Piece) {
