@@ -125,7 +125,7 @@ func (a *attempt) usage(res *http.Response, content []byte) (*wire.Usage, error)
 		if content, err = io.ReadAll(io.LimitReader(unpacked, answerMax)); err != nil {
 			return nil, err
 		}
-	} else if err := plain(encoding); err != nil {
+	} else if err := unencoded(encoding); err != nil {
 		return nil, err
 	}
 	answer, err := wire.Parse(content)
@@ -138,7 +138,7 @@ func (a *attempt) usage(res *http.Response, content []byte) (*wire.Usage, error)
 // streamed has a stream's body pay.
 func (a *attempt) streamed(ctx context.Context, res *http.Response, end func()) {
 	events := wire.NewEvents(a.dialect, a.ask, mediaType(res) != eventStream)
-	if err := plain(res.Header.Get("Content-Encoding")); err != nil {
+	if err := unencoded(res.Header.Get("Content-Encoding")); err != nil {
 		a.worst()
 		a.transport.warn("settled at the worst case: " + err.Error())
 	}

@@ -95,7 +95,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	path := req.URL.EscapedPath()
 	var body any
-	if err = plain(req.Header.Get("Content-Encoding")); err == nil {
+	if err = unencoded(req.Header.Get("Content-Encoding")); err == nil {
 		body, err = wire.Parse(content)
 	}
 	if err != nil {
@@ -165,8 +165,8 @@ func resent(req *http.Request, ctx context.Context, content []byte) *http.Reques
 	return out
 }
 
-// plain is an error for a content encoding under which nothing can be read.
-func plain(encoding string) error {
+// unencoded is an error for a content encoding under which nothing can be read.
+func unencoded(encoding string) error {
 	if encoding == "" || strings.EqualFold(encoding, "identity") {
 		return nil
 	}
