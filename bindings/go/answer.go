@@ -128,10 +128,11 @@ func (a *attempt) usage(res *http.Response, content []byte) (*wire.Usage, error)
 	} else if err := unencoded(encoding); err != nil {
 		return nil, err
 	}
-	answer, err := wire.Parse(content)
+	said, err := wire.Parse(content)
 	if err != nil {
 		return nil, err
 	}
+	answer, _ := said.(wire.Object)
 	return a.dialect.Usage(answer)
 }
 

@@ -202,7 +202,7 @@ func (a *attempt) settle(used *wire.Usage) {
 // seen settles a stream at what came.
 func (a *attempt) seen(events *wire.Events) {
 	a.once(func() {
-		tokens := max(events.Pieces, wire.OutputTokens(events.Content))
+		tokens := max(events.Pieces, wire.TextTokens(events.Content))
 		var used Usage
 		if events.Usage != nil {
 			used = usageOf(events.Usage)

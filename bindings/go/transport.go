@@ -83,7 +83,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	dialect := wire.DialectOf(req.Method, req.URL.Path)
 	if dialect == nil {
-		if what := wire.Unmetered(req.Method, req.URL.Path); what != "" {
+		if what := wire.Unmetered(req.Method, req.URL.Path, req.URL.Host); what != "" {
 			t.once(what, fmt.Sprintf("%s %s passes without being metered: %s cannot be priced", req.Method,
 				req.URL.Path, what))
 		}
@@ -101,12 +101,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bursar: %s %s cannot be metered: %w", req.Method, path, err)
 	}
-	ask := dialect.Ask(body, path, req.URL.Host)
+	asked, _ := body.(wire.Object)
+	ask := dialect.Ask(asked, path, req.URL.Host)
 	if ask == nil {
 		return t.base().RoundTrip(resent(req, ctx, content))
 	}
 	a := &attempt{transport: t, session: session, dialect: dialect, ask: ask, content: content}
-	return a.send(req, body.(wire.Object), path)
+	return a.send(req, asked, path)
 }
 
 // CloseIdleConnections is for http.Client.

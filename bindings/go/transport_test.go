@@ -308,14 +308,15 @@ func TestTransportFailures(t *testing.T) {
 			if test.name == "timeout" {
 				c.Timeout = 50 * time.Millisecond
 			}
-			var held Nanos
+			var held atomic.Int64
 			p.answer = func(w http.ResponseWriter, r *http.Request, ask *request) {
-				_, held = spent(t, s)
+				_, reserved := spent(t, s)
+				held.Store(int64(reserved))
 				test.answer(p, w, r, ask)
 			}
 			call(t, c, post(t, ctx, p.URL+chatPath, chatBody(1000, "")))
 			if test.cost == worst {
-				test.cost = held
+				test.cost = Nanos(held.Load())
 			}
 			books(t, s, test.cost)
 			equal(t, "requests", p.requests.Load(), 1)

@@ -42,52 +42,54 @@ func parsed(text []byte) (value any, err error) {
 
 // Field is a member of an object with its new value.
 type Field struct {
-	Name  string
-	Value any
+	Name    string
+	Value   any
+	Removed bool
 }
 
-// With returns an object with some members replaced, wherever they stand and however often, or
-// added at its end. All other bytes stay.
+// With returns an object with some members replaced, wherever they stand and however often,
+// added at its end, or removed. All other bytes stay.
 func With(text []byte, fields ...Field) ([]byte, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	if _, err := decoder.Token(); err != nil {
 		return nil, err
 	}
-	values := make([][]byte, len(fields))
-	found := make([]bool, len(fields))
-	for i, field := range fields {
-		value, err := json.Marshal(field.Value)
-		if err != nil {
-			return nil, err
-		}
-		values[i] = value
-	}
-	out := make([]byte, 0, len(text)+64)
-	written, members := 0, 0
-	for ; decoder.More(); members++ {
+	start := int(decoder.InputOffset())
+	out := append(make([]byte, 0, len(text)+64), text[:start]...)
+	left := append([]Field(nil), fields...)
+	members := 0
+	for from := start; decoder.More(); {
 		name, err := decoder.Token()
 		if err != nil {
 			return nil, err
 		}
 		var raw json.RawMessage
-		if err := decoder.Decode(&raw); err != nil {
+		if err = decoder.Decode(&raw); err != nil {
 			return nil, err
 		}
-		for i, field := range fields {
-			if name == field.Name {
-				end := int(decoder.InputOffset())
-				out = append(append(out, text[written:end-len(raw)]...), values[i]...)
-				written, found[i] = end, true
-			}
+		to := int(decoder.InputOffset())
+		member := text[from:to] // after the comma before it, with its blanks
+		if members == 0 {
+			member = bytes.TrimLeft(member, ",")
 		}
+		from = to
+		if i := find(fields, name); i < 0 {
+			out = append(out, member...)
+		} else if fields[i].Removed {
+			continue
+		} else {
+			value, err := json.Marshal(fields[i].Value)
+			if err != nil {
+				return nil, err
+			}
+			left[i].Removed = true
+			out = append(append(out, member[:len(member)-len(raw)]...), value...)
+		}
+		members++
 	}
-	if _, err := decoder.Token(); err != nil {
-		return nil, err
-	}
-	end := int(decoder.InputOffset()) - 1
-	out = append(out, text[written:end]...)
-	for i, field := range fields {
-		if found[i] {
+	rest := int(decoder.InputOffset())
+	for _, field := range left {
+		if field.Removed {
 			continue
 		}
 		if members > 0 {
@@ -95,7 +97,20 @@ func With(text []byte, fields ...Field) ([]byte, error) {
 		}
 		members++
 		name, _ := json.Marshal(field.Name)
-		out = append(append(append(out, name...), ':'), values[i]...)
+		value, err := json.Marshal(field.Value)
+		if err != nil {
+			return nil, err
+		}
+		out = append(append(append(out, name...), ':'), value...)
 	}
-	return append(out, text[end:]...), nil
+	return append(out, text[rest:]...), nil
+}
+
+func find(fields []Field, name any) int {
+	for i, field := range fields {
+		if field.Name == name {
+			return i
+		}
+	}
+	return -1
 }

@@ -21,7 +21,7 @@ type Event struct {
 type Events struct {
 	Usage   *Usage // so far; the bill if Final
 	Final   bool
-	Tools   []Uses // so far
+	Answer  Object // so much as the dialect's readers need
 	Pieces  int64  // events with content
 	Content int64  // bytes of content
 
@@ -186,14 +186,14 @@ func (e *Events) read(name string, data []byte) *Piece {
 	if err != nil {
 		return nil
 	}
-	piece := e.dialect.Piece(name, said, e.seen)
+	piece := e.dialect.Piece(name, object(said), e.seen)
 	if piece.Usage != nil {
 		e.Usage, e.Final = piece.Usage, piece.Final
 	} else if piece.Content > 0 {
 		e.Final = false
 	}
-	if len(piece.Tools) > 0 {
-		e.Tools = piece.Tools
+	if piece.Answer != nil {
+		e.Answer = piece.Answer
 	}
 	if piece.Content > 0 {
 		e.Pieces++

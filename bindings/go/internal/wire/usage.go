@@ -2,6 +2,7 @@
 
 // What a step used: every provider's usage turned into one. The trap is the cache. OpenAI,
 // Gemini and most others count cached tokens inside the input, Anthropic and Bedrock beside it.
+// Reasoning is inside the output, except with Gemini, xAI and Perplexity.
 
 package wire
 
@@ -46,7 +47,10 @@ func UsageOf(value Object, provider string) (Usage, error) {
 		usage = r.bedrock()
 	case r.has("billed_units"):
 		r.value = object(value["billed_units"])
-		usage = Usage{Input: r.count("input_tokens"), Output: r.count("output_tokens")}
+		usage = r.cohere()
+	case provider == "cohere" && r.has("tokens"):
+		r.value = object(value["tokens"])
+		usage = r.cohere()
 	case r.has("prompt_tokens"):
 		usage = r.chat()
 	case r.has("input_tokens"):
@@ -58,6 +62,20 @@ func UsageOf(value Object, provider string) (Usage, error) {
 		return usage, r.err
 	}
 	return usage, usage.check()
+}
+
+func (u *Usage) add(v *Usage) {
+	u.Input += v.Input
+	u.CacheReadInput += v.CacheReadInput
+	u.CacheWriteInput += v.CacheWriteInput
+	u.CacheWrite1hInput += v.CacheWrite1hInput
+	u.Output += v.Output
+	u.ReasoningOutput += v.ReasoningOutput
+	u.AudioInput += v.AudioInput
+	u.CacheReadAudioInput += v.CacheReadAudioInput
+	u.AudioOutput += v.AudioOutput
+	u.ImageInput += v.ImageInput
+	u.ImageOutput += v.ImageOutput
 }
 
 // check is an error when a part is larger than its whole or below zero.
@@ -114,17 +132,20 @@ func (r *reader) count(names ...string) int64 {
 	return 0
 }
 
+// usageMax is more than any count of tokens.
+const usageMax = 1 << 48
+
 func (r *reader) whole(name string, found any) int64 {
 	if n, is := found.(Number); is {
-		if whole, err := n.Int64(); err == nil {
+		if whole, err := n.Int64(); err == nil && whole <= usageMax {
 			return whole
 		}
-		if f, err := n.Float64(); err == nil && f == float64(int64(f)) {
+		if f, err := n.Float64(); err == nil && !isWhole(n) && f <= usageMax && f >= -usageMax && f == float64(int64(f)) {
 			return int64(f)
 		}
 	}
 	if r.err == nil {
-		r.err = fmt.Errorf("%s is %v, not a whole number of tokens", name, found)
+		r.err = fmt.Errorf("%s is %.60s, not a whole number of tokens", name, fmt.Sprint(found))
 	}
 	return 0
 }
@@ -147,22 +168,26 @@ func (r *reader) gemini() Usage {
 }
 
 func (r *reader) modality(modality string, names ...string) (total int64) {
-	for _, name := range names {
-		details := list(r.value[name])
-		for _, detail := range details {
-			part := reader{value: object(detail)}
-			if strings.HasSuffix(strings.ToUpper(text(part.value["modality"])), modality) {
-				total += part.count("token_count", "tokenCount")
-			}
-			if r.err == nil {
-				r.err = part.err
-			}
+	for _, detail := range r.details(names...) {
+		part := reader{value: object(detail)}
+		if strings.HasSuffix(strings.ToUpper(text(part.value["modality"])), modality) {
+			total += part.count("token_count", "tokenCount")
 		}
-		if len(details) > 0 {
-			break
+		if r.err == nil {
+			r.err = part.err
 		}
 	}
 	return total
+}
+
+// details is the first of these fields that is a list.
+func (r *reader) details(names ...string) []any {
+	for _, name := range names {
+		if found, is := r.value[name].([]any); is {
+			return found
+		}
+	}
+	return nil
 }
 
 // bedrock: in Amazon's Converse the cache is beside the input.
@@ -170,19 +195,29 @@ func (r *reader) bedrock() Usage {
 	read := r.count("cacheReadInputTokens", "cacheReadInputTokenCount")
 	write := r.count("cacheWriteInputTokens", "cacheWriteInputTokenCount")
 	long := int64(0)
-	for _, detail := range list(r.value["cacheDetails"]) {
-		if part := (reader{value: object(detail)}); part.value["ttl"] == "1h" {
+	for _, detail := range r.details("cacheDetails") {
+		part := reader{value: object(detail)}
+		if part.value["ttl"] == "1h" {
 			long += part.count("inputTokens")
+		}
+		if r.err == nil {
+			r.err = part.err
 		}
 	}
 	return Usage{Input: r.count("inputTokens") + read + write, CacheReadInput: read,
 		CacheWriteInput: write, CacheWrite1hInput: long, Output: r.count("outputTokens")}
 }
 
+// cohere bills images like other input.
+func (r *reader) cohere() Usage {
+	images := r.count("image_tokens")
+	return Usage{Input: r.count("input_tokens") + images, ImageInput: images, Output: r.count("output_tokens")}
+}
+
 // chat: OpenAI's chat completions, and all who speak it.
 func (r *reader) chat() Usage {
-	const details = "prompt_tokens_details."
-	read := r.count(details+"cached_tokens", "prompt_cache_hit_tokens", "num_cached_tokens")
+	const details, made = "prompt_tokens_details.", "completion_tokens_details."
+	read := r.count(details+"cached_tokens", "prompt_cache_hit_tokens", "num_cached_tokens", "cached_tokens")
 	write := r.count(details+"cache_write_tokens", details+"cache_creation_tokens")
 	total := r.count("prompt_tokens")
 	namedRead, namedWrite := r.count("cache_read_input_tokens"), r.count("cache_creation_input_tokens")
@@ -191,15 +226,34 @@ func (r *reader) chat() Usage {
 		if r.beside {
 			total += read + write
 		}
+	} else {
+		write = min(write, max(0, total-read)) // OpenAI's count of writes is "unadjusted"
 	}
+	output, reasoning := reasoned(r.count("completion_tokens"), r.count(made+"reasoning_tokens", "reasoning_tokens"),
+		r.count("total_tokens")-total, read == 0 && write == 0)
 	return Usage{
 		Input: total, CacheReadInput: read, CacheWriteInput: write,
-		Output:          r.count("completion_tokens"),
-		ReasoningOutput: r.count("completion_tokens_details.reasoning_tokens", "reasoning_tokens"),
-		AudioInput:      r.count("prompt_tokens_details.audio_tokens"),
-		AudioOutput:     r.count("completion_tokens_details.audio_tokens"),
-		ImageInput:      r.count("prompt_tokens_details.image_tokens"),
+		CacheWrite1hInput: min(write, r.count(details+"cache_creation_token_details.ephemeral_1h_input_tokens")),
+		Output:            output, ReasoningOutput: reasoning,
+		AudioInput:  r.count(details + "audio_tokens"),
+		AudioOutput: r.count(made + "audio_tokens"),
+		ImageInput:  r.count(details + "image_tokens"),
+		ImageOutput: r.count(made + "image_tokens"),
 	}
+}
+
+// reasoned is output with its reasoning. That is beside it where the total says so (xAI), or
+// where it is larger (Perplexity); Google's chat completions leave it out of all but the total.
+// whole is that without the input; plain says that nothing else could explain the difference.
+func reasoned(output, reasoning, whole int64, plain bool) (int64, int64) {
+	beside := whole - output
+	switch {
+	case reasoning != 0 && (beside == reasoning || reasoning > output):
+		return output + reasoning, reasoning
+	case reasoning == 0 && plain && beside > 0:
+		return whole, beside
+	}
+	return output, reasoning
 }
 
 // tokens: input_tokens and output_tokens, of Anthropic and of OpenAI's responses.
@@ -209,6 +263,14 @@ func (r *reader) tokens() Usage {
 		"cache_read_tokens", "cache_read_input_tokens")
 	write := r.count("input_tokens_details.cache_write_tokens", "input_token_details.cache_creation",
 		"cache_write_tokens", "cache_write_input_tokens", "cache_creation_input_tokens")
+	long := r.count("cache_creation.ephemeral_1h_input_tokens", "cache_write_1h_input_tokens",
+		"input_tokens_details.cache_write_tokens_details.ttl_12h_tokens")
+	if r.has("cache_creation") {
+		write = max(write, long)
+	} else if r.has("input_tokens_details") {
+		write = min(write, max(0, total-read))
+		long = min(long, write)
+	}
 	told := r.has("input_tokens_details", "input_token_details", "cache_read_tokens",
 		"cache_write_tokens", "cache_write_input_tokens")
 	if r.has("cache_creation") || !told && r.beside {
@@ -216,10 +278,10 @@ func (r *reader) tokens() Usage {
 	}
 	return Usage{
 		Input: total, CacheReadInput: read, CacheWriteInput: write,
-		CacheWrite1hInput: r.count("cache_creation.ephemeral_1h_input_tokens", "cache_write_1h_input_tokens"),
+		CacheWrite1hInput: long,
 		Output:            r.count("output_tokens"),
 		ReasoningOutput: r.count("output_tokens_details.reasoning_tokens", "output_token_details.reasoning",
-			"reasoning_output_tokens", "details.reasoning_tokens"),
+			"output_tokens_details.thinking_tokens", "reasoning_output_tokens", "details.reasoning_tokens"),
 		AudioInput:          r.count("input_audio_tokens", "audio_input_tokens"),
 		CacheReadAudioInput: r.count("cache_audio_read_tokens"),
 		AudioOutput:         r.count("output_audio_tokens", "audio_output_tokens"),
