@@ -98,9 +98,13 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // read settles from a whole answer.
 func (a *attempt) read(res *http.Response, content []byte, err error) {
+	var answer wire.Object
 	var used *wire.Usage
 	if err == nil {
-		used, err = a.usage(res, content)
+		answer, err = parsed(res, content)
+	}
+	if err == nil {
+		used, err = a.dialect.Usage(answer)
 	}
 	switch {
 	case err != nil:
@@ -111,11 +115,11 @@ func (a *attempt) read(res *http.Response, content []byte, err error) {
 		a.transport.once("usage "+a.dialect.Name(), "settled at the worst case: an answer of "+a.dialect.Name()+
 			" without usage")
 	default:
-		a.settle(used)
+		a.settle(used, answer)
 	}
 }
 
-func (a *attempt) usage(res *http.Response, content []byte) (*wire.Usage, error) {
+func parsed(res *http.Response, content []byte) (wire.Object, error) {
 	encoding := res.Header.Get("Content-Encoding")
 	if strings.EqualFold(encoding, "gzip") { // although identity was asked for
 		unpacked, err := gzip.NewReader(bytes.NewReader(content))
@@ -129,11 +133,8 @@ func (a *attempt) usage(res *http.Response, content []byte) (*wire.Usage, error)
 		return nil, err
 	}
 	said, err := wire.Parse(content)
-	if err != nil {
-		return nil, err
-	}
 	answer, _ := said.(wire.Object)
-	return a.dialect.Usage(answer)
+	return answer, err
 }
 
 // streamed has a stream's body pay.
@@ -216,7 +217,7 @@ func (s *stream) take(more []byte, err error) {
 		}
 		s.finish()
 	case s.events.Final:
-		a.settle(s.events.Usage)
+		a.settle(s.events.Usage, s.events.Answer)
 	}
 }
 
@@ -231,7 +232,7 @@ func (s *stream) finish() {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	if s.events.Final {
-		s.attempt.settle(s.events.Usage)
+		s.attempt.settle(s.events.Usage, s.events.Answer)
 	} else {
 		s.attempt.seen(s.events)
 	}

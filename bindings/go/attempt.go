@@ -61,8 +61,14 @@ func (a *attempt) first(ctx context.Context, header http.Header) error {
 			a.request.MaxOutput = defaultMaxOutput
 		}
 	}
+	if a.ask.Previous != "" {
+		a.request.Input += a.transport.stored.get(a.ask.Previous)
+	}
 	if a.ask.Stream {
 		a.request.Flags |= RequestStream
+	}
+	if a.ask.AsAsked {
+		a.request.Flags |= RequestAsAsked
 	}
 	switch a.ask.CacheWrite {
 	case "5m":
@@ -189,14 +195,49 @@ func (a *attempt) worst() {
 }
 
 // settle settles from the bill.
-func (a *attempt) settle(used *wire.Usage) {
+func (a *attempt) settle(used *wire.Usage, answer wire.Object) {
 	a.once(func() {
 		_, err := a.step.Settle(usageOf(used))
 		if err != nil && !errors.Is(err, ErrClosed) {
 			a.transport.warn("settled at the worst case: " + err.Error())
 		}
 		a.step.End()
+		for _, name := range a.dialect.Stored(answer) {
+			a.transport.stored.put(name, used.Input+used.Output)
+		}
+		a.beside(answer)
 	})
+}
+
+// beside charges what an answer used beside its model: tools that the provider runs, at the
+// prices that Runtime.ToolPrice set, and other models. It has happened: no limit refuses it.
+func (a *attempt) beside(answer wire.Object) {
+	for _, uses := range a.dialect.Tools(answer) {
+		tool, err := a.session.runtime.Tool(uses.Tool)
+		for n := int64(0); n < uses.Count && n < toolUsesMax && err == nil; n++ {
+			_, err = a.session.Charge(Charge{Tool: tool, Flags: ChargeForce})
+		}
+		a.failing(err, uses.Tool)
+	}
+	for _, other := range a.dialect.Others(answer) {
+		cost := Nanos(0)
+		model, err := a.session.runtime.Model(other.Model)
+		if err == nil {
+			cost, err = a.session.runtime.Quote(model, a.request.Variant, usageOf(&other.Usage))
+		}
+		if err == nil {
+			_, err = a.session.Charge(Charge{Nanos: cost, Flags: ChargeForce})
+		}
+		a.failing(err, other.Model)
+	}
+}
+
+const toolUsesMax = 10_000 // of a tool in an answer
+
+func (a *attempt) failing(err error, what string) {
+	if err != nil && !errors.Is(err, ErrClosed) {
+		a.transport.once("beside "+what, "an answer's use of "+what+" is not charged: "+err.Error())
+	}
 }
 
 // seen settles a stream at what came.
@@ -321,4 +362,37 @@ func (r *retries) done(a *attempt) {
 	if len(r.failed) > 0 {
 		delete(r.failed, textOf(a))
 	}
+}
+
+// stored remembers how many tokens the answers have that a provider keeps, with their input: a
+// later request may bring them back by name.
+type stored struct {
+	mutex  sync.Mutex
+	tokens map[string]int64
+}
+
+const storedMax = 4096 // more are forgotten, any of them
+
+func (s *stored) put(name string, tokens int64) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.tokens == nil {
+		s.tokens = map[string]int64{}
+	}
+	for old := range s.tokens {
+		if len(s.tokens) < storedMax {
+			break
+		}
+		delete(s.tokens, old)
+	}
+	s.tokens[name] = tokens
+}
+
+func (s *stored) get(name string) int64 {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if tokens, known := s.tokens[name]; known {
+		return tokens
+	}
+	return wire.StoredTokens
 }

@@ -29,8 +29,8 @@ import (
 //	answer, err := client.Chat.Completions.New(ctx, …) // errors.Is(err, bursar.ErrBudgetExceeded)
 //
 // Priced are, by the end of the path and on any host, OpenAI's chat completions, completions,
-// responses and embeddings with all who speak them, Anthropic's messages, and Gemini's
-// generateContent and embedContent. Everything else passes; what costs money all the same
+// responses and embeddings with all who speak them, Anthropic's messages, Gemini's generateContent
+// and embedContent, Cohere's chat and embed. Everything else passes; what costs money all the same
 // (images, audio) is told once. So does every request whose context has no session when Session
 // is nil.
 //
@@ -61,6 +61,7 @@ type Transport struct {
 
 	warned  sync.Map
 	retries retries
+	stored  stored
 }
 
 const (

@@ -59,6 +59,7 @@ func With(text []byte, fields ...Field) ([]byte, error) {
 	left := append([]Field(nil), fields...)
 	members := 0
 	for from := start; decoder.More(); {
+		first := from == start
 		name, err := decoder.Token()
 		if err != nil {
 			return nil, err
@@ -68,9 +69,9 @@ func With(text []byte, fields ...Field) ([]byte, error) {
 			return nil, err
 		}
 		to := int(decoder.InputOffset())
-		member := text[from:to] // after the comma before it, with its blanks
-		if members == 0 {
-			member = bytes.TrimLeft(member, ",")
+		member := text[from:to] // with the comma before it
+		if members == 0 && !first {
+			member = bytes.TrimPrefix(bytes.TrimLeft(member, " \t\r\n"), []byte(","))
 		}
 		from = to
 		if i := find(fields, name); i < 0 {
