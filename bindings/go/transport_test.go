@@ -451,6 +451,60 @@ func TestTransportWaits(t *testing.T) {
 	books(t, s, Nanos(p.bill.Load()))
 }
 
+// What cannot be metered passes, and is told once.
+func TestTransportTellsWhatPasses(t *testing.T) {
+	p := newProvider(t)
+	p.answer = func(w http.ResponseWriter, r *http.Request, ask *request) { fmt.Fprint(w, "{}") }
+	rt := open(t)
+	ctx, s := session(t, rt, "passes", Limits("$1"))
+	var told []string
+	c := client(t, &Transport{Warn: func(message string) { told = append(told, message) }})
+	for i := 0; i < 3; i++ {
+		for _, path := range []string{"/v1/images/generations", "/v1/audio/speech", "/v1/moderations"} {
+			_, err := call(t, c, post(t, ctx, p.URL+path, `{"prompt":"a cat"}`))
+			must(t, err)
+		}
+		_, err := call(t, c, post(t, ctx, p.URL+chatPath, `[1]`)) // nothing in it that is billed
+		must(t, err)
+	}
+	equal(t, "requests", p.requests.Load(), 12)
+	equal(t, "told", strings.Join(told, "; "), "POST /v1/images/generations passes without being metered: images "+
+		"cannot be priced; POST /v1/audio/speech passes without being metered: audio cannot be priced")
+	equal(t, "as it was", p.latest.Load() == nil || p.latest.Load().text == `{"prompt":"a cat"}`, true)
+	books(t, s, 0)
+}
+
+// A failed attempt and the one that retries it are one story: the second names the first.
+func TestTransportRetries(t *testing.T) {
+	p := newProvider(t)
+	rt := open(t)
+	ctx, s := session(t, rt, "retries", Limits("$1"))
+	transport := &Transport{}
+	c := client(t, transport)
+	p.answer = func(w http.ResponseWriter, r *http.Request, ask *request) {
+		if p.requests.Load() < 3 {
+			w.WriteHeader(500)
+			return
+		}
+		p.whole(w, ask, 5)
+	}
+	for i := 0; i < 3; i++ {
+		equal(t, "attempts that failed", failures(transport), min(i, 1))
+		_, err := call(t, c, post(t, ctx, p.URL+chatPath, chatBody(10, ""), "X-Stainless-Retry-Count", fmt.Sprint(i)))
+		must(t, err)
+	}
+	equal(t, "attempts that failed", failures(transport), 0)
+	view, err := rt.Read(s.ID())
+	must(t, err)
+	equal(t, "steps", view.Steps, 3)
+}
+
+func failures(t *Transport) int {
+	t.retries.mutex.Lock()
+	defer t.retries.mutex.Unlock()
+	return len(t.retries.failed)
+}
+
 // Twenty agents with five calls at a time each, streamed and not, under one limit.
 func TestTransportManyAgents(t *testing.T) {
 	p := newProvider(t)

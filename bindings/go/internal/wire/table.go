@@ -21,8 +21,8 @@ var (
 	responsesInputs   = []string{"input", "instructions", "tools", "text", "prompt"}
 	responsesDialect  = &responses{openAI{name: "openai.responses", provider: "openai", unlimited: -1,
 		inputs: responsesInputs, limits: []string{"max_output_tokens"}}}
-	compactDialect = &responses{openAI{name: "openai.responses.compact", provider: "openai", unlimited: -1,
-		inputs: responsesInputs}}
+	compactDialect = &responses{openAI{name: "openai.responses.compact", provider: "openai", inputs: responsesInputs,
+		unlimited: 16_384}} // held; nothing keeps the provider to it
 	messagesDialect = &messages{}
 	vertexDialect   = &messages{vertex: true}
 	generateDialect = &generate{}
