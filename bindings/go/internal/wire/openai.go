@@ -188,11 +188,13 @@ func (d *chat) content(choice Object) (size int64) {
 	}
 	delta := object(choice["delta"])
 	for _, name := range []string{"content", "refusal", "reasoning_content", "reasoning"} {
-		if parts, is := delta[name].([]any); is { // Mistral's thinking comes as parts
-			weight, _ := weigh(Object{name: parts}, name)
-			size += weight.Bytes()
-		} else {
-			size += textSize(delta[name])
+		size += textSize(delta[name])
+		for _, part := range list(delta[name]) { // Mistral's, with its thinking
+			part := object(part)
+			size += textSize(part["text"])
+			for _, words := range list(part["thinking"]) {
+				size += textSize(object(words)["text"])
+			}
 		}
 	}
 	for _, call := range list(delta["tool_calls"]) {
