@@ -182,7 +182,7 @@ func (e *Events) event(raw []byte) Event {
 }
 
 func (e *Events) read(name string, data []byte) *Piece {
-	said, err := parsed(data)
+	said, err := Parse(data)
 	if err != nil {
 		return nil
 	}
