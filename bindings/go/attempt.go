@@ -177,12 +177,16 @@ func (a *attempt) cause(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
-	cause := context.Cause(ctx)
-	var stopped *Decision
-	if errors.As(cause, &stopped) || errors.Is(cause, ErrClosed) {
+	if cause := context.Cause(ctx); isStop(cause) {
 		return cause
 	}
 	return err
+}
+
+// isStop says whether a context ended because its session was stopped or closed.
+func isStop(cause error) bool {
+	var stopped *Decision
+	return errors.As(cause, &stopped) || errors.Is(cause, ErrClosed)
 }
 
 func (a *attempt) release() {

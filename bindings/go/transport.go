@@ -203,7 +203,11 @@ func (a *attempt) send(req *http.Request, body wire.Object, path string) (*http.
 func (a *attempt) context(parent context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.WithValue(parent, meteredKey{}, true))
 	own := a.session.runtime.watch.latest(a.session)
-	forget := context.AfterFunc(own, func() { cancel(context.Cause(own)) })
+	forget := context.AfterFunc(own, func() {
+		if cause := context.Cause(own); isStop(cause) { // not only the end of what it was opened in
+			cancel(cause)
+		}
+	})
 	return ctx, func() {
 		forget()
 		cancel(context.Canceled)

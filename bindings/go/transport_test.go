@@ -93,6 +93,24 @@ func TestTransportSessions(t *testing.T) {
 	must(t, err)
 }
 
+// A session outlives the context that it was opened in.
+func TestTransportSessionOutlivesItsContext(t *testing.T) {
+	p := newProvider(t)
+	rt := open(t)
+	short, cancel := context.WithCancel(context.Background())
+	_, s, err := rt.Session(short, "outlives", Limits("$1"))
+	must(t, err)
+	defer s.Close()
+	cancel()
+	c := client(t, &Transport{Session: s})
+	_, err = call(t, c, post(t, context.Background(), p.URL+chatPath, chatBody(10, "")))
+	must(t, err)
+	books(t, s, Nanos(p.bill.Load()))
+	must(t, s.Close())
+	_, err = call(t, c, post(t, context.Background(), p.URL+chatPath, chatBody(10, "")))
+	wants(t, "after closing", err, ErrClosed)
+}
+
 func TestTransportStreams(t *testing.T) {
 	p := newProvider(t)
 	rt := open(t)
@@ -182,7 +200,7 @@ func TestTransportKill(t *testing.T) {
 				_, err = res.Body.Read(make([]byte, 1))
 				wants(t, "and again", err, ErrKilled)
 				<-gone
-				if cost := settled(t, s); cost < Nanos(p.latest.Load().input)*1000 || cost > Dollar/10 {
+				if cost := settled(t, s); cost < Nanos(p.latest.Load().input+5)*1000 || cost > Dollar/10 {
 					t.Errorf("settled at %v, billed %v", cost, Nanos(p.bill.Load()))
 				}
 				equal(t, "estimated", estimated(t, rt), 1)
