@@ -156,8 +156,8 @@ class Chat(OpenAI):
                 size += len(value) if value.isascii() else text_size(value)
             elif type(value) is list:  # Mistral's, with its thinking
                 for part in map(fields, value):
-                    size += text_size(part.get("text"))
-                    size += sum(text_size(fields(p).get("text")) for p in items(part.get("thinking")))
+                    for words in (part, *map(fields, items(part.get("thinking")))):
+                        size += text_size(words.get("text"))
         for call in items(delta.get("tool_calls")):
             function = fields(fields(call).get("function"))
             size += text_size(function.get("name")) + text_size(function.get("arguments"))

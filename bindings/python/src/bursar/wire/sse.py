@@ -111,7 +111,7 @@ class Events:
         while True:
             mark = (_IN_STRING if self._in_string else _OUTSIDE).search(held, at)
             if mark is None:
-                at = len(held)
+                at = max(at, len(held))
                 break
             at = mark.end()
             sign = held[at - 1]
