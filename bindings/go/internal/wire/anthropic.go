@@ -82,35 +82,7 @@ func (d *messages) Grant(body Object, path string, ask *Ask, model string, maxOu
 }
 
 func (d *messages) Usage(answer Object) (*Usage, error) {
-	usage, err := reported(answer, "usage", "anthropic")
-	if usage == nil || err != nil {
-		return nil, err
-	}
-	return whole(object(answer["usage"]), usage)
-}
-
-// own are iterations at the rates of the model asked for.
-func own(part Object) bool { return part["type"] == "message" || part["type"] == "compaction" }
-
-// whole is a usage with all its iterations at the model's own rates: what was compacted, and
-// what turns of hosted tools read again, is billed but may be missing from the top-level counts.
-func whole(found Object, usage *Usage) (*Usage, error) {
-	var total Usage
-	for _, part := range list(found["iterations"]) {
-		part := object(part)
-		if !own(part) {
-			continue
-		}
-		one, err := UsageOf(part, "anthropic")
-		if err != nil {
-			return nil, err
-		}
-		total.add(&one)
-	}
-	if total.Input+total.Output > usage.Input+usage.Output {
-		return &total, nil
-	}
-	return usage, nil
+	return reported(answer, "usage", "anthropic")
 }
 
 func (d *messages) Tools(answer Object) []Uses {
@@ -123,7 +95,7 @@ func (d *messages) Tools(answer Object) []Uses {
 func (d *messages) Others(answer Object) (found []Other) {
 	for _, part := range list(object(answer["usage"])["iterations"]) {
 		part := object(part)
-		if model := text(part["model"]); model != "" && !own(part) {
+		if model := text(part["model"]); model != "" && !isOwn(part) {
 			if usage, err := UsageOf(part, "anthropic"); err == nil {
 				found = append(found, Other{model, usage})
 			}

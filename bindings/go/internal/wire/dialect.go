@@ -184,16 +184,20 @@ func reported(answer Object, name, provider string) (*Usage, error) {
 }
 
 // smaller is a thinking budget that was below the limit asked for, below the limit granted: its
-// share of the limit stays, but never less than least; 0 = no room. Not ok: leave it as it is.
+// share of the limit stays (half, where none was asked for), but never less than least; 0 = no
+// room for one. Not ok: leave it as it is.
 func smaller(budget any, ask *Ask, granted, least int64) (smaller int64, ok bool) {
-	given := counted(budget)
-	if given == 0 || !ask.HasLimit || given >= ask.MaxOutput || granted >= ask.MaxOutput {
+	given, asked := counted(budget), ask.MaxOutput
+	if !ask.HasLimit {
+		asked = 2 * given
+	}
+	if given == 0 || given >= asked || granted >= asked {
 		return 0, false
 	}
 	if granted <= least {
 		return 0, true
 	}
-	return max(least, given*granted/ask.MaxOutput), true
+	return max(least, given*granted/asked), true
 }
 
 // with is an object with one member changed.

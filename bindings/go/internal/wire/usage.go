@@ -61,7 +61,40 @@ func UsageOf(value Object, provider string) (Usage, error) {
 	if r.err != nil {
 		return usage, r.err
 	}
+	if err := usage.iterated(value, r); err != nil {
+		return usage, err
+	}
 	return usage, usage.check()
+}
+
+// isOwn says that an iteration is at the rates of the model asked for.
+func isOwn(part Object) bool { return part["type"] == "message" || part["type"] == "compaction" }
+
+// iterated is all iterations at the rates of the model itself. What was compacted, and what a
+// hosted tool's turns read again, is billed but may be missing from the counts of the whole.
+func (u *Usage) iterated(value Object, r reader) error {
+	if r.has("prompt_tokens") { // LiteLLM has added them up
+		return nil
+	}
+	var total Usage
+	for _, part := range list(value["iterations"]) {
+		one := reader{value: object(part), beside: r.beside}
+		if !isOwn(one.value) || !one.has("input_tokens") {
+			continue
+		}
+		used := one.tokens()
+		if one.err != nil {
+			return one.err
+		}
+		if err := used.check(); err != nil {
+			return err
+		}
+		total.add(&used)
+	}
+	if total.Input+total.Output > u.Input+u.Output {
+		*u = total
+	}
+	return nil
 }
 
 func (u *Usage) add(v *Usage) {
@@ -217,7 +250,10 @@ func (r *reader) cohere() Usage {
 // chat: OpenAI's chat completions, and all who speak it.
 func (r *reader) chat() Usage {
 	const details, made = "prompt_tokens_details.", "completion_tokens_details."
-	read := r.count(details+"cached_tokens", "prompt_cache_hit_tokens", "num_cached_tokens", "cached_tokens")
+	read := r.count(details + "cached_tokens")
+	if read == 0 {
+		read = r.count("prompt_cache_hit_tokens", "num_cached_tokens", "cached_tokens")
+	}
 	write := r.count(details+"cache_write_tokens", details+"cache_creation_tokens")
 	total := r.count("prompt_tokens")
 	namedRead, namedWrite := r.count("cache_read_input_tokens"), r.count("cache_creation_input_tokens")
@@ -229,8 +265,12 @@ func (r *reader) chat() Usage {
 	} else {
 		write = min(write, max(0, total-read)) // OpenAI's count of writes is "unadjusted"
 	}
-	output, reasoning := reasoned(r.count("completion_tokens"), r.count(made+"reasoning_tokens", "reasoning_tokens"),
-		r.count("total_tokens")-total, read == 0 && write == 0)
+	thought := r.count(made + "reasoning_tokens")
+	if thought == 0 {
+		thought = r.count("reasoning_tokens")
+	}
+	output, reasoning := reasoned(r.count("completion_tokens"), thought, r.count("total_tokens")-total,
+		read == 0 && write == 0)
 	return Usage{
 		Input: total, CacheReadInput: read, CacheWriteInput: write,
 		CacheWrite1hInput: min(write, r.count(details+"cache_creation_token_details.ephemeral_1h_input_tokens")),
