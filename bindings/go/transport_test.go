@@ -219,7 +219,9 @@ func TestTransportRunsOut(t *testing.T) {
 	rt := open(t)
 	ctx, s := session(t, rt, "out", Limits("$0.01"))
 	c := client(t, &Transport{})
+	gone := make(chan struct{})
 	p.answer = func(w http.ResponseWriter, r *http.Request, ask *request) {
+		defer close(gone)
 		stream := p.stream(w, ask)
 		for r.Context().Err() == nil {
 			stream.pieces(1)
@@ -232,6 +234,7 @@ func TestTransportRunsOut(t *testing.T) {
 	if n := strings.Count(string(text), "data:"); n < 300 || n > 302 {
 		t.Errorf("%d pieces came through", n)
 	}
+	<-gone // the provider is told, whoever still has the body
 	must(t, res.Body.Close())
 	if cost := settled(t, s); cost < 300_000 {
 		t.Errorf("settled at %v", cost)
@@ -273,6 +276,28 @@ func TestTransportLeavesEarly(t *testing.T) {
 			}
 			equal(t, "estimated", estimated(t, rt), 1)
 		})
+	}
+}
+
+// Pieces may be long: they count by their bytes.
+func TestTransportLeavesALongPiece(t *testing.T) {
+	p := newProvider(t)
+	rt := open(t)
+	ctx, s := session(t, rt, "long", Limits("$1"))
+	c := client(t, &Transport{})
+	p.answer = func(w http.ResponseWriter, r *http.Request, ask *request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprintf(w, `data: {"choices":[{"delta":{"content":%q}}]}`+"\n\n", strings.Repeat("word ", 1000))
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}
+	res, err := c.Do(post(t, ctx, p.URL+chatPath, chatBody(100_000, `,"stream":true`)))
+	must(t, err)
+	_, err = res.Body.Read(make([]byte, 100))
+	must(t, err)
+	res.Body.Close()
+	if cost := settled(t, s); cost < 2_000_000 || cost > 2_200_000 {
+		t.Errorf("5,000 bytes were settled at %v", cost)
 	}
 }
 
@@ -606,6 +631,68 @@ func TestTransportLeavesNothing(t *testing.T) {
 		}
 	}
 }
+
+// The context of a request ends with its answer, however that ends.
+func TestTransportEndsItsContexts(t *testing.T) {
+	p := newProvider(t)
+	rt := open(t)
+	ctx, s := session(t, rt, "contexts", Limits("$1"))
+	kept := &keeper{base: http.DefaultTransport.(*http.Transport).Clone()}
+	c := client(t, &Transport{Base: kept})
+	p.answer = func(w http.ResponseWriter, r *http.Request, ask *request) {
+		switch ask.MaxTokens {
+		case 1, 2:
+			stream := p.stream(w, ask)
+			stream.pieces(3)
+			stream.end()
+		case 3:
+			p.whole(w, ask, 3)
+		case 4:
+			panic(http.ErrAbortHandler)
+		case 5: // a stream of a known length, which hiding its usage shortens
+			w.Header().Set("Content-Type", "text/event-stream")
+			text := `data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}` + "\n\ndata: [DONE]\n\n"
+			w.Header().Set("Content-Length", fmt.Sprint(len(text)))
+			fmt.Fprint(w, text)
+		default:
+			w.WriteHeader(int(ask.MaxTokens))
+			fmt.Fprint(w, "no")
+		}
+	}
+	for _, tokens := range []int64{1, 2, 3, 4, 5, 400, 500} {
+		res, err := c.Do(post(t, ctx, p.URL+chatPath, chatBody(tokens, `,"stream":true`)))
+		if err == nil {
+			if tokens != 2 {
+				_, err = io.Copy(io.Discard, res.Body)
+				must(t, err)
+			}
+			if tokens != 1 {
+				must(t, res.Body.Close())
+			}
+			if tokens == 5 && (res.ContentLength != -1 || res.Header.Get("Content-Length") != "") {
+				t.Errorf("its length is told as %d, %s", res.ContentLength, res.Header.Get("Content-Length"))
+			}
+		}
+		if kept.ctx.Err() == nil {
+			t.Errorf("the context of %d goes on", tokens)
+		}
+		equal(t, "the session's goes on", ctx.Err(), nil)
+	}
+	settled(t, s)
+}
+
+// keeper keeps the context of the latest request.
+type keeper struct {
+	base *http.Transport
+	ctx  context.Context
+}
+
+func (k *keeper) RoundTrip(req *http.Request) (*http.Response, error) {
+	k.ctx = req.Context()
+	return k.base.RoundTrip(req)
+}
+
+func (k *keeper) CloseIdleConnections() { k.base.CloseIdleConnections() }
 
 // HTTP/2 and trailers are as without a Transport.
 func TestTransportHTTP2(t *testing.T) {
