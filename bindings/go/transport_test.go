@@ -641,15 +641,15 @@ func TestTransportEndsItsContexts(t *testing.T) {
 	c := client(t, &Transport{Base: kept})
 	p.answer = func(w http.ResponseWriter, r *http.Request, ask *request) {
 		switch ask.MaxTokens {
-		case 1, 2:
+		case 11, 12:
 			stream := p.stream(w, ask)
 			stream.pieces(3)
 			stream.end()
-		case 3:
+		case 13:
 			p.whole(w, ask, 3)
-		case 4:
+		case 14:
 			panic(http.ErrAbortHandler)
-		case 5: // a stream of a known length, which hiding its usage shortens
+		case 15: // a stream of a known length, which hiding its usage shortens
 			w.Header().Set("Content-Type", "text/event-stream")
 			text := `data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}` + "\n\ndata: [DONE]\n\n"
 			w.Header().Set("Content-Length", fmt.Sprint(len(text)))
@@ -659,17 +659,17 @@ func TestTransportEndsItsContexts(t *testing.T) {
 			fmt.Fprint(w, "no")
 		}
 	}
-	for _, tokens := range []int64{1, 2, 3, 4, 5, 400, 500} {
+	for _, tokens := range []int64{11, 12, 13, 14, 15, 400, 500} {
 		res, err := c.Do(post(t, ctx, p.URL+chatPath, chatBody(tokens, `,"stream":true`)))
 		if err == nil {
-			if tokens != 2 {
+			if tokens != 12 {
 				_, err = io.Copy(io.Discard, res.Body)
 				must(t, err)
 			}
-			if tokens != 1 {
+			if tokens != 11 {
 				must(t, res.Body.Close())
 			}
-			if tokens == 5 && (res.ContentLength != -1 || res.Header.Get("Content-Length") != "") {
+			if tokens == 15 && (res.ContentLength != -1 || res.Header.Get("Content-Length") != "") {
 				t.Errorf("its length is told as %d, %s", res.ContentLength, res.Header.Get("Content-Length"))
 			}
 		}
