@@ -22,17 +22,16 @@ import (
 // the body is read or closed.
 func (a *attempt) answered(ctx context.Context, res *http.Response, end func()) {
 	switch {
-	case res.StatusCode >= 500 || res.StatusCode < 200:
+	case res.StatusCode >= 500 || res.StatusCode == http.StatusRequestTimeout ||
+		res.StatusCode == http.StatusConflict || res.StatusCode < 200:
 		a.worst()
 		a.transport.retries.note(a)
 	case res.StatusCode >= 300:
 		a.release()
 	case mediaType(res) == eventStream || a.ask.Stream && a.dialect.StreamsArrays():
-		a.transport.retries.done(a)
 		a.streamed(ctx, res, end)
 		return
 	default:
-		a.transport.retries.done(a)
 		a.wholly(ctx, res, end)
 		return
 	}

@@ -19,8 +19,9 @@ import (
 	"github.com/bursar-dev/bursar/bindings/go/internal/wire"
 )
 
-// unnamed is the model of a request that names none: one without a price.
-const unnamed = "unnamed"
+// unnamed is the model of a request that names none: what is unknown has no price, and is not
+// free.
+const unnamed = "(no model)"
 
 type attempt struct {
 	transport *Transport
@@ -55,15 +56,13 @@ func (a *attempt) first(ctx context.Context, header http.Header) error {
 	}
 	a.request = Request{Model: model, Input: a.ask.Input, Choices: int32(a.ask.Choices),
 		Variant: variants[a.ask.Variant], MaxOutput: a.ask.MaxOutput}
-	if !a.ask.HasLimit {
+	if !a.ask.HasLimit && len(a.ask.Limits) > 0 {
 		a.request.MaxOutput = a.transport.MaxOutput
 		if a.request.MaxOutput == 0 {
 			a.request.MaxOutput = defaultMaxOutput
 		}
 	}
-	if a.ask.Previous != "" {
-		a.request.Input += a.transport.stored.get(a.ask.Previous)
-	}
+	a.request.Input += a.transport.stored.get(a.ask.Previous)
 	if a.ask.Stream {
 		a.request.Flags |= RequestStream
 	}
@@ -201,64 +200,71 @@ func (a *attempt) worst() {
 // settle settles from the bill.
 func (a *attempt) settle(used *wire.Usage, answer wire.Object) {
 	a.once(func() {
-		_, err := a.step.Settle(usageOf(used))
+		usage := usageOf(used)
+		usage.Extra = a.others(answer)
+		_, err := a.step.Settle(usage)
 		if err != nil && !errors.Is(err, ErrClosed) {
 			a.transport.warn("settled at the worst case: " + err.Error())
 		}
 		a.step.End()
+		a.transport.retries.done(a)
 		for _, name := range a.dialect.Stored(answer) {
 			a.transport.stored.put(name, used.Input+used.Output)
 		}
-		a.beside(answer)
+		a.tools(answer)
 	})
 }
 
-// beside charges what an answer used beside its model: tools that the provider runs, at the
-// prices that Runtime.ToolPrice set, and other models. It has happened: no limit refuses it.
-func (a *attempt) beside(answer wire.Object) {
-	for _, uses := range a.dialect.Tools(answer) {
-		tool, err := a.session.runtime.Tool(uses.Tool)
-		for n := int64(0); n < uses.Count && n < toolUsesMax && err == nil; n++ {
-			_, err = a.session.Charge(Charge{Tool: tool, Flags: ChargeForce})
-		}
-		a.failing(err, uses.Tool)
-	}
+// others is the cost of further models that the provider called for an answer.
+func (a *attempt) others(answer wire.Object) (cost Nanos) {
 	for _, other := range a.dialect.Others(answer) {
-		cost := Nanos(0)
 		model, err := a.session.runtime.Model(other.Model)
 		if err == nil {
-			cost, err = a.session.runtime.Quote(model, a.request.Variant, usageOf(&other.Usage))
+			var more Nanos
+			more, err = a.session.runtime.Quote(model, VariantStandard, usageOf(&other.Usage))
+			cost += more
 		}
-		if err == nil {
-			_, err = a.session.Charge(Charge{Nanos: cost, Flags: ChargeForce})
+		a.uncounted(err, other.Model)
+	}
+	return cost
+}
+
+// tools charges tools that the provider ran, at the prices that Runtime.ToolPrice set. It has
+// happened: no limit refuses it.
+func (a *attempt) tools(answer wire.Object) {
+	for _, uses := range a.dialect.Tools(answer) {
+		tool, err := a.session.runtime.Tool(uses.Tool)
+		for n := int64(0); n < min(uses.Count, toolUsesMax) && err == nil; n++ {
+			_, err = a.session.Charge(Charge{Tool: tool, Flags: ChargeForce})
 		}
-		a.failing(err, other.Model)
+		a.uncounted(err, uses.Tool)
 	}
 }
 
-const toolUsesMax = 10_000 // of a tool in an answer
+const toolUsesMax = 1_000 // of a tool in an answer
 
-func (a *attempt) failing(err error, what string) {
+func (a *attempt) uncounted(err error, what string) {
 	if err != nil && !errors.Is(err, ErrClosed) {
-		a.transport.once("beside "+what, "an answer's use of "+what+" is not charged: "+err.Error())
+		a.transport.once("uncounted "+what, "an answer's use of "+what+" is not counted: "+err.Error())
 	}
 }
 
 // seen settles a stream at what came.
 func (a *attempt) seen(events *wire.Events) {
 	a.once(func() {
-		tokens := max(events.Pieces, wire.TextTokens(events.Content))
+		tokens := min(max(events.Pieces, wire.TextTokens(events.Content)), a.output())
 		var used Usage
 		if events.Usage != nil {
 			used = usageOf(events.Usage)
 			tokens = max(tokens, used.Output)
 		}
 		// Output 0 has the library settle at what it was told, flagged as estimated.
-		a.step.Stream(min(tokens, a.output()))
+		a.step.Stream(tokens)
 		used.Output, used.ReasoningOutput, used.AudioOutput, used.ImageOutput = 0, 0, 0, 0
 		used.Flags = UsageIncomplete
 		a.step.Settle(used)
 		a.step.End()
+		a.transport.retries.note(a)
 	})
 }
 
@@ -310,9 +316,13 @@ type retries struct {
 type retried struct {
 	first Reservation
 	count int32
+	when  time.Time
 }
 
-const retriesMax = 256 // more are forgotten, any of them
+const (
+	retriesMax  = 1_024            // more are forgotten, any of them
+	retryWithin = 15 * time.Minute // what is sent again later is a request of its own
+)
 
 var seed = maphash.MakeSeed()
 
@@ -335,6 +345,9 @@ func (r *retries) of(a *attempt) (Reservation, int32) {
 		return 0, 0
 	}
 	before := r.failed[textOf(a)]
+	if time.Since(before.when) > retryWithin {
+		return 0, 0
+	}
 	return before.first, before.count
 }
 
@@ -353,10 +366,10 @@ func (r *retries) note(a *attempt) {
 	}
 	key := textOf(a)
 	before := r.failed[key]
-	if before.count == 0 {
-		before.first = a.reservation
+	if before.count == 0 || a.request.Attempt == 0 {
+		before = retried{first: a.reservation}
 	}
-	r.failed[key] = retried{before.first, before.count + 1}
+	r.failed[key] = retried{before.first, max(before.count, a.request.Attempt) + 1, time.Now()}
 }
 
 // done forgets a request that succeeded.
@@ -395,8 +408,5 @@ func (s *stored) put(name string, tokens int64) {
 func (s *stored) get(name string) int64 {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if tokens, known := s.tokens[name]; known {
-		return tokens
-	}
-	return wire.StoredTokens
+	return s.tokens[name]
 }

@@ -36,7 +36,7 @@ import (
 //
 // A refusal is the error of the request, or of reading a stream that it cuts: errors.Is and
 // errors.As find the *Decision through the *url.Error of net/http. What was not billed for
-// certain (a status of 3xx or 4xx, a connection that was never made) is released. A stream that
+// certain (a status of 3xx or 4xx but 408 and 409, a connection that was never made) is released. A stream that
 // is closed early, or whose context ends, is settled for what came; any other answer without
 // usage at the worst case; both are flagged as estimated.
 //
@@ -218,7 +218,7 @@ func (a *attempt) context(parent context.Context) (context.Context, func()) {
 func (a *attempt) granted(ctx context.Context, req *http.Request, body wire.Object, path string) (
 	*http.Request, error) {
 	model := ""
-	if a.step.Decision.Model != a.request.Model {
+	if a.step.Decision.Model != a.request.Model && a.ask.Model != "" {
 		model = a.step.ModelName()
 	}
 	fields, to := a.dialect.Grant(body, path, a.ask, model, a.step.MaxOutput())

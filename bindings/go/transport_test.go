@@ -312,6 +312,8 @@ func TestTransportFailures(t *testing.T) {
 		{"400", func(p *provider, w http.ResponseWriter, r *http.Request, ask *request) { w.WriteHeader(400) }, 0},
 		{"401", func(p *provider, w http.ResponseWriter, r *http.Request, ask *request) { w.WriteHeader(401) }, 0},
 		{"429", func(p *provider, w http.ResponseWriter, r *http.Request, ask *request) { w.WriteHeader(429) }, 0},
+		{"408", func(p *provider, w http.ResponseWriter, r *http.Request, ask *request) { w.WriteHeader(408) }, worst},
+		{"409", func(p *provider, w http.ResponseWriter, r *http.Request, ask *request) { w.WriteHeader(409) }, worst},
 		{"500", func(p *provider, w http.ResponseWriter, r *http.Request, ask *request) { w.WriteHeader(500) }, worst},
 		{"529", func(p *provider, w http.ResponseWriter, r *http.Request, ask *request) { w.WriteHeader(529) }, worst},
 		{"hang up", func(p *provider, w http.ResponseWriter, r *http.Request, ask *request) {

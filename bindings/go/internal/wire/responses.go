@@ -34,7 +34,7 @@ func (d *responses) Ask(body Object, path, host string) *Ask {
 	conversation := body["conversation"]
 	ask.Previous = text(first(text(body["previous_response_id"]), text(conversation), text(object(conversation)["id"])))
 	if _, is := object(body["prompt"])["id"]; is { // a stored prompt
-		ask.heavier(StoredTokens)
+		ask.heavier(storedTokens)
 	}
 	return ask
 }

@@ -19,15 +19,13 @@ type Weight struct {
 	Fixed int64 // tokens: frames of messages, images, audio, files, inputs given as tokens
 }
 
-// StoredTokens is for what the provider has stored and nobody here has seen.
-const StoredTokens = fileTokens
-
 const (
-	messageTokens      = 4       // what a provider adds around one message
-	imageTokens        = 5_000   // one image, at the highest resolution that is billed by itself
-	fileTokens         = 50_000  // one document that is only referred to
-	videoTokens        = 300_000 // a video that is only referred to: 17 minutes at 290 a second
-	audioBytesPerToken = 40      // base64 of compressed speech
+	messageTokens      = 4          // what a provider adds around one message
+	imageTokens        = 5_000      // one image, at the highest resolution that is billed by itself
+	fileTokens         = 50_000     // one document that is only referred to
+	storedTokens       = fileTokens // what the provider has stored and nobody here has seen
+	videoTokens        = 300_000    // a video that is only referred to: 17 minutes at 290 a second
+	audioBytesPerToken = 40         // base64 of compressed speech
 	urlMax             = 8_192
 )
 
