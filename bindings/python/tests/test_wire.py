@@ -46,6 +46,13 @@ class Cases(unittest.TestCase):
                 self.assertEqual(case.get("unmetered", ""), unmetered(
                     case["method"], case["path"], case["host"]))
 
+    def test_a_method_in_any_case_and_a_slash_at_the_end(self):
+        self.assertEqual("openai.chat", dialect_of("post", "/v1/chat/completions/?a=/b").name)
+        self.assertIsNone(dialect_of("get", "/v1/chat/completions"))
+        for path in ("", "/", "?", "/completions/x", "/chat/completions/x", ":", "/m:generate"):
+            self.assertIsNone(dialect_of("POST", path), path)
+        self.assertEqual("images", unmetered("post", "/v1/images/generations/"))
+
     def test_what_a_request_wants(self):
         for case in PRICED:
             with self.subTest(case["name"]):
@@ -287,7 +294,7 @@ class Hostile(unittest.TestCase):
                 self.assertTrue(str(error))
             else:  # Pythons of before 3.11 read numbers of any length
                 self.assertIn("n", value)
-        self.assertEqual({"a": "é"}, parsed("{\"a\":\"é\"}".encode("utf-16")))
+        self.assertEqual({"a": "é"}, parsed("\ufeff{\"a\":\"é\"}".encode()))
 
     def test_what_is_written_is_what_was_read(self):
         for text in ('{"a":"é日本","b":[1,2.5,null,true],"c":{"d":""}}', '{"a":"\\ud800"}'):

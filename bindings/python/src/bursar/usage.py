@@ -279,12 +279,12 @@ def _tokens(value: Any, provider: Optional[str]) -> Optional[Usage]:
 
 
 def _iterated(value: Any, usage: Usage, provider: Optional[str]) -> Usage:
-    """Anthropic: all iterations at the rates of the model itself. What was compacted, and what a
-    hosted tool's turns read again, is billed but may be missing from the counts of the whole."""
+    """Anthropic: all iterations but an advisor's, which is another model's. What was compacted, and
+    what a hosted tool's turns read again, is billed but may be missing from the whole's counts."""
     found = _details(value, "iterations")
     if not found or _has(value, "prompt_tokens"):  # LiteLLM has added them up
         return usage
-    parts = [part for part in found if _field(part, "type") in ("message", "compaction")]
+    parts = [part for part in found if _field(part, "type") != "advisor_message"]
     counts = [checked(_tokens(part, provider) or Usage()) for part in parts]
     total = Usage(*(sum(column) for column in zip(*counts)))
     more = total.input_tokens + total.output_tokens > usage.input_tokens + usage.output_tokens

@@ -14,7 +14,6 @@ from .weight import weigh
 _TOOLS_TOKENS = 600  # what is said to the model once it has any tool
 _HOSTED_TOKENS = 1_000  # and for each tool that Anthropic has defined
 _THINKING_MIN = 1_024
-_OWN = ("message", "compaction")  # iterations at the rates of the model asked for
 
 
 class Messages(Dialect):
@@ -88,11 +87,11 @@ class Messages(Dialect):
         return tuple((name, number) for name, number in found if number)
 
     def others(self, answer: Any) -> Others:
-        """Advisors and fallbacks: other models, beside the usage of this one."""
+        """Advisors: other models, beside the usage of this one."""
         found = []
         for part in items(fields(fields(answer).get("usage")).get("iterations")):
             part = fields(part)
-            if part.get("type") not in _OWN and text(part.get("model")):
+            if part.get("type") == "advisor_message" and text(part.get("model")):
                 try:
                     found.append((part["model"], usage_of(part, self.provider)))
                 except InvalidArgumentError:

@@ -209,7 +209,10 @@ class Embeddings(OpenAI):
 
     def ask(self, body: Any, path: str = "", host: str = "") -> Optional[Ask]:
         ask = super().ask(body, path, host)
-        return ask and ask._replace(as_asked=True, choices=1)
+        if ask is None:
+            return None
+        each = 2 * len(items(body["input"]))  # what some put around every input
+        return _heavier(ask, each)._replace(as_asked=True, choices=1)
 
     def piece(self, event: str, data: Any, seen: Body) -> Piece:
         return Piece()
