@@ -91,11 +91,11 @@ func (d *messages) Tools(answer Object) []Uses {
 		Uses{"web_fetch", counted(uses["web_fetch_requests"])})
 }
 
-// Others are advisors and fallbacks: other models, beside the usage of this one.
+// Others are advisors: other models, beside the usage of this one.
 func (d *messages) Others(answer Object) (found []Other) {
 	for _, part := range list(object(answer["usage"])["iterations"]) {
 		part := object(part)
-		if model := text(part["model"]); model != "" && !isOwn(part) {
+		if model := text(part["model"]); model != "" && isAdvisor(part) {
 			if usage, err := UsageOf(part, "anthropic"); err == nil {
 				found = append(found, Other{model, usage})
 			}

@@ -90,10 +90,10 @@ func (e *Events) end(start int) int {
 		}
 		next := at + line + 1
 		if e.held[next-1] == '\r' {
-			if next == len(e.held) && line > 0 {
+			if next == len(e.held) {
 				return 0 // a LF may follow
 			}
-			if next < len(e.held) && e.held[next] == '\n' {
+			if e.held[next] == '\n' {
 				next++
 			}
 		}

@@ -69,11 +69,9 @@ func (d *generate) Ask(body Object, path, host string) *Ask {
 		}
 	}
 	if len(shapes) > 0 {
-		more, _ := weigh(Object{"tools": shapes}, "tools")
-		ask.Weight.Text += more.Text
-		ask.Weight.Wide += more.Wide
-		ask.Weight.JSON += more.JSON
-		ask.Weight.Fixed += more.Fixed
+		s := scale{Weight: ask.Weight}
+		s.add(shapes, true)
+		ask.Weight = s.Weight
 	}
 	ask.Input = ask.Weight.Tokens()
 	for _, name := range []string{"maxOutputTokens", "max_output_tokens"} {
@@ -151,10 +149,14 @@ func (d *generate) Tools(answer Object) []Uses {
 }
 
 func (d *generate) Piece(event string, data, seen Object) (p Piece) {
-	_, ended := data["promptFeedback"]
+	if _, is := data["promptFeedback"]; is {
+		seen["ended"] = true
+	}
 	for _, candidate := range list(data["candidates"]) {
 		candidate := object(candidate)
-		ended = ended || candidate["finishReason"] != nil
+		if candidate["finishReason"] != nil {
+			seen["ended"] = true
+		}
 		for _, part := range list(object(candidate["content"])["parts"]) {
 			p.Content += partSize(object(part))
 		}
@@ -163,7 +165,7 @@ func (d *generate) Piece(event string, data, seen Object) (p Piece) {
 		}
 	}
 	p.Usage, _ = d.Usage(data)
-	p.Final = p.Usage != nil && ended
+	p.Final = p.Usage != nil && seen["ended"] == true // the usage may come later
 	p.Answer = object(seen["grounded"])
 	return p
 }

@@ -6,6 +6,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -21,13 +22,13 @@ type Object = map[string]any
 // depthMax is how deep a value may be; deeper ones are not read everywhere.
 const depthMax = 1000
 
-// Parse reads a request's or an answer's JSON: RFC 8259, one value, in UTF-8. Of members with
-// the same name the last counts.
+// Parse reads a request's or an answer's JSON: RFC 8259, one value, in UTF-8, also after a byte
+// order mark. Of members with the same name the last counts.
 func Parse(text []byte) (any, error) {
 	if !utf8.Valid(text) {
 		return nil, fmt.Errorf("the body is no JSON: it is not UTF-8")
 	}
-	p := parser{text: string(text)}
+	p := parser{text: strings.TrimPrefix(string(text), "\ufeff")}
 	value, ok := p.value(0)
 	p.blanks()
 	if !ok || p.at < len(p.text) {
@@ -227,6 +228,7 @@ func With(text []byte, fields ...Field) ([]byte, error) {
 		}
 		values[i] = value
 	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	p := parser{text: string(text)}
 	if !p.take('{') {
 		return nil, fmt.Errorf("no object")

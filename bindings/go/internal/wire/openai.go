@@ -241,6 +241,7 @@ func (d *embeddings) Ask(body Object, path, host string) *Ask {
 	ask := d.openAI.Ask(body, path, host)
 	if ask != nil {
 		ask.AsAsked, ask.Choices = true, 1
+		ask.heavier(2 * int64(len(list(body["input"])))) // what some put around every input
 	}
 	return ask
 }

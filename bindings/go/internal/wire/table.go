@@ -61,10 +61,11 @@ var byVerb = map[string]row{
 
 // DialectOf is the dialect of a priced request, on any host and with any prefix, or nil.
 func DialectOf(method, path string) Dialect {
-	if method != "POST" {
+	if !strings.EqualFold(method, "POST") {
 		return nil
 	}
 	path, _, _ = strings.Cut(path, "?")
+	path = strings.TrimRight(path, "/")
 	name := path[strings.LastIndexByte(path, '/')+1:]
 	for _, row := range byName[name] {
 		if strings.HasSuffix(path, row.end) && !strings.HasSuffix(path, "/agents/completions") {
@@ -93,7 +94,7 @@ var (
 		{"/batches", "batches"}, {"/batch/jobs", "batches"}, {"/videos", "video"},
 		{"/fine_tuning/jobs", "fine-tuning"}, {"/rerank", "rerank"}, {"/ocr", "documents"},
 		{"/runs", "assistants"}, {"/v1/complete", "completions before messages"},
-		{"/v1/chat", "chat before v2"}, {"/v1/generate", "completions before chat"},
+		{"/v1/chat", "chat before v2"}, {"/v1/embed", "embeddings before v2"}, {"/v1/generate", "completions before chat"},
 		{"/conversations", "agents"}, {":predict", "predictions"}, {"/converse", "Bedrock"},
 		{"/converse-stream", "Bedrock"}, {"/invoke", "Bedrock"}, {"/invoke-with-response-stream", "Bedrock"},
 	}
@@ -103,10 +104,11 @@ var (
 // "batches", …), or "".
 func Unmetered(method, path, host string) string {
 	path, _, _ = strings.Cut(path, "?")
-	if method == "GET" && strings.HasSuffix(path, "/realtime") {
+	path = strings.TrimRight(path, "/")
+	if strings.EqualFold(method, "GET") && strings.HasSuffix(path, "/realtime") {
 		return "realtime"
 	}
-	if method != "POST" || DialectOf(method, path) != nil {
+	if !strings.EqualFold(method, "POST") || DialectOf(method, path) != nil {
 		return ""
 	}
 	for _, row := range unmetered {

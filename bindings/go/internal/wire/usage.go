@@ -67,11 +67,11 @@ func UsageOf(value Object, provider string) (Usage, error) {
 	return usage, usage.check()
 }
 
-// isOwn says that an iteration is at the rates of the model asked for.
-func isOwn(part Object) bool { return part["type"] == "message" || part["type"] == "compaction" }
+// isAdvisor says that an iteration is another model's.
+func isAdvisor(part Object) bool { return part["type"] == "advisor_message" }
 
-// iterated is all iterations at the rates of the model itself. What was compacted, and what a
-// hosted tool's turns read again, is billed but may be missing from the counts of the whole.
+// iterated is all iterations but an advisor's. What was compacted, and what a hosted tool's turns
+// read again, is billed but may be missing from the counts of the whole.
 func (u *Usage) iterated(value Object, r reader) error {
 	if r.has("prompt_tokens") { // LiteLLM has added them up
 		return nil
@@ -79,7 +79,7 @@ func (u *Usage) iterated(value Object, r reader) error {
 	var total Usage
 	for _, part := range list(value["iterations"]) {
 		one := reader{value: object(part), beside: r.beside}
-		if !isOwn(one.value) || !one.has("input_tokens") {
+		if isAdvisor(one.value) || !one.has("input_tokens") {
 			continue
 		}
 		used := one.tokens()

@@ -20,6 +20,7 @@ type Weight struct {
 }
 
 const (
+	promptTokens       = 8          // what begins and ends a prompt
 	messageTokens      = 4          // what a provider adds around one message
 	imageTokens        = 5_000      // one image, at the highest resolution that is billed by itself
 	fileTokens         = 50_000     // one document that is only referred to
@@ -84,7 +85,7 @@ type scale struct {
 
 // weigh is the weight of some members of a body, and how long it asks for them to be cached.
 func weigh(body Object, names ...string) (Weight, string) {
-	var s scale
+	s := scale{Weight: Weight{Fixed: promptTokens}}
 	for _, name := range names {
 		if value, is := body[name]; is {
 			s.add(value, name != "input" && rules[name] == ruleJSON)
