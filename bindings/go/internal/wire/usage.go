@@ -61,10 +61,10 @@ func UsageOf(value Object, provider string) (Usage, error) {
 	if r.err != nil {
 		return usage, r.err
 	}
-	if err := usage.iterated(value, r); err != nil {
+	if err := usage.check(); err != nil {
 		return usage, err
 	}
-	return usage, usage.check()
+	return usage, usage.iterated(value, r)
 }
 
 // isAdvisor says that an iteration is another model's.
