@@ -521,35 +521,69 @@ func TestTransportTellsWhatPasses(t *testing.T) {
 	books(t, s, 0)
 }
 
-// A failed attempt and the one that retries it are one story: the second names the first.
+// A request that is tried again says how often it was, where it may have been billed before.
 func TestTransportRetries(t *testing.T) {
 	p := newProvider(t)
-	rt := open(t)
-	ctx, s := session(t, rt, "retries", Limits("$1"))
-	transport := &Transport{}
-	c := client(t, transport)
+	rt := openHome(t)
+	must(t, rt.Price("plain", Rates{Input: "$1/M", Output: "$1/M"}))
+	ctx, _ := session(t, rt, "acme/retries", Limits("$1"))
+	c := client(t, &Transport{})
 	p.answer = func(w http.ResponseWriter, r *http.Request, ask *request) {
-		if p.requests.Load() < 3 {
+		switch p.requests.Load() {
+		case 1, 3:
 			w.WriteHeader(500)
-			return
+		case 2:
+			w.WriteHeader(429)
+		default:
+			p.whole(w, ask, 5)
 		}
-		p.whole(w, ask, 5)
 	}
-	for i := 0; i < 3; i++ {
-		equal(t, "attempts that failed", failures(transport), min(i, 1))
-		_, err := call(t, c, post(t, ctx, p.URL+chatPath, chatBody(10, ""), "X-Stainless-Retry-Count", fmt.Sprint(i)))
+	for i := 0; i < 6; i++ {
+		count := fmt.Sprint(i)
+		if i == 5 {
+			count = "0" // the same again, but no retry
+		}
+		_, err := call(t, c, post(t, ctx, p.URL+chatPath, chatBody(10, ""), "X-Stainless-Retry-Count", count))
 		must(t, err)
 	}
-	equal(t, "attempts that failed", failures(transport), 0)
-	view, err := rt.Read(s.ID())
+	rows, err := rt.Query("SELECT group_concat(attempt) attempts FROM (SELECT attempt FROM v_steps ORDER BY attempt)")
 	must(t, err)
-	equal(t, "steps", view.Steps, 3)
+	equal(t, "attempts", rows[0]["attempts"], any("0,0,0,1,2"))
 }
 
-func failures(t *Transport) int {
-	t.retries.mutex.Lock()
-	defer t.retries.mutex.Unlock()
-	return len(t.retries.failed)
+// Tools that the provider ran and further models that it called are paid for, too.
+func TestTransportPaysWhatIsBeside(t *testing.T) {
+	p := newProvider(t)
+	rt := open(t)
+	search, err := rt.Tool("web_search")
+	must(t, err)
+	must(t, rt.ToolPrice(search, Dollar/100))
+	must(t, rt.Price("painter", Rates{Input: "$10/M", Output: "$40/M"}))
+	ctx, s := session(t, rt, "beside", Limits("$1"))
+	c := client(t, &Transport{})
+	p.answer = func(w http.ResponseWriter, r *http.Request, ask *request) {
+		fmt.Fprint(w, `{"id":"resp_1","object":"response","tools":[{"type":"image_generation","model":"painter"}],"output":[`+
+			`{"type":"web_search_call","action":{"type":"search"}},{"type":"web_search_call","action":{"type":"search"}}],`+
+			`"usage":{"input_tokens":100,"output_tokens":10},"tool_usage":{"image_gen":{"input_tokens":50,"output_tokens":1000,"total_tokens":1050}}}`)
+	}
+	body := `{"model":"plain","input":"Draw it","tools":[{"type":"web_search"},{"type":"image_generation"}],"max_output_tokens":50}`
+	_, err = call(t, c, post(t, ctx, p.URL+"/v1/responses", body))
+	must(t, err)
+	books(t, s, 110*1000+2*Dollar/100+50*10_000+1000*40_000)
+	view, err := rt.Read(s.ID())
+	must(t, err)
+	equal(t, "calls of tools", view.ToolCalls, 2)
+
+	// What the provider has stored comes back as input, and is reserved as such.
+	p.answer = func(w http.ResponseWriter, r *http.Request, ask *request) { http.Error(w, "later", 500) }
+	before, _ := spent(t, s)
+	_, err = call(t, c, post(t, ctx, p.URL+"/v1/responses", `{"model":"plain","input":"","max_output_tokens":50}`))
+	must(t, err)
+	once, _ := spent(t, s)
+	_, err = call(t, c, post(t, ctx, p.URL+"/v1/responses", `{"model":"plain","input":"","max_output_tokens":50,"previous_response_id":"resp_1"}`))
+	must(t, err)
+	twice, _ := spent(t, s)
+	equal(t, "held for what was stored", twice-once-(once-before), 110*1000)
 }
 
 // Twenty agents with five calls at a time each, streamed and not, under one limit.
