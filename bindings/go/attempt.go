@@ -75,7 +75,7 @@ func (a *attempt) first(ctx context.Context, header http.Header) error {
 	case "1h":
 		a.request.Flags |= RequestCacheWrite1h
 	}
-	if header.Get("X-Stainless-Retry-Count") != "0" {
+	if header.Get(retryCount) != "0" {
 		a.request.Parent, a.request.Attempt = a.transport.retries.of(a)
 	}
 	a.trace = httptrace.ClientTrace{

@@ -7,6 +7,7 @@ package bursar
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -35,7 +36,8 @@ import (
 // is nil.
 //
 // A refusal is the error of the request, or of reading a stream that it cuts: errors.Is and
-// errors.As find the *Decision through the *url.Error of net/http. What was not billed for
+// errors.As find the *Decision through the *url.Error of net/http. (openai-go and
+// anthropic-sdk-go get it from the body of an answer 402, so that they do not try again.) What was not billed for
 // certain (a status of 3xx or 4xx but 408 and 409, a connection that was never made) is released. A stream that
 // is closed early, or whose context ends, is settled for what came; any other answer without
 // usage at the worst case; both are flagged as estimated.
@@ -69,6 +71,9 @@ const (
 	defaultWait      = time.Minute
 	answerMax        = 256 << 20 // a longer answer is passed on unread
 )
+
+// retryCount is a header of clients that Stainless makes: how often this was tried before.
+const retryCount = "X-Stainless-Retry-Count"
 
 type meteredKey struct{} // in the context of a request that a Transport has counted
 
@@ -180,7 +185,7 @@ func (a *attempt) send(req *http.Request, body wire.Object, path string) (*http.
 	ctx, end := a.context(req.Context())
 	if err := a.first(ctx, req.Header); err != nil {
 		end()
-		return nil, err
+		return refused(req, err)
 	}
 	out, err := a.granted(ctx, req, body, path)
 	if err != nil {
@@ -197,6 +202,25 @@ func (a *attempt) send(req *http.Request, body wire.Object, path string) (*http.
 	}
 	a.answered(ctx, res, end)
 	return res, nil
+}
+
+// refused is a refusal as the caller gets it. Clients that Stainless makes (openai-go,
+// anthropic-sdk-go) try any error of a request again, for more than a second, but not an answer
+// that says not to; and reading that answer fails with the refusal, which they return.
+func refused(req *http.Request, err error) (*http.Response, error) {
+	var decision *Decision
+	if req.Header.Get(retryCount) == "" || !errors.As(err, &decision) {
+		return nil, err
+	}
+	return &http.Response{
+		Status:     "402 Payment Required",
+		StatusCode: http.StatusPaymentRequired,
+		Proto:      "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header:        http.Header{"X-Should-Retry": {"false"}},
+		Body:          io.NopCloser(failing{err}),
+		ContentLength: -1,
+		Request:       req,
+	}, nil
 }
 
 // context is one that also ends when the session is stopped, and what lets go of it.

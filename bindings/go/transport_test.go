@@ -521,6 +521,22 @@ func TestTransportTellsWhatPasses(t *testing.T) {
 	books(t, s, 0)
 }
 
+// The clients that Stainless makes try an error of a request again, but not this one.
+func TestTransportIsNotTriedAgain(t *testing.T) {
+	p := newProvider(t)
+	rt := open(t)
+	ctx, _ := session(t, rt, "again", Limits("$0.0001"))
+	c := client(t, &Transport{})
+	res, err := c.Do(post(t, ctx, p.URL+chatPath, chatBody(1000, ""), "X-Stainless-Retry-Count", "0"))
+	must(t, err)
+	equal(t, "status", res.StatusCode, 402)
+	equal(t, "to be tried again", res.Header.Get("x-should-retry"), "false")
+	_, err = io.ReadAll(res.Body)
+	wants(t, "reading", err, ErrBudgetExceeded)
+	must(t, res.Body.Close())
+	equal(t, "requests", p.requests.Load(), 0)
+}
+
 // A request that is tried again says how often it was, where it may have been billed before.
 func TestTransportRetries(t *testing.T) {
 	p := newProvider(t)
