@@ -263,11 +263,11 @@ class Troubles:
             file.write(os.urandom(16 * PAGE))
         # Holds what SQLite locks for one that writes and one that checkpoints: a page that is put
         # in place of what a checkpoint has just written would lose it for good. In a process of
-        # its own, because such locks are a process's.
+        # its own, because such locks are a process's. (Who has nobody beside it removes -shm.)
         swap = """if True:
             import fcntl, sys
             path, noise, kept, page = sys.argv[1], open(sys.argv[2], "rb").read(), sys.argv[3], int(sys.argv[4])
-            with open(path + "-shm", "r+b") as shm, open(path, "r+b") as file:
+            with open(path + "-shm", "a+b") as shm, open(path, "r+b") as file:
                 fcntl.lockf(shm, fcntl.LOCK_EX, 2, 120)
                 if sys.argv[5] == "begin":
                     open(kept, "wb").write(file.read(len(noise)))
@@ -290,7 +290,7 @@ class Troubles:
         def end() -> None:
             subprocess.run([sys.executable, "-c", swap, path, noise, kept, str(PAGE), "end"], check=True)
 
-        self.during("a damaged database", begin, end, seconds)
+        self.during("a damaged database", begin, end, seconds, silent=None)  # who has its pages in memory goes on
 
 
     @staticmethod
