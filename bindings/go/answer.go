@@ -215,8 +215,6 @@ func (s *stream) take(more []byte, err error) {
 			s.err = a.cause(s.ctx, err)
 		}
 		s.finish()
-	case s.events.Final:
-		a.settle(s.events.Usage, s.events.Answer)
 	}
 }
 

@@ -328,16 +328,10 @@ var seed = maphash.MakeSeed()
 
 // textOf is a key of the request's text in its session.
 func textOf(a *attempt) uint64 {
-	var h maphash.Hash
-	h.SetSeed(seed)
-	for id := a.session.id; id != 0; id >>= 8 {
-		h.WriteByte(byte(id))
-	}
-	h.Write(a.content)
-	return h.Sum64()
+	return maphash.Bytes(seed, a.content) ^ uint64(a.session.id)
 }
 
-// of is what a request retries, and the how manieth attempt it is.
+// of is which step a request retries, and how many attempts were before.
 func (r *retries) of(a *attempt) (Reservation, int32) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()

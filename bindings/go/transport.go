@@ -37,10 +37,12 @@ import (
 //
 // A refusal is the error of the request, or of reading a stream that it cuts: errors.Is and
 // errors.As find the *Decision through the *url.Error of net/http. (openai-go and
-// anthropic-sdk-go get it from the body of an answer 402, so that they do not try again.) What was not billed for
-// certain (a status of 3xx or 4xx but 408 and 409, a connection that was never made) is released. A stream that
-// is closed early, or whose context ends, is settled for what came; any other answer without
-// usage at the worst case; both are flagged as estimated.
+// anthropic-sdk-go get it from the body of an answer 402, so that they do not try again.)
+//
+// What was certainly not billed (a status of 3xx, or 4xx but 408 and 409; a connection that was
+// never made) is released. A stream that is closed early, or whose context ends, is settled for
+// what came; anything else without usage at the worst case; both are flagged as estimated. As
+// always, an answer's body must be closed: a stream's step ends with it.
 //
 // The zero value is ready for use, from many goroutines. Fields must not change while it is used.
 type Transport struct {
@@ -58,7 +60,7 @@ type Transport struct {
 	Wait time.Duration
 
 	// Warn is told, a sentence each, what passes without being metered (once for each kind) and
-	// which answers had no usage that can be read; nil = log.Print.
+	// which answers had no usage that can be read; nil = log.Print. Called by many goroutines.
 	Warn func(message string)
 
 	warned  sync.Map
@@ -200,6 +202,7 @@ func (a *attempt) send(req *http.Request, body wire.Object, path string) (*http.
 		end()
 		return nil, err
 	}
+	res.Request = req
 	a.answered(ctx, res, end)
 	return res, nil
 }

@@ -746,6 +746,26 @@ func (k *keeper) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func (k *keeper) CloseIdleConnections() { k.base.CloseIdleConnections() }
 
+// Of two answers in one stream the first ends early: the bill is what the last event says.
+func TestTransportBillsTheLastUsage(t *testing.T) {
+	rt := open(t)
+	ctx, s := session(t, rt, "last", Limits("$1"))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for i, end := range []string{"", `,"finishReason":"STOP"`, "", `,"finishReason":"STOP"`} {
+			fmt.Fprintf(w, `data: {"candidates":[{"index":%d,"content":{"parts":[{"text":"word"}]}%s}],`+
+				`"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":%d}}`+"\r\n\r\n", i/2, end, 10*(i+1))
+			w.(http.Flusher).Flush()
+			time.Sleep(5 * time.Millisecond)
+		}
+	}))
+	defer server.Close()
+	_, err := call(t, client(t, &Transport{}), post(t, ctx, server.URL+"/v1beta/models/plain:streamGenerateContent?alt=sse",
+		`{"contents":[{"parts":[{"text":"hello"}]}],"generationConfig":{"candidateCount":2}}`))
+	must(t, err)
+	books(t, s, 45_000)
+}
+
 // HTTP/2 and trailers are as without a Transport.
 func TestTransportHTTP2(t *testing.T) {
 	p := &provider{}
@@ -774,6 +794,7 @@ func TestTransportHTTP2(t *testing.T) {
 		must(t, err)
 		must(t, res.Body.Close())
 		equal(t, "version", res.ProtoMajor, 2)
+		equal(t, "its request goes on", res.Request.Context(), ctx)
 		equal(t, "the trailer", res.Trailer.Get("X-Sum"), "3")
 	}
 	books(t, s, Nanos(p.bill.Load()))
