@@ -20,6 +20,7 @@ from .limits import Limits
 from .money import Money, Span, nanos
 from .options import Key, filled, key_words, request_struct
 from .step import Step, Tool
+from .turn import Turn
 from .usage import Usage
 from .words import ChargeFlag, Complexity, Status, TextKind
 
@@ -57,9 +58,12 @@ class Session(Steps):
     """Opened by `bursar.session()`, `Runtime.session()` or `child()`; closed on leaving `with`,
     in the process that opened it. One from `bursar.attach()` is closed only by `close()`."""
 
-    def __init__(self, runtime: Runtime, id: int, attached: bool = False) -> None:
+    def __init__(
+        self, runtime: Runtime, id: int, attached: bool = False, parent: Optional[Session] = None
+    ) -> None:
         self.runtime = runtime
         self.id = id
+        self._parent = parent
         self._link = runtime._link
         self._arg: Any = C.c_int64.from_param(id)  # as the hot functions take it
         self._closed = False
@@ -220,6 +224,34 @@ class Session(Steps):
             raise refusal(decision)
         return Step(self, decision)
 
+    def turn(
+        self,
+        model: Optional[str] = None,
+        *,
+        input: Input = 0,
+        max_output_tokens: int,
+        min_output_tokens: int = 0,
+        **options: Unpack[RequestOptions],
+    ) -> Turn:
+        """As step, around a call that may go through a metered HTTP client: see Turn.
+
+            with session.turn(model, input=messages, max_output_tokens=1024) as turn:
+                answer = framework_s_own_call(...)
+                turn.settle(answer.usage)
+
+        The session is `bursar.current()` inside. Metered requests there take the turn's place.
+        """
+        decision = self.reserve(
+            model,
+            input_tokens=estimate_tokens(input),
+            max_output_tokens=max_output_tokens,
+            min_output_tokens=min_output_tokens,
+            **options,
+        )
+        if not decision:
+            raise refusal(decision)
+        return Turn(self, decision)
+
     def tool(self, name: str, arguments: Any = None, **options: Unpack[RequestOptions]) -> Tool:
         """Reserves a call of a tool at its price, or raises the refusal. Leaving settles it."""
         decision = self._reserve_with(None, 0, 0, 0, {**options, "tool": name})
@@ -339,12 +371,18 @@ class Session(Steps):
             if self._link.handle is not None:
                 self._link.call.bursar_session_close(self._link.handle, self.id)
 
-    def __enter__(self) -> Self:
+    def _enter(self) -> None:
         _current.set((self, _current.get()))
+
+    def _leave(self) -> None:
+        _current.set(_without(_current.get(), self))
+
+    def __enter__(self) -> Self:
+        self._enter()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        _current.set(_without(_current.get(), self))
+        self._leave()
         if self._opener == os.getpid():
             self.close()
 
