@@ -55,11 +55,11 @@ _warned = set()
 
 
 class Carrier(BaseException):
-    """A refusal on its way through code that swallows every Exception and tries again."""
+    """An error on its way through code that swallows every Exception and tries again."""
 
-    def __init__(self, refused: Refused) -> None:
-        super().__init__(str(refused))
-        self.refused = refused
+    def __init__(self, error: BursarError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Gate:
@@ -82,20 +82,27 @@ class Gate:
         # what failed and may have been billed: its first reservation, how often, and when
         self.failures: Dict[Tuple[int, int], Tuple[int, int, float]] = {}
 
+    def session(self) -> Optional[Session]:
+        """Whose a request is that is about to go; None: it passes, nobody's or metered above."""
+        above = _sending.get()
+        if above is not None and above.is_sending:
+            return None
+        return self.whose()
+
+    @staticmethod
+    def raised(error: BursarError) -> BaseException:
+        """What to raise before a request goes, so that it reaches the caller at once."""
+        return Carrier(error) if carrying.get() else error
+
 
 def begin(
-    gate: Gate, dialect: Dialect, path: str, host: str, content: bytes, is_new: bool
-) -> Optional[Attempt]:
-    """The attempt of a request, or None: it passes. `is_new`: it is no retry.
+    gate: Gate, session: Session, dialect: Dialect, path: str, host: str, content: bytes,
+    is_new: bool = False,
+) -> Optional[Attempt]:  # fmt: skip
+    """The attempt of a request, or None: it costs nothing. `is_new`: it is no retry.
 
     Raises UnsupportedError for one that may be billed and cannot be read.
     """
-    above = _sending.get()
-    if above is not None and above.is_sending:  # a layer above has it
-        return None
-    session = gate.whose()
-    if session is None:
-        return None
     try:
         body = parsed(content)
     except Unpriceable as error:
@@ -107,7 +114,7 @@ def begin(
 def passing(gate: Gate, method: str, path: str) -> None:
     """Says once of a kind of request that it costs money and is not metered."""
     kind = unmetered(method, path)
-    if kind and kind not in _warned and gate.whose() is not None:
+    if kind and kind not in _warned and gate.session() is not None:
         _warned.add(kind)
         warnings.warn(
             f"{method} {path}: Bursar does not meter {kind}; charge them with session.charge()",
@@ -207,10 +214,6 @@ class Attempt:
                 self._release()
                 raise
 
-    def refuse(self, refused: Refused) -> BaseException:
-        """What to raise for a refusal, so that it reaches the caller at once."""
-        return Carrier(refused) if carrying.get() else refused
-
     # ---- While it is sent ----
 
     def __enter__(self) -> Attempt:
@@ -253,6 +256,10 @@ class Attempt:
                 break
             if isinstance(seen, ConnectionRefusedError) or type(seen).__name__ in _NOT_SENT:
                 self._release()
+                return
+            status = getattr(seen, "status", None)
+            if type(status) is int and status >= 400:  # aiohttp's raise_for_status
+                self._no_answer(status)
                 return
             seen = seen.__cause__ or seen.__context__
         self._may_be_billed(self._take())

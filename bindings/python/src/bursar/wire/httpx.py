@@ -9,31 +9,40 @@ from __future__ import annotations
 import socket
 import sys
 import time
-from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Iterator, Optional, Tuple, Type
+from typing import TYPE_CHECKING, Any, AsyncIterator, Awaitable, Callable, Dict, Iterator, Optional
+from typing import Tuple, Type
 
-from ..errors import Refused
+from ..errors import BursarError, Refused
 from .attempt import Attempt, Gate, begin, passing
+from .dialect import Dialect
 from .dialects import dialect_of
 from .watch import watch
 
+if TYPE_CHECKING:
+    from ..session import Session
 
-def _opened(gate: Gate, client: Any, request: Any) -> Any:
-    """The dialect of a request that is to be looked at, or None."""
+
+def _priced(gate: Gate, client: Any, request: Any) -> Optional[Tuple[Dialect, Session]]:
+    """What a request is, and whose; None: it passes."""
     method = request.method
-    if method not in ("POST", "PUT", "GET"):
+    if method == "GET" or method == "HEAD":
         return None
-    dialect = dialect_of(method, request.url.path)
+    path = request.url.path
+    dialect = dialect_of(method, path)
     if dialect is None:
-        passing(gate, method, request.url.path)
-    elif client.is_closed:  # it says so itself
+        passing(gate, method, path)
         return None
-    return dialect
+    session = gate.session()
+    if session is None or client.is_closed:  # which it says itself
+        return None
+    return dialect, session
 
 
-def _begin(gate: Gate, dialect: Any, request: Any, content: bytes) -> Optional[Attempt]:
+def _begin(gate: Gate, priced: Tuple[Dialect, Session], request: Any) -> Optional[Attempt]:
+    dialect, session = priced
     url = request.url
     is_new = request.headers.get("x-stainless-retry-count") == "0"
-    return begin(gate, dialect, url.path, url.host, content, is_new)
+    return begin(gate, session, dialect, url.path, url.host, request.content, is_new)
 
 
 def _rewrite(attempt: Attempt, request: Any) -> None:
@@ -56,31 +65,32 @@ def send(
     **more: Any,
 ) -> Any:  # fmt: skip
     """`original` is the client's send, which takes the request."""
-    dialect = _opened(gate, client, request)
-    if dialect is None:
-        return original(request, stream=stream, **more)
-    attempt = _begin(gate, dialect, request, request.read())
-    if attempt is None:
-        return original(request, stream=stream, **more)
+    attempt = None
     try:
+        priced = _priced(gate, client, request)
+        if priced is not None:
+            request.read()
+            attempt = _begin(gate, priced, request)
+        if attempt is None:
+            return original(request, stream=stream, **more)
         delay = attempt.admit()
         while delay:
             time.sleep(delay)
             delay = attempt.admit()
-    except Refused as refused:
-        if gate.refuse == "error":
-            return _refusal(attempt, request, refused)
-        raise attempt.refuse(refused) from None
-    _rewrite(attempt, request)
+        _rewrite(attempt, request)
+    except BursarError as error:
+        if attempt is not None and gate.refuse == "error" and isinstance(error, Refused):
+            return _refusal(attempt, request, error)
+        raise gate.raised(error) from None
     in_parts = stream or attempt.ask.stream
     with attempt:
         response = original(request, stream=in_parts, **more)
-    if not in_parts:
-        attempt.answered(response.status_code, response.content)
-    else:
+    if in_parts:
         _reading(attempt, response, "SyncByteStream", _Body)
         if not stream:
             response.read()
+    else:
+        attempt.answered(response.status_code, response.content)
     return response
 
 
@@ -89,31 +99,32 @@ async def send_async(
     stream: bool = False, **more: Any,
 ) -> Any:  # fmt: skip
     """The same for an AsyncClient."""
-    dialect = _opened(gate, client, request)
-    if dialect is None:
-        return await original(request, stream=stream, **more)
-    attempt = _begin(gate, dialect, request, await request.aread())
-    if attempt is None:
-        return await original(request, stream=stream, **more)
+    attempt = None
     try:
+        priced = _priced(gate, client, request)
+        if priced is not None:
+            await request.aread()
+            attempt = _begin(gate, priced, request)
+        if attempt is None:
+            return await original(request, stream=stream, **more)
         delay = attempt.admit()
         while delay:
             await _sleep(delay)
             delay = attempt.admit()
-    except Refused as refused:
-        if gate.refuse == "error":
-            return _refusal(attempt, request, refused)
-        raise attempt.refuse(refused) from None
-    _rewrite(attempt, request)
+        _rewrite(attempt, request)
+    except BursarError as error:
+        if attempt is not None and gate.refuse == "error" and isinstance(error, Refused):
+            return _refusal(attempt, request, error)
+        raise gate.raised(error) from None
     in_parts = stream or attempt.ask.stream
     with attempt:
         response = await original(request, stream=in_parts, **more)
-    if not in_parts:
-        attempt.answered(response.status_code, response.content)
-    else:
+    if in_parts:
         _reading(attempt, response, "AsyncByteStream", _AsyncBody)
         if not stream:
             await response.aread()
+    else:
+        attempt.answered(response.status_code, response.content)
     return response
 
 
@@ -152,15 +163,17 @@ def _reading(attempt: Attempt, response: Any, base: str, body: Type[_Part]) -> N
     headers = response.headers
     if not attempt.opened(response.status_code, headers.get("content-type", "")):
         return
-    encoding = headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        attempt.encoded(encoding)
+    decoder = None
+    if "content-encoding" in headers:  # though it was asked for none
+        decoder = response._get_content_decoder()
+        del headers["content-encoding"], response._decoder
+        headers.pop("content-length", None)
     inner = response.stream
     kind = _bodies.get((body, type(response)))
     if kind is None:
         bases = (body, _classes(type(response), base))
         kind = _bodies[body, type(response)] = type(body.__name__, bases, {})
-    response.stream = kind(inner, attempt)
+    response.stream = kind(inner, attempt, decoder)
     network = response.extensions.get("network_stream")
     if network is not None and response.http_version != "HTTP/2":  # there others share it
         attempt.cut = _Cut(network)
@@ -194,14 +207,24 @@ class _Cut:
 class _Part:
     """The body of an answer, read on its way."""
 
-    def __init__(self, inner: Any, attempt: Attempt) -> None:
+    def __init__(self, inner: Any, attempt: Attempt, decoder: Any) -> None:
         self._inner = inner
         self._attempt = attempt
+        self._decoder = decoder
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("_inner", "_attempt"):
+        if name in ("_inner", "_attempt", "_decoder"):
             raise AttributeError(name)
         return getattr(self._inner, name)
+
+    def _feed(self, data: bytes) -> bytes:
+        if self._decoder is not None:
+            data = self._decoder.decode(data)
+        return self._attempt.feed(data)
+
+    def _finish(self) -> bytes:
+        left = self._decoder.flush() if self._decoder is not None else b""
+        return (self._attempt.feed(left) if left else b"") + self._attempt.finish()
 
 
 class _Body(_Part):
@@ -209,12 +232,12 @@ class _Body(_Part):
         attempt = self._attempt
         try:
             for data in self._inner:
-                data = attempt.feed(data)
+                data = self._feed(data)
                 if data:
                     yield data
                 if attempt.refused is not None:
                     raise attempt.refused
-            data = attempt.finish()
+            data = self._finish()
             if data:
                 yield data
         except GeneratorExit:
@@ -238,12 +261,12 @@ class _AsyncBody(_Part):
         attempt, inner = self._attempt, self._inner.__aiter__()
         try:
             async for data in inner:
-                data = attempt.feed(data)
+                data = self._feed(data)
                 if data:
                     yield data
                 if attempt.refused is not None:
                     raise attempt.refused
-            data = attempt.finish()
+            data = self._finish()
             if data:
                 yield data
         except GeneratorExit:

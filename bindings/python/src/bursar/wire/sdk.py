@@ -7,7 +7,9 @@ is the refusal again where it leaves.
 
 from __future__ import annotations
 
+import copy
 import functools
+import types
 from typing import Any, Callable, Dict
 
 from .attempt import Carrier, carrying
@@ -38,9 +40,9 @@ def around(request: Callable[..., Any], is_async: bool) -> Callable[..., Any]:
     async def request_async(self: Any, *arguments: Any, **options: Any) -> Any:
         token = carrying.set(True)
         try:
-            return await request(self, *arguments, **options)
+            return _loose(await request(self, *arguments, **options))
         except Carrier as carrier:
-            raise carrier.refused from None
+            raise carrier.error from None
         finally:
             carrying.reset(token)
 
@@ -48,12 +50,30 @@ def around(request: Callable[..., Any], is_async: bool) -> Callable[..., Any]:
     def request_sync(self: Any, *arguments: Any, **options: Any) -> Any:
         token = carrying.set(True)
         try:
-            return request(self, *arguments, **options)
+            return _loose(request(self, *arguments, **options))
         except Carrier as carrier:
-            raise carrier.refused from None
+            raise carrier.error from None
         finally:
             carrying.reset(token)
 
     made: Any = request_async if is_async else request_sync
     made._bursar = request
     return made
+
+
+def _loose(result: Any) -> Any:
+    """A stream of OpenAI's refers to itself, so that one that is dropped stays open until garbage
+    is collected: this one ends, and is settled, when it is dropped."""
+    iterator = getattr(result, "__dict__", {}).get("_iterator")
+    kind = type(iterator)
+    if kind is types.GeneratorType:
+        frame = iterator.gi_frame
+    elif kind is types.AsyncGeneratorType:
+        frame = iterator.ag_frame
+    else:
+        return result
+    if frame is not None and frame.f_locals.get("self") is result and hasattr(result, "__stream__"):
+        twin = copy.copy(result)
+        del twin._iterator
+        result._iterator = twin.__stream__()
+    return result
