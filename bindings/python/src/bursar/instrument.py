@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
-from .errors import InvalidArgumentError
+from .errors import InvalidArgumentError, Refused
 from .session import Session, _current, current
 
 if TYPE_CHECKING:
@@ -120,6 +120,11 @@ def uninstrument() -> None:
             sys.meta_path.remove(_finder)
         while state.patches:
             state.patches.pop().undo()
+
+
+def last_refusal() -> Optional[Refused]:
+    """The last request that instrument() did not let go, in this process."""
+    return None if _state.gate is None else _state.gate.refused
 
 
 # ---- What is changed ----

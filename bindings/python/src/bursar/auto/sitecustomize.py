@@ -18,7 +18,9 @@ def _join():
         try:
             from bursar.instrument import instrument
 
-            instrument()
+            instrument(
+                wait=float(os.environ.get("BURSAR_WAIT") or 60),
+                max_output_tokens=int(os.environ.get("BURSAR_MAX_OUTPUT_TOKENS") or 4096))
         except Exception as error:
             print(f"bursar: this process is not metered: {error}", file=sys.stderr)
         finally:

@@ -79,6 +79,7 @@ class Gate:
         self.wait = wait
         self.max_output_tokens = max_output_tokens
         self.refuse = refuse
+        self.refused: Optional[Refused] = None  # the last one that was
         # what failed and may have been billed: its first reservation, how often, and when
         self.failures: Dict[Tuple[int, int], Tuple[int, int, float]] = {}
 
@@ -89,9 +90,10 @@ class Gate:
             return None
         return self.whose()
 
-    @staticmethod
-    def raised(error: BursarError) -> BaseException:
+    def raised(self, error: BursarError) -> BaseException:
         """What to raise before a request goes, so that it reaches the caller at once."""
+        if isinstance(error, Refused):
+            self.refused = error
         return Carrier(error) if carrying.get() else error
 
 
@@ -345,7 +347,7 @@ class Attempt:
             return True
         if reason is None or (reason == Reason.LIMIT and tokens <= self._granted):
             return True  # one that used up its output is ending by itself
-        self.refused = stopped(self.session, reason)
+        self.refused = self._gate.refused = stopped(self.session, reason)
         return False
 
     def _settle(self, reservation: int, usage: Usage) -> None:
