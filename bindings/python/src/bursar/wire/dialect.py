@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from ..errors import InvalidArgumentError
 from ..usage import Usage, usage_of
@@ -12,8 +12,9 @@ from .weight import Weight
 Body = Dict[str, Any]
 Tools = Tuple[Tuple[str, int], ...]  # hosted tools by name, and how often
 
+Others = Tuple[Tuple[str, Usage], ...]  # usage of further models by name
+
 TOKENS_MAX = (1 << 31) - 1  # larger counts in a request are taken as this
-_DEPTH_MAX = 200  # json of a deeper body may not be read or written everywhere
 
 
 class Unpriceable(InvalidArgumentError):
@@ -30,11 +31,12 @@ class Ask(NamedTuple):
     stream: bool = False
     variant: str = "standard"  # or "flex", "priority", "batch": words of the price book
     cache_write: str = ""  # "5m" or "1h": input may be written to the cache, kept so long
-    limits: Tuple[str, ...] = ()  # the fields that the granted limit goes into; () = no output
+    limits: Tuple[str, ...] = ()  # the fields that the granted limit goes into; () = none to set
     usage_asked: bool = True  # the caller sees the usage event of a stream
     weight: Weight = Weight()
     tools: Tools = ()  # tools that the provider runs and bills, most uses of each; 0 = unknown
-    previous: str = ""  # a stored response or conversation that becomes input too
+    previous: str = ""  # a stored answer, conversation or cache that becomes input too
+    as_asked: bool = False  # another model would be of no use: embeddings
 
 
 class Piece(NamedTuple):
@@ -44,7 +46,7 @@ class Piece(NamedTuple):
     content_bytes: int = 0  # of output in this event
     final: bool = False  # `usage` is the bill
     hide: bool = False  # it is there only because usage was asked for: not for the caller
-    tools: Tools = ()  # uses of hosted tools so far
+    answer: Optional[Body] = None  # so much of the whole answer as `tools`, `others`, `stored` read
 
 
 class Dialect:
@@ -73,13 +75,31 @@ class Dialect:
         return usage_of(found, self.provider) if isinstance(found, dict) and found else None
 
     def tools(self, answer: Any) -> Tools:
-        """The hosted tools that a whole answer used: the provider bills them by the use."""
+        """The hosted tools that a whole answer used and that are billed by the use; never
+        raises."""
+        return ()
+
+    def others(self, answer: Any) -> Others:
+        """What further models, called by the provider, used for a whole answer beside `usage`;
+        never raises."""
+        return ()
+
+    def stored(self, answer: Any) -> Tuple[str, ...]:
+        """The names by which a later request's `previous` may bring this answer and its input
+        back; never raises."""
         return ()
 
     def piece(self, event: str, data: Any, seen: Body) -> Piece:
         """What an event says; never raises. `seen` is the stream's own, {} at its start: the
         dialect keeps there what later events leave out."""
         raise NotImplementedError
+
+    def reported(self, answer: Any) -> Optional[Usage]:
+        """As `usage`, with None for one that cannot be read."""
+        try:
+            return self.usage(answer)
+        except InvalidArgumentError:
+            return None
 
     def error(self, message: str) -> Body:
         """The body with which this provider says that there is no money left."""
@@ -125,3 +145,27 @@ def text_size(value: Any) -> int:
     if type(value) is not str:
         return 0
     return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
+
+
+def items(value: Any) -> List[Any]:
+    """A list; for all else an empty one."""
+    return value if type(value) is list else []
+
+
+def fields(value: Any) -> Body:
+    """An object; for all else an empty one."""
+    return value if type(value) is dict else {}
+
+
+def text(value: Any) -> str:
+    """A text; for all else an empty one."""
+    return value if type(value) is str else ""
+
+
+def smaller(budget: Any, asked: Optional[int], granted: int, least: int) -> Optional[int]:
+    """A thinking budget that was below the limit asked for, below the limit granted: its share
+    of the limit stays, but never less than `least`. None: leave it as it is. 0: no room."""
+    given = count(budget)
+    if not given or asked is None or given >= asked or granted >= asked:
+        return None
+    return 0 if granted <= least else max(least, given * granted // asked)

@@ -8,10 +8,10 @@ until the event that they belong to is complete.
 from __future__ import annotations
 
 import re
-from typing import Any, List, NamedTuple, Optional
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 from ..usage import Usage
-from .dialect import Ask, Body, Dialect, Piece, Tools, Unpriceable, parsed
+from .dialect import Ask, Body, Dialect, Others, Piece, Tools, Unpriceable, parsed
 
 _LINE = rb"(?:\r\n|\n|\r(?!\n))"
 _BLANK = re.compile(_LINE + _LINE)
@@ -33,7 +33,7 @@ class Events:
     def __init__(self, dialect: Dialect, ask: Ask, content_type: str = "text/event-stream") -> None:
         self.usage: Optional[Usage] = None  # so far; the bill if `final`
         self.final = False
-        self.tools: Tools = ()  # uses of hosted tools so far
+        self.answer: Optional[Body] = None  # so much as the dialect's readers need
         self.pieces = 0  # events with content
         self.content_bytes = 0
         self._dialect = dialect
@@ -44,6 +44,21 @@ class Events:
         self._is_array = "json" in content_type
         self._in_string = False
         self._depth = 0
+
+    @property
+    def tools(self) -> Tools:
+        """Uses of hosted tools so far."""
+        return self._dialect.tools(self.answer)
+
+    @property
+    def others(self) -> Others:
+        """What further models used so far."""
+        return self._dialect.others(self.answer)
+
+    @property
+    def stored(self) -> Tuple[str, ...]:
+        """The names by which the provider keeps this answer."""
+        return self._dialect.stored(self.answer)
 
     def feed(self, data: bytes) -> List[Event]:
         """The events that these bytes complete, in order. All their `raw` in a row is what the
@@ -131,8 +146,8 @@ class Events:
             self.final = piece.final
         elif piece.content_bytes:
             self.final = False
-        if piece.tools:
-            self.tools = piece.tools
+        if piece.answer is not None:
+            self.answer = piece.answer
         if piece.content_bytes:
             self.pieces += 1
             self.content_bytes += piece.content_bytes
