@@ -26,7 +26,7 @@ async def request(
     whole = session._build_url(url)
     dialect = dialect_of(method.upper(), whole.path)
     if dialect is None:
-        passing(gate, method.upper(), whole.path)
+        passing(gate, method.upper(), whole.path, whole.host or "")
         return await original(method, url, **options)
     try:
         of = gate.session()

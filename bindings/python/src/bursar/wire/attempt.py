@@ -18,7 +18,7 @@ import os
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set, Tuple
 
 from ..decision import Decision
 from ..errors import BursarError, BursarWarning, ExpiredError, Refused, UnsupportedError, refusal
@@ -26,7 +26,7 @@ from ..estimate import text_tokens
 from ..turn import current_turn
 from ..usage import Usage
 from ..words import Reason, Remedy
-from .dialect import Ask, Dialect, Unpriceable, packed, parsed
+from .dialect import Ask, Dialect, Others, Unpriceable, packed, parsed
 from .dialects import unmetered
 from .sse import Events
 from .stopped import stopped
@@ -51,7 +51,10 @@ _sending: contextvars.ContextVar[Optional[Attempt]]
 _sending = contextvars.ContextVar("bursar.sending", default=None)
 carrying: contextvars.ContextVar[bool] = contextvars.ContextVar("bursar.carrying", default=False)
 _forks = 0  # attempts of the parent are not a child's to settle
-_warned = set()
+_warned: Set[str] = set()
+_stored: Dict[str, int] = {}  # tokens of answers that providers keep, by their names
+_STORED_MAX = 4_096
+_USES_MAX = 1_000  # of a hosted tool in one answer
 
 
 class Carrier(BaseException):
@@ -113,9 +116,9 @@ def begin(
     return None if ask is None else Attempt(gate, session, dialect, ask, body, content, path, is_new)
 
 
-def passing(gate: Gate, method: str, path: str) -> None:
+def passing(gate: Gate, method: str, path: str, host: str) -> None:
     """Says once of a kind of request that it costs money and is not metered."""
-    kind = unmetered(method, path)
+    kind = unmetered(method, path, host)
     if kind and kind not in _warned and gate.session() is not None:
         _warned.add(kind)
         warnings.warn(
@@ -164,7 +167,7 @@ class Attempt:
             wanted = gate.max_output_tokens if ask.limits else 0
         decision = self.session.reserve(
             ask.model or "(no model)",  # what is unknown has no price, and is not free
-            input_tokens=ask.input_tokens, max_output_tokens=wanted, **self._options())
+            input_tokens=ask.input_tokens + _stored.get(ask.previous, 0), max_output_tokens=wanted, **self._options())
         if decision:
             self._reservation = decision.reservation
             self._grant(decision)
@@ -188,6 +191,8 @@ class Attempt:
             options["choices"] = ask.choices
         if ask.variant != "standard":
             options["variant"] = ask.variant
+        if ask.as_asked:
+            options["as_asked"] = True
         if ask.cache_write:
             options["cache_write"] = ask.cache_write
         failed = failures.get(self._key) if failures else None
@@ -241,14 +246,15 @@ class Attempt:
         if not reservation:
             return
         try:
-            usage = self.dialect.usage(parsed(content))
+            answer = parsed(content)
+            usage = self.dialect.usage(answer)
         except BursarError as error:
             self._settle_worst(reservation, str(error))
             return
         if usage is None:
             self._settle_worst(reservation, "the answer has no usage")
         else:
-            self._settle(reservation, usage)
+            self._settle(reservation, usage, answer)
 
     def failed(self, error: BaseException) -> None:
         """Nothing came: the request failed, or was cancelled."""
@@ -320,7 +326,7 @@ class Attempt:
         if events is None:
             self._may_be_billed(reservation)
         elif events.final and events.usage is not None:
-            self._settle(reservation, events.usage)
+            self._settle(reservation, events.usage, events.answer)
         else:
             self._settle_so_far(reservation, events)
 
@@ -350,13 +356,35 @@ class Attempt:
         self.refused = self._gate.refused = stopped(self.session, reason)
         return False
 
-    def _settle(self, reservation: int, usage: Usage) -> None:
+    def _settle(self, reservation: int, usage: Usage, answer: Any) -> None:
         if self._gate.failures:
             self._gate.failures.pop(self._key, None)
+        dialect, session = self.dialect, self.session
+        others, tools, stored = dialect.others(answer), dialect.tools(answer), dialect.stored(answer)
         try:
-            self.session.settle(reservation, usage)
+            if others:
+                session.settle(reservation, usage, extra=self._cost_of(others))
+            else:
+                session.settle(reservation, usage)
+            for name, uses in tools:
+                for _ in range(min(uses, _USES_MAX)):
+                    session.charge(tool=name, force=True)
         except BursarError as error:
             self._settle_worst(reservation, str(error))
+        for name in stored:
+            while len(_stored) >= _STORED_MAX:
+                _stored.pop(next(iter(_stored), name), None)
+            _stored[name] = usage.input_tokens + usage.output_tokens
+
+    def _cost_of(self, others: Others) -> int:
+        """Nano-dollars of further models that the provider called for an answer."""
+        cost = 0
+        for model, usage in others:
+            try:
+                cost += self.session.runtime.quote(model, usage)
+            except BursarError as error:
+                warnings.warn(f"not counted: {error}", BursarWarning, stacklevel=2)
+        return cost
 
     def _settle_so_far(self, reservation: int, events: Events) -> None:
         """Input as the provider told it, else as estimated; output as it came."""

@@ -24,13 +24,10 @@ if TYPE_CHECKING:
 
 def _priced(gate: Gate, client: Any, request: Any) -> Optional[Tuple[Dialect, Session]]:
     """What a request is, and whose; None: it passes."""
-    method = request.method
-    if method == "GET" or method == "HEAD":
-        return None
-    path = request.url.path
+    method, path = request.method, request.url.path
     dialect = dialect_of(method, path)
     if dialect is None:
-        passing(gate, method, path)
+        passing(gate, method, path, request.url.host)
         return None
     session = gate.session()
     if session is None or client.is_closed:  # which it says itself
