@@ -14,11 +14,11 @@ from . import _abi
 from .decision import Decision, Receipt, read_decision, read_grant, read_receipt
 from .errors import BursarWarning, InvalidArgumentError, refusal
 from .estimate import Input, estimate_tokens
-from .hot import DECISION_AT, RECEIPT_AT, USAGE_SIZE, Steps, reserve_frame, reserve_frames
+from .hot import DECISION_AT, NO_MEDIA, RECEIPT_AT, USAGE_SIZE, Steps, reserve_frame, reserve_frames
 from .hot import settle_failed, settle_frame, settle_frames, tuple_as, write_request, write_settle
 from .limits import Limits
 from .money import Money, Span, nanos
-from .options import Key, filled, key_words, request_struct
+from .options import Key, filled, flags_of, key_words, request_struct
 from .step import Step, Tool
 from .turn import Turn
 from .usage import Usage
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from .options import RequestOptions
     from .runtime import Runtime
     from .views import View
-
-_NO_MEDIA = Usage()[6:]
-
 
 _Chain = Optional[Tuple["Session", Any]]  # a session that was entered, and those before it
 _current: contextvars.ContextVar[_Chain]
@@ -88,7 +85,8 @@ class Session(Steps):
         `model=None` is the best of the ladder. `min_output_tokens` 0 = the smaller of 256 and
         what is wanted.
         """
-        if options:
+        flags = flags_of(options) if options else 0
+        if flags < 0:
             return self._reserve_with(
                 model, input_tokens, max_output_tokens, min_output_tokens, options)
         try:
@@ -103,7 +101,7 @@ class Session(Steps):
             model_number = link.model(model)
         try:
             write_request(
-                call, 8, model_number, 0, input_tokens, 0, max_output_tokens,
+                call, 4, flags, model_number, 0, input_tokens, 0, max_output_tokens,
                 min_output_tokens)  # fmt: skip
         except struct.error as error:
             raise InvalidArgumentError(f"reserve: {error}") from None
@@ -163,7 +161,7 @@ class Session(Steps):
         Raises what settle raises, and then nothing is reserved.
         """
         link = self._link
-        if usage[6:] != _NO_MEDIA:
+        if usage[6:] != NO_MEDIA:
             raise InvalidArgumentError("audio and image tokens: use settle() and reserve()")
         try:
             before = settle_frames.pop()
@@ -178,7 +176,7 @@ class Session(Steps):
         try:
             write_settle(settling, 0, reservation, USAGE_SIZE, 0, *usage[:6])
             write_request(
-                reserving, 8, link.model(model), 0, input_tokens, 0, max_output_tokens,
+                reserving, 4, 0, link.model(model), 0, input_tokens, 0, max_output_tokens,
                 min_output_tokens)  # fmt: skip
         except struct.error as error:
             raise InvalidArgumentError(f"settle_and_reserve: {error}") from None
