@@ -28,6 +28,10 @@ def wrap(session: Session, client: Any, *, wait: float, max_output_tokens: int) 
     if packages & {"httpx", "httpx2"} and hasattr(client, "send"):
         return metered(client, gate)
     inner = getattr(client, "_client", None)
+    if hasattr(client, "_api_client") and "google" in packages:
+        from .wire.google import wrapped
+
+        return wrapped(client, gate)
     if callable(getattr(client, "copy", None)) and hasattr(inner, "send"):
         return _sdk(client, inner, gate)
     raise UnsupportedError(
