@@ -132,10 +132,10 @@ class _Protocol:
     _reading_paused = False
     connected = True
 
-    def pause_reading(self) -> None:
+    def pause_reading(self, *how: Any, **more: Any) -> None:
         pass
 
-    def resume_reading(self) -> None:
+    def resume_reading(self, *how: Any, **more: Any) -> None:
         pass
 
 
