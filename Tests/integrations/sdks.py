@@ -177,12 +177,17 @@ class Case(unittest.TestCase):
 
     def client(self, way, scenario="", wrap=True, **options):
         client = way.make(self.stub.url(scenario), self.account, **{"max_retries": 2, **options})
-        return self.s.wrap(client) if wrap else client
+        return self.kept(self.s.wrap(client) if wrap else client)
 
     def client_async(self, way, scenario="", wrap=True, **options):
         client = way.make_async(
             self.stub.url(scenario), self.account, **{"max_retries": 2, **options})
-        return self.s.wrap(client) if wrap else client
+        return self.kept(self.s.wrap(client) if wrap else client)
+
+    def kept(self, client):
+        """google-genai closes a client that is dropped, also under a stream that is not read."""
+        self.addCleanup(repr, client)
+        return client
 
     def run_async(self, work):
         return asyncio.run(work)

@@ -347,7 +347,7 @@ class Many(Case):
     @each_way
     def test_no_grant_passes_the_limit(self, way):
         self.fresh("$0.002")
-        client = self.client(way, "out=12,429every=7")
+        client = self.client(way, "out=12,429every=7", max_retries=9)
 
         def agent(_):
             for _ in range(40):
@@ -366,7 +366,7 @@ class Many(Case):
         self.fresh("$0.002")
 
         async def work():
-            client = self.client_async(way, "out=12,429every=7")
+            client = self.client_async(way, "out=12,429every=7", max_retries=9)
 
             async def agent():
                 while True:
