@@ -154,8 +154,10 @@ class Chat(OpenAI):
             value = delta.get(name)
             if type(value) is str:
                 size += len(value) if value.isascii() else text_size(value)
-            elif type(value) is list:  # Mistral's thinking comes as parts
-                size += weigh(delta, (name,))[0].bytes
+            elif type(value) is list:  # Mistral's, with its thinking
+                for part in map(fields, value):
+                    size += text_size(part.get("text"))
+                    size += sum(text_size(fields(p).get("text")) for p in items(part.get("thinking")))
         for call in items(delta.get("tool_calls")):
             function = fields(fields(call).get("function"))
             size += text_size(function.get("name")) + text_size(function.get("arguments"))
@@ -306,6 +308,7 @@ class Compact(Responses):
 
     name = "openai.responses.compact"
     limits: Tuple[str, ...] = ()
+    unlimited = 16_384  # held; nothing keeps the provider to it
 
 
 def _hosted(tool: Any) -> str:
