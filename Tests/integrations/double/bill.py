@@ -61,6 +61,10 @@ def dollars(model, usage):
     return (total + usage.write * write + usage.write_1h * write_1h) / MILLION
 
 
+def plain(amount):
+    return f"{amount.normalize():f}"
+
+
 class Bill:
     """A line for every request to a priced path; what was not billed has no dollars."""
 
@@ -84,7 +88,7 @@ class Bill:
             cache_write_1h_tokens=usage.write_1h,
             output_tokens=usage.output,
             reasoning_tokens=usage.reasoning,
-            dollars=f"{cost:f}",
+            dollars=plain(cost),
         )
         with self._lock:
             self._lines.append(line)
@@ -95,7 +99,7 @@ class Bill:
         with self._lock:
             lines = [dict(n) for n in self._lines if account in (None, n["account"])]
         total = sum((Decimal(n["dollars"]) for n in lines), NONE)
-        return {"dollars": f"{total:f}", "lines": lines}
+        return {"dollars": plain(total), "lines": lines}
 
     def inflight(self, account):
         with self._lock:

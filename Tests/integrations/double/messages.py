@@ -89,7 +89,9 @@ def events(asked, turns, usage, number, piece):
 
     message = {"id": f"msg_{number:08d}", "type": "message", "role": "assistant", "model": asked.model,
                "content": [], "stop_reason": None, "stop_sequence": None}
-    if usage is not None:
+    if usage is None:  # The SDK's stream helper wants the objects, so they are there and say nothing.
+        message["usage"] = nothing = {"input_tokens": None, "output_tokens": None}
+    else:
         message["usage"] = {**usage_json(usage), "output_tokens": 1, "output_tokens_details": None}
     yield event("message_start", message=message), 0
     yield event("ping"), 0
@@ -110,8 +112,8 @@ def events(asked, turns, usage, number, piece):
             delta = {"type": "signature_delta", "signature": SIGNATURE}
             yield event("content_block_delta", index=index, delta=delta), done
         yield event("content_block_stop", index=index), done
-    end = {"delta": {"stop_reason": FINISH[turn.finish], "stop_sequence": None}}
-    if usage is not None:
-        end["usage"] = {k: n for k, n in usage_json(usage).items() if k not in ("cache_creation", "service_tier")}
-    yield event("message_delta", **end), done
+    total = nothing if usage is None else usage_json(usage)
+    total = {k: n for k, n in total.items() if k not in ("cache_creation", "service_tier")}
+    delta = {"stop_reason": FINISH[turn.finish], "stop_sequence": None}
+    yield event("message_delta", delta=delta, usage=total), done
     yield event("message_stop"), done

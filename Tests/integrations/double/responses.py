@@ -140,7 +140,7 @@ def _inside(part, at, event, piece, shown):
     if part.kind == "call":
         for said, upto in pieces(part, piece):
             yield event("function_call_arguments.delta", delta=said, **at), upto
-        yield event("function_call_arguments.done", arguments=part.text, name=part.name, **at), part.tokens
+        yield event("function_call_arguments.done", arguments=part.text, **at), part.tokens
         return
     if part.kind == "reasoning":
         place = {**at, "summary_index": 0}

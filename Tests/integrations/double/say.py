@@ -1,14 +1,15 @@
 """What the provider says: texts, tool calls and structured answers of a known number of tokens.
 
 Its rule, the same in every wire format: four bytes are a token, of what is read (every text in
-the request's messages, instructions, tools and schemas; a picture or file is 258 tokens) and of
-what is said (a call is its name and its arguments, each rounded up).
+the request's messages, instructions, tools and schemas, without roles, types and ids; a picture
+or file is 258 tokens) and of what is said (a call is its name and its arguments, each rounded up).
 """
 
 import json
 from typing import NamedTuple, Optional
 
 MEDIA_TOKENS = 258
+FORM = {"role", "type", "status", "id", "call_id", "tool_call_id", "tool_use_id"}
 WORDS = "the sum was ten but two did not add and one ran out too far for him now "  # fours
 
 
@@ -63,7 +64,7 @@ def measure(value):
     if isinstance(value, dict):
         if "data" in value and {"mimeType", "mime_type", "media_type"} & value.keys():
             return MEDIA_TOKENS * 4
-        return sum(measure(v) for v in value.values())
+        return sum(measure(v) for k, v in value.items() if k not in FORM or not isinstance(v, str))
     if isinstance(value, list):
         return sum(measure(v) for v in value)
     return 0
