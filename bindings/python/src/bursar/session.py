@@ -352,10 +352,22 @@ class Session(Steps):
         return {name: value for name, _, value in pairs}
 
     def wrap(self, client: Any, *, wait: float = 60.0, max_output_tokens: int = 4_096) -> Any:
-        """An OpenAI client (sync or async) whose calls are steps of this session: see wrap.py."""
+        """A client of the same type whose requests are steps of this session: OpenAI, Anthropic,
+        google-genai, httpx, sync and async. Inside `with` of a session below, they are its steps.
+
+        `wait`: seconds that a throttled request may wait before Throttled is raised.
+        `max_output_tokens`: wanted where a call names no limit. A refusal is raised as Refused.
+        """
         from .wrap import wrap
 
         return wrap(self, client, wait=wait, max_output_tokens=max_output_tokens)
+
+    def brief(self) -> str:
+        """ "You have $0.41 of $0.50 and 37 of 200 steps left.": a sentence for the prompt of an
+        agent that is to know. Nothing puts it there by itself. Empty without limits."""
+        from .awareness import brief
+
+        return brief(self)
 
     def attend(self, who: str = "") -> None:
         """Somebody looked: `unattended` starts again."""
