@@ -28,6 +28,7 @@ from ..usage import Usage
 from ..words import Reason, Remedy
 from .dialect import Ask, Dialect, Others, Unpriceable, packed, parsed
 from .dialects import unmetered
+from .quick import chat_usage
 from .sse import Events
 from .stopped import stopped
 
@@ -247,7 +248,9 @@ class Attempt:
             return
         try:
             answer = parsed(content)
-            usage = self.dialect.usage(answer)
+            usage = chat_usage(answer.get("usage")) if type(answer) is dict else None
+            if usage is None:
+                usage = self.dialect.usage(answer)
         except BursarError as error:
             self._settle_worst(reservation, str(error))
             return
