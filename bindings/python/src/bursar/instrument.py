@@ -68,6 +68,7 @@ def whose() -> Optional[Session]:
 
 
 _state = _State()
+_pool = threading.local()
 
 
 def instrument(
@@ -189,7 +190,7 @@ def _threads(module: Any) -> List[Tuple[Any, str, Change]]:
     def made(start: Any) -> Any:
         def started(self: Any) -> None:
             chain = _current.get()
-            if chain is not None and _state.on:
+            if chain is not None and _state.on and not getattr(_pool, "starts", False):
                 run = self.run
 
                 def carried() -> None:
@@ -219,7 +220,11 @@ def _executors(module: Any) -> List[Tuple[Any, str, Change]]:
                 finally:
                     _current.reset(token)
 
-            return submit(self, carried)
+            _pool.starts = True  # the threads that this may start are nobody's
+            try:
+                return submit(self, carried)
+            finally:
+                _pool.starts = False
 
         return submitted
 
