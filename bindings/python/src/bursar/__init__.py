@@ -29,6 +29,7 @@ from .errors import (
 )  # fmt: skip
 from .estimate import estimate_tokens
 from .imports import FailedLine, Imported
+from .instrument import instrument, uninstrument
 from .limits import Limit, Limits
 from .money import Money, Span
 from .report import report
@@ -37,6 +38,7 @@ from .prices import PriceReport
 from .runtime import Runtime, Target, directory
 from .session import Session, current
 from .step import Step, Tool
+from .turn import Turn
 from .usage import Usage, usage_of
 from .views import Event, Health, HomeInfo, LimitView, MeterView, Process, Rates, Spend, View
 from .words import (
@@ -54,11 +56,11 @@ __all__ = [
     "LimitView", "Meter", "MeterView", "MoneyTextError", "NotFoundError", "OutcomeState", "PathError",
     "Paused", "PriceError", "PriceReport", "Process", "QueryError", "Rates", "Reason", "Receipt", "Refused", "Remedy", "Role",
     "RoleError", "Runtime",
-    "Session", "Spend", "State", "Status", "Step", "Throttled", "Tool", "Unavailable",
+    "Session", "Spend", "State", "Status", "Step", "Throttled", "Tool", "Turn", "Unavailable",
     "Undeclared",
     "UnknownModel", "UnsupportedError", "Usage", "Variant", "Verdict", "View", "ZoneError",
-    "attach", "current", "estimate_tokens", "open", "report", "report_at_exit", "runtime", "session",
-    "usage_of", "use",
+    "attach", "current", "estimate_tokens", "instrument", "open", "report", "report_at_exit",
+    "runtime", "session", "uninstrument", "usage_of", "use",
 ]  # fmt: skip
 
 __version__ = "0.1.0"

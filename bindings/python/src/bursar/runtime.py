@@ -235,7 +235,7 @@ class Runtime(Steps, Prices):
         options.labels = (_abi.Label * len(pairs))(*pairs)
         out = C.c_int64()
         self._link.ask("bursar_session_open", C.byref(options), C.byref(out))
-        return Session(self, out.value)
+        return Session(self, out.value, parent=path if isinstance(path, Session) else None)
 
     def attach(self, session: str) -> Session:
         """The session that another process of the home handed over: its BURSAR_SESSION.

@@ -1,0 +1,456 @@
+"""One attempt's life without I/O: a request to a priced path, from reserve to settle.
+
+The layer that has the HTTP client (wire/httpx.py, wire/aiohttp.py) asks `begin` for an Attempt,
+sleeps while `admit` says so, sends `content` to `path`, and reports what becomes of it: `answered`,
+or `opened` and `feed` for a stream, `failed`, `close`. However it ends, the reservation is settled
+or released exactly once:
+
+- from the usage that the provider reports, when it reports one;
+- a stream that ended without: at what came, flagged as estimated;
+- an answer without usage, a lost connection, a status from 500, 408, 409: at the worst case;
+- any other status that is no answer, and a connection that was never made: released.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+import time
+import warnings
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set, Tuple
+
+from ..decision import Decision
+from ..errors import BursarError, BursarWarning, ExpiredError, Refused, UnsupportedError, refusal
+from ..estimate import text_tokens
+from ..turn import current_turn
+from ..usage import Usage
+from ..words import Reason, Remedy
+from .dialect import Ask, Dialect, Others, Unpriceable, packed, parsed
+from .dialects import unmetered
+from .quick import chat_usage
+from .sse import Events
+from .stopped import stopped
+
+if TYPE_CHECKING:
+    from ..session import Session
+
+MAX_OUTPUT_TOKENS = 4_096  # wanted where a call names no limit
+WAIT = 60.0  # seconds that a throttled call may wait
+
+_NOT_SENT = {
+    "ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "LocalProtocolError",
+    "ClientConnectorError", "ClientConnectorDNSError", "ClientConnectorSSLError",
+    "ClientConnectorCertificateError", "ConnectionTimeoutError", "ClientProxyConnectionError",
+    "InvalidUrlClientError", "NonHttpUrlClientError", "UnixClientConnectorError",
+}  # fmt: skip
+_MAY_BE_BILLED = (408, 409)  # of the statuses below 500
+_FAILURES_MAX = 1_024
+_FAILURE_SECONDS = 900.0  # what is sent again later is a request of its own
+
+_sending: contextvars.ContextVar[Optional[Attempt]]
+_sending = contextvars.ContextVar("bursar.sending", default=None)
+carrying: contextvars.ContextVar[bool] = contextvars.ContextVar("bursar.carrying", default=False)
+_forks = 0  # attempts of the parent are not a child's to settle
+_warned: Set[str] = set()
+_stored: Dict[str, int] = {}  # tokens of answers that providers keep, by their names
+_STORED_MAX = 4_096
+_USES_MAX = 1_000  # of a hosted tool in one answer
+
+
+class Carrier(BaseException):
+    """An error on its way through code that swallows every Exception and tries again."""
+
+    def __init__(self, error: BursarError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Gate:
+    """Whose the requests of a client are, how long they wait, and which of them failed.
+
+    `whose` answers with the session of a request that is about to go; None: it passes.
+    """
+
+    def __init__(
+        self,
+        whose: Callable[[], Optional[Session]],
+        wait: float = WAIT,
+        max_output_tokens: int = MAX_OUTPUT_TOKENS,
+        refuse: str = "raise",
+    ) -> None:
+        self.whose = whose
+        self.wait = wait
+        self.max_output_tokens = max_output_tokens
+        self.refuse = refuse
+        self.refused: Optional[Refused] = None  # the last one that was
+        # what failed and may have been billed: its first reservation, how often, and when
+        self.failures: Dict[Tuple[int, int], Tuple[int, int, float]] = {}
+
+    def session(self) -> Optional[Session]:
+        """Whose a request is that is about to go; None: it passes, nobody's or metered above."""
+        above = _sending.get()
+        if above is not None and above.is_sending:
+            return None
+        return self.whose()
+
+    def raised(self, error: BursarError) -> BaseException:
+        """What to raise before a request goes, so that it reaches the caller at once."""
+        if isinstance(error, Refused):
+            self.refused = error
+        return Carrier(error) if carrying.get() else error
+
+
+def begin(
+    gate: Gate, session: Session, dialect: Dialect, path: str, host: str, content: bytes,
+    is_new: bool = False,
+) -> Optional[Attempt]:  # fmt: skip
+    """The attempt of a request, or None: it costs nothing. `is_new`: it is no retry.
+
+    Raises UnsupportedError for one that may be billed and cannot be read.
+    """
+    try:
+        body = parsed(content)
+    except Unpriceable as error:
+        raise UnsupportedError(f"POST {path} was not sent: nobody knows its price: {error}") from None
+    ask = dialect.ask(body, path, host)
+    return None if ask is None else Attempt(gate, session, dialect, ask, body, content, path, is_new)
+
+
+def passing(gate: Gate, method: str, path: str, host: str) -> None:
+    """Says once of a kind of request that it costs money and is not metered."""
+    kind = unmetered(method, path, host)
+    if kind and kind not in _warned and gate.session() is not None:
+        _warned.add(kind)
+        warnings.warn(
+            f"{method} {path}: Bursar does not meter {kind}; charge them with session.charge()",
+            BursarWarning, stacklevel=5)
+
+
+class Attempt:
+    """See above. For one thread or task at a time, but for `stop`."""
+
+    def __init__(
+        self, gate: Gate, session: Session, dialect: Dialect, ask: Ask, body: Dict[str, Any],
+        content: bytes, path: str, is_new: bool,
+    ) -> None:  # fmt: skip
+        self.session = session
+        self.ask = ask
+        self.dialect = dialect
+        self.content: Optional[bytes] = None  # to be sent in place of the caller's, when not None
+        self.path = path
+        self.is_sending = False
+        self.refused: Optional[Refused] = None  # why the stream was cut: raise it at the reader
+        self.cut: Optional[Callable[[], None]] = None  # wakes a reader that waits for a piece
+        self._gate = gate
+        self._body = body
+        self._key = hash(content), session.id
+        self._is_new = is_new
+        self._events: Optional[Events] = None  # of a stream
+        self._whole: Optional[bytearray] = None  # of an answer that is read in parts
+        self._reservation = 0
+        self._granted = 0
+        self._deadline = 0.0
+        self._refusals = 0
+        self._forks = _forks
+        self._lock = threading.Lock()  # of _reservation, against `stop`
+
+    # ---- Before it goes ----
+
+    def admit(self) -> float:
+        """0: go. Else sleep so many seconds and ask again. Raises Refused when that is vain."""
+        ask, gate = self.ask, self._gate
+        turn = current_turn()
+        if turn is not None:
+            turn.make_room()
+        wanted = ask.max_output_tokens
+        if wanted is None:
+            wanted = gate.max_output_tokens if ask.limits else 0
+        decision = self.session.reserve(
+            ask.model or "(no model)",  # what is unknown has no price, and is not free
+            input_tokens=ask.input_tokens + _stored.get(ask.previous, 0), max_output_tokens=wanted, **self._options())
+        if decision:
+            self._reservation = decision.reservation
+            self._grant(decision)
+            return 0.0
+        # what steps in flight hold comes back at any moment: ask again soon, then less often
+        delay = decision.retry_after or min(1.0, 0.02 * 2**self._refusals)
+        now = time.monotonic()
+        if not self._refusals:
+            self._deadline = now + gate.wait
+        self._refusals += 1
+        if decision.remedy != Remedy.WAIT or now + delay > self._deadline:
+            raise refusal(decision)
+        return delay
+
+    def _options(self) -> Dict[str, Any]:
+        ask, failures = self.ask, self._gate.failures
+        options: Dict[str, Any] = {}
+        if ask.stream:
+            options["stream"] = True
+        if ask.choices != 1:
+            options["choices"] = ask.choices
+        if ask.variant != "standard":
+            options["variant"] = ask.variant
+        if ask.as_asked:
+            options["as_asked"] = True
+        if ask.cache_write:
+            options["cache_write"] = ask.cache_write
+        failed = failures.get(self._key) if failures else None
+        if failed is not None:
+            first, attempt, when = failed
+            if self._is_new or time.monotonic() - when > _FAILURE_SECONDS:
+                failures.pop(self._key, None)
+            else:
+                options["parent"], options["attempt"] = first, attempt
+        return options
+
+    def _grant(self, decision: Decision) -> None:
+        """Writes what was granted into the request, where that is not what it says."""
+        ask, limit = self.ask, decision.max_output_tokens
+        model = decision.model if ask.model else ""
+        self._granted = limit * max(1, ask.choices)
+        if (
+            (model and model != ask.model)
+            or (ask.limits and (limit != ask.max_output_tokens or len(ask.limits) > 1))
+            or (ask.stream and not ask.usage_asked)
+        ):
+            try:
+                body, self.path = self.dialect.grant(self._body, self.path, ask, model, limit)
+                self.content = packed(body)
+            except BaseException:
+                self._release()
+                raise
+
+    # ---- While it is sent ----
+
+    def __enter__(self) -> Attempt:
+        """The layers below see nothing in this request while it is sent."""
+        self._token = _sending.set(self)
+        self.is_sending = True
+        return self
+
+    def __exit__(self, kind: Any, error: Optional[BaseException], trace: Any) -> None:
+        self.is_sending = False
+        _sending.reset(self._token)
+        if error is not None:
+            self.failed(error)
+
+    # ---- After ----
+
+    def answered(self, status: int, content: bytes) -> None:
+        """A whole answer came."""
+        if status >= 300:
+            self._no_answer(status)
+            return
+        reservation = self._take()
+        if not reservation:
+            return
+        try:
+            answer = parsed(content)
+            usage = chat_usage(answer.get("usage")) if type(answer) is dict else None
+            if usage is None:
+                usage = self.dialect.usage(answer)
+        except BursarError as error:
+            self._settle_worst(reservation, str(error))
+            return
+        if usage is None:
+            self._settle_worst(reservation, "the answer has no usage")
+        else:
+            self._settle(reservation, usage, answer)
+
+    def failed(self, error: BaseException) -> None:
+        """Nothing came: the request failed, or was cancelled."""
+        seen: Optional[BaseException] = error
+        for _ in range(16):
+            if seen is None:
+                break
+            if isinstance(seen, ConnectionRefusedError) or type(seen).__name__ in _NOT_SENT:
+                self._release()
+                return
+            status = getattr(seen, "status", None)
+            if type(status) is int and status >= 400:  # aiohttp's raise_for_status
+                self._no_answer(status)
+                return
+            seen = seen.__cause__ or seen.__context__
+        self._may_be_billed(self._take())
+
+    def _no_answer(self, status: int) -> None:
+        if status >= 500 or status in _MAY_BE_BILLED:
+            self._may_be_billed(self._take())
+        else:
+            self._release()
+
+    def opened(self, status: int, content_type: str) -> bool:
+        """A stream begins, or an answer that is read in parts. False: it is none, and over."""
+        if status >= 300:
+            self._no_answer(status)
+            return False
+        if "event-stream" in content_type or (self.ask.stream and "json" in content_type):
+            self._events = Events(self.dialect, self.ask, content_type)
+        else:
+            self._whole = bytearray()
+        return True
+
+    def feed(self, data: bytes) -> bytes:
+        """Counts what came; what the caller gets of it. Look at `refused` then."""
+        if self.refused is not None:
+            return b""
+        events = self._events
+        if events is None:
+            if self._whole is not None:
+                self._whole += data
+            return data
+        out = []
+        for raw, piece in events.feed(data):
+            if piece is not None and piece.content_bytes and not self._go_on(events.pieces):
+                break
+            out.append(raw)
+        return b"".join(out)
+
+    def finish(self) -> bytes:
+        """The stream ended by itself: what is left for the caller. Settles."""
+        if self.refused is not None:
+            out = b""
+        elif self._events is not None:
+            out = b"".join([event.raw for event in self._events.finish()])
+        else:
+            out = b""
+            if self._whole is not None:
+                self.answered(200, bytes(self._whole))
+        self.close()
+        return out
+
+    def close(self) -> None:
+        """It is over, wherever it was. Settles what nobody settled; twice is fine."""
+        reservation, events = self._take(), self._events
+        if not reservation or self.session._link.handle is None:
+            return
+        if events is None:
+            self._may_be_billed(reservation)
+        elif events.final and events.usage is not None:
+            self._settle(reservation, events.usage, events.answer)
+        else:
+            self._settle_so_far(reservation, events)
+
+    def stop(self) -> bool:
+        """Looks whether the session was stopped; if so, wakes whoever waits for a piece. For
+        another thread. False: no need to look again."""
+        with self._lock:
+            events = self._events
+            if not self._reservation or events is None or self.refused is not None:
+                return False
+            if self._go_on(events.pieces):
+                return True
+            if self.cut is not None:
+                self.cut()
+            return False
+
+    # ---- Within ----
+
+    def _go_on(self, tokens: int) -> bool:
+        """Reports the output so far. False: cut it, `refused` says why."""
+        try:
+            reason = self.session.stream(self._reservation, tokens)
+        except ExpiredError:  # settled at an estimate, which the settle at the end corrects
+            return True
+        if reason is None or (reason == Reason.LIMIT and tokens <= self._granted):
+            return True  # one that used up its output is ending by itself
+        self.refused = self._gate.refused = stopped(self.session, reason)
+        return False
+
+    def _settle(self, reservation: int, usage: Usage, answer: Any) -> None:
+        if self._gate.failures:
+            self._gate.failures.pop(self._key, None)
+        dialect, session = self.dialect, self.session
+        others, tools, stored = dialect.others(answer), dialect.tools(answer), dialect.stored(answer)
+        try:
+            if others:
+                session.settle(reservation, usage, extra=self._cost_of(others))
+            else:
+                session.settle(reservation, usage)
+            for name, uses in tools:
+                for _ in range(min(uses, _USES_MAX)):
+                    session.charge(tool=name, force=True)
+        except BursarError as error:
+            self._settle_worst(reservation, str(error))
+        for name in stored:
+            while len(_stored) >= _STORED_MAX:
+                _stored.pop(next(iter(_stored), name), None)
+            _stored[name] = usage.input_tokens + usage.output_tokens
+
+    def _cost_of(self, others: Others) -> int:
+        """Nano-dollars of further models that the provider called for an answer."""
+        cost = 0
+        for model, usage in others:
+            try:
+                cost += self.session.runtime.quote(model, usage)
+            except BursarError as error:
+                warnings.warn(f"not counted: {error}", BursarWarning, stacklevel=2)
+        return cost
+
+    def _settle_so_far(self, reservation: int, events: Events) -> None:
+        """Input as the provider told it, else as estimated; output as it came."""
+        self._remember(reservation)
+        told = events.usage or Usage()
+        came = max(events.pieces, text_tokens(events.content_bytes))
+        seen = max(min(came, self._granted), told.output_tokens)
+        try:
+            if seen:
+                self.session.stream(reservation, seen)
+        except BursarError:
+            pass  # it expired: the settle corrects the estimate
+        told = told._replace(
+            output_tokens=0, reasoning_output_tokens=0, audio_output_tokens=0,
+            image_output_tokens=0)  # fmt: skip
+        try:
+            self.session.settle(reservation, told, incomplete=True)
+        except BursarError as error:
+            self._settle_worst(reservation, str(error))
+
+    def _settle_worst(self, reservation: int, why: str) -> None:
+        """The caller gets the answer, whatever its usage looks like."""
+        if self.session._link.handle is None:
+            return
+        self.session.settle(reservation, worst=True)
+        warnings.warn(f"settled at the worst case: {why}", BursarWarning, stacklevel=2)
+
+    def _may_be_billed(self, reservation: int) -> None:
+        if reservation and self.session._link.handle is not None:
+            self._remember(reservation)
+            self.session.settle(reservation, worst=True)
+
+    def _remember(self, reservation: int) -> None:
+        """The same request may be sent again."""
+        failures = self._gate.failures
+        first, attempt, _ = failures.get(self._key, (reservation, 0, 0.0))
+        while len(failures) >= _FAILURES_MAX:
+            failures.pop(next(iter(failures), self._key), None)
+        failures[self._key] = first, attempt + 1, time.monotonic()
+
+    def _release(self) -> None:
+        reservation = self._take()
+        if reservation:
+            self.session.release(reservation)
+
+    def _take(self) -> int:
+        """The reservation, for whoever ends it: once, and never in the child of a fork."""
+        if self._forks != _forks:
+            return 0
+        with self._lock:
+            reservation, self._reservation = self._reservation, 0
+        return reservation
+
+    def __del__(self) -> None:
+        try:
+            self.close()
+        except Exception:  # the runtime was closed meanwhile
+            pass
+
+
+def _in_child() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_in_child)

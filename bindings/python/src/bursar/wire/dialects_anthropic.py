@@ -1,0 +1,168 @@
+"""Anthropic's messages, by its own API and by Vertex, where the model is in the path."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional, Tuple
+
+from ..errors import InvalidArgumentError
+from ..usage import Usage, usage_of
+from .dialect import Ask, Body, Dialect, Others, Piece, Tools
+from .dialect import count, fields, items, smaller, text, text_size
+from .dialects_google import model_in, with_model
+from .weight import weigh
+
+_TOOLS_TOKENS = 600  # what is said to the model once it has any tool
+_HOSTED_TOKENS = 1_000  # and for each tool that Anthropic has defined
+_THINKING_MIN = 1_024
+_OWN = ("message", "compaction")  # iterations at the rates of the model asked for
+_COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens",
+           "cache_creation_input_tokens")  # fmt: skip
+
+
+class Messages(Dialect):
+    name = "anthropic.messages"
+    provider = "anthropic"
+    error_status = 402
+    inputs = ("messages", "system", "tools", "tool_choice", "output_config", "output_format",
+              "cache_control", "mcp_servers")  # fmt: skip
+
+    def ask(self, body: Any, path: str = "", host: str = "") -> Optional[Ask]:
+        if type(body) is not dict or "messages" not in body:
+            return None
+        get = body.get
+        weight, cached = weigh(body, self.inputs)
+        if "cache_control" in body and get("cache_control") is not None:
+            long = fields(get("cache_control")).get("ttl") == "1h"
+            cached = "1h" if long else cached or "5m"
+        hosted = []
+        tools = get("tools")
+        if type(tools) is list and tools:
+            extra = _TOOLS_TOKENS
+            for tool in tools:
+                kind = text(fields(tool).get("type"))
+                if kind not in ("", "custom"):
+                    extra += _HOSTED_TOKENS
+                    if kind.startswith(("web_search_", "web_fetch_")):
+                        uses = count(tool.get("max_uses")) or 0
+                        hosted.append((kind.rpartition("_")[0], uses))
+            weight = weight._replace(fixed_tokens=weight.fixed_tokens + extra)
+        return Ask(
+            self.model(body, path),
+            weight.tokens,
+            count(get("max_tokens")),
+            1,
+            self.streams(body, path),
+            "priority" if get("speed") == "fast" else "standard",
+            cached,
+            ("max_tokens",),
+            True,
+            weight,
+            tuple(hosted),
+        )
+
+    def model(self, body: Body, path: str) -> str:
+        return text(body.get("model"))
+
+    def streams(self, body: Body, path: str) -> bool:
+        return bool(body.get("stream"))
+
+    def grant(
+        self, body: Body, path: str, ask: Ask, model: str, max_output_tokens: int
+    ) -> Tuple[Body, str]:
+        body = dict(body)
+        if model and model != ask.model:
+            body["model"] = model
+        body["max_tokens"] = max_output_tokens
+        thinking = body.get("thinking")
+        if type(thinking) is dict:
+            budget = smaller(thinking.get("budget_tokens"), ask.max_output_tokens,
+                             max_output_tokens, _THINKING_MIN)  # fmt: skip
+            if budget:
+                body["thinking"] = {**thinking, "budget_tokens": budget}
+            elif budget == 0:
+                body["thinking"] = {"type": "disabled"}
+        return body, path
+
+    def usage(self, answer: Any) -> Optional[Usage]:
+        found = fields(answer).get("usage")
+        if type(found) is not dict or not found:
+            return None
+        return _whole(found, usage_of(found, self.provider))
+
+    def tools(self, answer: Any) -> Tools:
+        used = fields(fields(fields(answer).get("usage")).get("server_tool_use"))
+        found = ((name, count(used.get(f"{name}_requests")) or 0)
+                 for name in ("web_search", "web_fetch"))  # fmt: skip
+        return tuple((name, number) for name, number in found if number)
+
+    def others(self, answer: Any) -> Others:
+        """Advisors and fallbacks: other models, beside the usage of this one."""
+        found = []
+        for part in items(fields(fields(answer).get("usage")).get("iterations")):
+            part = fields(part)
+            if part.get("type") not in _OWN and text(part.get("model")):
+                try:
+                    found.append((part["model"], usage_of(part, self.provider)))
+                except InvalidArgumentError:
+                    pass
+        return tuple(found)
+
+    def piece(self, event: str, data: Any, seen: Body) -> Piece:
+        if type(data) is not dict:
+            return Piece()
+        kind = text(data.get("type")) or event
+        if kind == "content_block_delta":
+            delta = fields(data.get("delta"))
+            return Piece(None, sum(
+                text_size(delta.get(n)) for n in ("text", "thinking", "partial_json")))  # fmt: skip
+        if kind == "message_start":
+            told = fields(data.get("message")).get("usage")
+        elif kind == "message_delta":
+            told = data.get("usage")
+        else:
+            return Piece()
+        if type(told) is not dict:
+            return Piece()
+        usage: Dict[str, Any] = seen.setdefault("usage", {})
+        usage.update((name, value) for name, value in told.items() if value is not None)
+        answer = {"usage": dict(usage)}
+        read = self.reported(answer)
+        return Piece(read, 0, read is not None and kind == "message_delta", False, answer)
+
+    def error(self, message: str) -> Body:
+        return {"type": "error", "error": {"type": "billing_error", "message": message}}
+
+
+class VertexMessages(Messages):
+    name = "anthropic.vertex"
+
+    def ask(self, body: Any, path: str = "", host: str = "") -> Optional[Ask]:
+        if model_in(path) == "count-tokens":
+            return None
+        return super().ask(body, path, host)
+
+    def model(self, body: Body, path: str) -> str:
+        return model_in(path)
+
+    def streams(self, body: Body, path: str) -> bool:
+        return ":streamRawPredict" in path or bool(body.get("stream"))
+
+    def grant(
+        self, body: Body, path: str, ask: Ask, model: str, max_output_tokens: int
+    ) -> Tuple[Body, str]:
+        body, path = super().grant(body, path, ask, "", max_output_tokens)
+        return body, with_model(path, model) if model and model != ask.model else path
+
+
+def _whole(found: Body, usage: Usage) -> Usage:
+    """A usage with all its iterations at the model's own rates: what was compacted, and what
+    turns of hosted tools read again, is billed but may be missing from the top-level counts."""
+    own = [
+        usage_of(part, "anthropic") for part in items(found.get("iterations"))
+        if type(part) is dict and part.get("type") in _OWN
+    ]  # fmt: skip
+    if not own:
+        return usage
+    total = Usage(*map(sum, zip(*own)))
+    more = total.input_tokens + total.output_tokens > usage.input_tokens + usage.output_tokens
+    return total if more else usage
