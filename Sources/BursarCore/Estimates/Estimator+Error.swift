@@ -16,6 +16,7 @@ public struct EstimateError: Sendable {
     public var p99Ppm: Int64 = 0
     public var inputTokens: Int64 = 0
     public var reservedTokens: Int64 = 0
+    public init() {}
 }
 
 extension Estimator {
@@ -56,8 +57,8 @@ extension Estimator {
         for place in 0..<Estimator.pairs {
             let pair = pair(at: place)
             let key = pair.pointee.key
-            guard key != 0, model == 0 || key >> 8 == UInt32(model),
-                kind < 0 || key & 0xFF == UInt32(kind)
+            guard key != 0, model == 0 || key >> 8 == UInt32(bitPattern: model),
+                kind < 0 || key & 0xFF == UInt32(bitPattern: kind)
             else { continue }
             wanted.append(pair)
             told.below += pair.pointee.misses
