@@ -73,7 +73,7 @@ build/lib/bursar.pc: tools/bursar.pc.in
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
 
 # Everything, in the order in which it fails soonest.
-test: test-swift test-c model test-oracles test-python test-wheel test-go test-race test-torture test-deaths litmus test-fuzz \
+test: test-swift test-c model test-oracles test-python test-estimator test-wheel test-go test-race test-torture test-deaths litmus test-fuzz \
 		test-readme test-ledger test-demo test-year test-cli
 	@echo "make test: everything passed"
 
@@ -98,6 +98,17 @@ oracles: | build/.bootstrap
 test-python: lib
 	BURSAR_LIBRARY=$(CURDIR)/$(LIB) bindings/python/tests/run.sh $$(tools/pythons.sh)
 	BURSAR_LIBRARY=$(CURDIR)/$(LIB) OPENAI_TESTS=1 bindings/python/tests/run.sh $$(tools/pythons.sh | tail -1)
+
+# How far the learnt estimates are off, on any file of steps: `make estimator DATA=steps.csv`
+# (columns: Tests/data/README.md). The test runs it on the sample.
+ESTIMATOR = BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONPATH=bindings/python/src PYTHONDONTWRITEBYTECODE=1 \
+            python3 Tests/estimator/estimator.py
+DATA ?= Tests/data/agent-steps-sample.csv
+.PHONY: estimator test-estimator
+estimator: lib
+	$(ESTIMATOR) $(DATA)
+test-estimator: lib
+	$(ESTIMATOR) --check Tests/data/agent-steps-sample.csv
 
 # The C tests against both builds, and the example on its own loop.
 test-c: lib full
