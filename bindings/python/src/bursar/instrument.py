@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
-from .errors import InvalidArgumentError, Refused
+from .errors import InvalidArgumentError, Refused, refusal
 from .session import Session, _current, current
 
 if TYPE_CHECKING:
@@ -125,7 +125,8 @@ def uninstrument() -> None:
 
 def last_refusal() -> Optional[Refused]:
     """The last request that instrument() did not let go, in this process."""
-    return None if _state.gate is None else _state.gate.refused
+    decision = None if _state.gate is None else _state.gate.refused
+    return None if decision is None else refusal(decision)
 
 
 # ---- What is changed ----

@@ -83,7 +83,7 @@ class Gate:
         self.wait = wait
         self.max_output_tokens = max_output_tokens
         self.refuse = refuse
-        self.refused: Optional[Refused] = None  # the last one that was
+        self.refused: Optional[Decision] = None  # the last refusal
         # what failed and may have been billed: its first reservation, how often, and when
         self.failures: Dict[Tuple[int, int], Tuple[int, int, float]] = {}
 
@@ -97,7 +97,7 @@ class Gate:
     def raised(self, error: BursarError) -> BaseException:
         """What to raise before a request goes, so that it reaches the caller at once."""
         if isinstance(error, Refused):
-            self.refused = error
+            self.refused = error.decision
         return Carrier(error) if carrying.get() else error
 
 
@@ -356,7 +356,8 @@ class Attempt:
             return True
         if reason is None or (reason == Reason.LIMIT and tokens <= self._granted):
             return True  # one that used up its output is ending by itself
-        self.refused = self._gate.refused = stopped(self.session, reason)
+        self.refused = stopped(self.session, reason)
+        self._gate.refused = self.refused.decision
         return False
 
     def _settle(self, reservation: int, usage: Usage, answer: Any) -> None:
