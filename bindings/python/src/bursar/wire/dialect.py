@@ -164,8 +164,12 @@ def text(value: Any) -> str:
 
 def smaller(budget: Any, asked: Optional[int], granted: int, least: int) -> Optional[int]:
     """A thinking budget that was below the limit asked for, below the limit granted: its share
-    of the limit stays, but never less than `least`. None: leave it as it is. 0: no room."""
+    of the limit stays (half, where none was asked for), but never less than `least`. None: leave
+    it as it is. 0: no room for one."""
     given = count(budget)
-    if not given or asked is None or given >= asked or granted >= asked:
+    if not given:
+        return None
+    asked = 2 * given if asked is None else asked
+    if given >= asked or granted >= asked:
         return None
     return 0 if granted <= least else max(least, given * granted // asked)

@@ -63,7 +63,7 @@ class Generate(_Google):
         if config:
             shapes = {name: config[name] for name in self.schemas if name in config}
             if shapes:
-                weight = Weight(*map(sum, zip(weight, weigh({"tools": shapes}, ("tools",))[0])))
+                weight = Weight(*map(sum, zip(weight, weigh({"tools": shapes}, ("tools",), 0)[0])))
         given = tuple(name for name in _LIMITS if config.get(name) is not None)
         counts = [c for c in (count(config[name]) for name in given) if c is not None]
         choices = next((count(config[n]) for n in _CHOICES if n in config), 1) or 1

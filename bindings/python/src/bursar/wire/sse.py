@@ -13,7 +13,7 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 from ..usage import Usage
 from .dialect import Ask, Body, Dialect, Others, Piece, Tools, Unpriceable, parsed
 
-_LINE = rb"(?:\r\n|\n|\r(?!\n))"
+_LINE = rb"(?:\r\n|\n|\r(?=[^\n]))"  # a last CR may yet be half a CRLF
 _BLANK = re.compile(_LINE + _LINE)
 _OUTSIDE = re.compile(rb'["{}]')
 _IN_STRING = re.compile(rb'["\\]')
@@ -111,7 +111,7 @@ class Events:
         while True:
             mark = (_IN_STRING if self._in_string else _OUTSIDE).search(held, at)
             if mark is None:
-                at = len(held)
+                at = max(at, len(held))
                 break
             at = mark.end()
             sign = held[at - 1]
