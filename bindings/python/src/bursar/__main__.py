@@ -45,8 +45,8 @@ def main(arguments: Optional[List[str]] = None) -> None:
         "run", help="run a script under a budget", description=_ABOUT,
         usage="python -m bursar run [options] (script.py | -m module | -c code | -) [argument ...]")
     run.add_argument("--limits", default="", metavar="TEXT", help="'$0.05, 200 steps, 10m wall'")
-    run.add_argument("--home", help="a directory. Default: $BURSAR_HOME, else ~/.bursar where there "
-                     "is one, else one for this run alone")  # fmt: skip
+    run.add_argument("--home", help="a directory. Default: $BURSAR_HOME, else ~/.bursar where "
+                     "there is one, else one for this run alone")  # fmt: skip
     run.add_argument("--path", help="the budget it is under. Default: the session that it is run "
                      "in, else `run`")  # fmt: skip
     run.add_argument("--agent", help="what it is called. Default: the script's name")

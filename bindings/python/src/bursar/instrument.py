@@ -19,7 +19,7 @@ from .session import Session, _current, current
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
-    from .wire.attempt import Gate
+    from .wire.gate import Gate
 
 Change = Callable[[Any], Any]  # a function, to what is to be in its place
 
@@ -88,7 +88,7 @@ def instrument(
     """
     if refuse not in ("raise", "error"):
         raise InvalidArgumentError(f'refuse is "raise" or "error", not {refuse!r}')
-    from .wire.attempt import Gate
+    from .wire.gate import Gate
 
     state = _state
     with state.lock:
