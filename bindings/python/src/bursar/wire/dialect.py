@@ -110,7 +110,9 @@ class Dialect:
 def parsed(content: Union[bytes, str]) -> Any:
     """A request's or answer's JSON. Raises Unpriceable, and nothing else."""
     try:
-        return json.loads(content)
+        if not isinstance(content, str):
+            content = content.decode()
+        return _decode(content[1:] if content[:1] == "\ufeff" else content)
     except RecursionError:
         raise Unpriceable("the body is nested too deeply to be read") from None
     except ValueError as error:  # not JSON, not UTF-8, or a number of thousands of digits
@@ -128,6 +130,7 @@ def packed(body: Body) -> bytes:
         raise Unpriceable("the body is nested too deeply to be written") from None
 
 
+_decode = json.JSONDecoder().decode
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
