@@ -1,4 +1,4 @@
-"""What an agent may be told of its budget: one sentence for the prompt, when somebody asks for it."""
+"""What an agent may be told of its budget: a sentence for the prompt, when somebody asks for it."""
 
 from __future__ import annotations
 

@@ -13,13 +13,13 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
-from .errors import InvalidArgumentError, Refused
+from .errors import InvalidArgumentError, Refused, refusal
 from .session import Session, _current, current
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
-    from .wire.attempt import Gate
+    from .wire.gate import Gate
 
 Change = Callable[[Any], Any]  # a function, to what is to be in its place
 
@@ -88,7 +88,7 @@ def instrument(
     """
     if refuse not in ("raise", "error"):
         raise InvalidArgumentError(f'refuse is "raise" or "error", not {refuse!r}')
-    from .wire.attempt import Gate
+    from .wire.gate import Gate
 
     state = _state
     with state.lock:
@@ -125,7 +125,8 @@ def uninstrument() -> None:
 
 def last_refusal() -> Optional[Refused]:
     """The last request that instrument() did not let go, in this process."""
-    return None if _state.gate is None else _state.gate.refused
+    decision = None if _state.gate is None else _state.gate.refused
+    return None if decision is None else refusal(decision)
 
 
 # ---- What is changed ----

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from .errors import UnsupportedError
 from .session import current
-from .wire.attempt import Gate
+from .wire.gate import Gate
 from .wire.httpx import metered
 from .wire.sdk import guarded
 

@@ -13,12 +13,11 @@ or released exactly once:
 
 from __future__ import annotations
 
-import contextvars
 import os
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional
 
 from ..decision import Decision
 from ..errors import BursarError, BursarWarning, ExpiredError, Refused, UnsupportedError, refusal
@@ -27,16 +26,13 @@ from ..turn import current_turn
 from ..usage import Usage
 from ..words import Reason, Remedy
 from .dialect import Ask, Dialect, Others, Unpriceable, packed, parsed
-from .dialects import unmetered
+from .gate import Gate, sending
 from .quick import chat_usage
 from .sse import Events
 from .stopped import stopped
 
 if TYPE_CHECKING:
     from ..session import Session
-
-MAX_OUTPUT_TOKENS = 4_096  # wanted where a call names no limit
-WAIT = 60.0  # seconds that a throttled call may wait
 
 _NOT_SENT = {
     "ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "LocalProtocolError",
@@ -48,57 +44,10 @@ _MAY_BE_BILLED = (408, 409)  # of the statuses below 500
 _FAILURES_MAX = 1_024
 _FAILURE_SECONDS = 900.0  # what is sent again later is a request of its own
 
-_sending: contextvars.ContextVar[Optional[Attempt]]
-_sending = contextvars.ContextVar("bursar.sending", default=None)
-carrying: contextvars.ContextVar[bool] = contextvars.ContextVar("bursar.carrying", default=False)
 _forks = 0  # attempts of the parent are not a child's to settle
-_warned: Set[str] = set()
 _stored: Dict[str, int] = {}  # tokens of answers that providers keep, by their names
 _STORED_MAX = 4_096
 _USES_MAX = 1_000  # of a hosted tool in one answer
-
-
-class Carrier(BaseException):
-    """An error on its way through code that swallows every Exception and tries again."""
-
-    def __init__(self, error: BursarError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-class Gate:
-    """Whose the requests of a client are, how long they wait, and which of them failed.
-
-    `whose` answers with the session of a request that is about to go; None: it passes.
-    """
-
-    def __init__(
-        self,
-        whose: Callable[[], Optional[Session]],
-        wait: float = WAIT,
-        max_output_tokens: int = MAX_OUTPUT_TOKENS,
-        refuse: str = "raise",
-    ) -> None:
-        self.whose = whose
-        self.wait = wait
-        self.max_output_tokens = max_output_tokens
-        self.refuse = refuse
-        self.refused: Optional[Refused] = None  # the last one that was
-        # what failed and may have been billed: its first reservation, how often, and when
-        self.failures: Dict[Tuple[int, int], Tuple[int, int, float]] = {}
-
-    def session(self) -> Optional[Session]:
-        """Whose a request is that is about to go; None: it passes, nobody's or metered above."""
-        above = _sending.get()
-        if above is not None and above.is_sending:
-            return None
-        return self.whose()
-
-    def raised(self, error: BursarError) -> BaseException:
-        """What to raise before a request goes, so that it reaches the caller at once."""
-        if isinstance(error, Refused):
-            self.refused = error
-        return Carrier(error) if carrying.get() else error
 
 
 def begin(
@@ -112,19 +61,11 @@ def begin(
     try:
         body = parsed(content)
     except Unpriceable as error:
-        raise UnsupportedError(f"POST {path} was not sent: nobody knows its price: {error}") from None
+        raise UnsupportedError(f"POST {path} was not sent, its price is unknown: {error}") from None
     ask = dialect.ask(body, path, host)
-    return None if ask is None else Attempt(gate, session, dialect, ask, body, content, path, is_new)
-
-
-def passing(gate: Gate, method: str, path: str, host: str) -> None:
-    """Says once of a kind of request that it costs money and is not metered."""
-    kind = unmetered(method, path, host)
-    if kind and kind not in _warned and gate.session() is not None:
-        _warned.add(kind)
-        warnings.warn(
-            f"{method} {path}: Bursar does not meter {kind}; charge them with session.charge()",
-            BursarWarning, stacklevel=5)
+    if ask is None:
+        return None
+    return Attempt(gate, session, dialect, ask, body, content, path, is_new)
 
 
 class Attempt:
@@ -168,7 +109,10 @@ class Attempt:
             wanted = gate.max_output_tokens if ask.limits else 0
         decision = self.session.reserve(
             ask.model or "(no model)",  # what is unknown has no price, and is not free
-            input_tokens=ask.input_tokens + _stored.get(ask.previous, 0), max_output_tokens=wanted, **self._options())
+            input_tokens=ask.input_tokens + _stored.get(ask.previous, 0),
+            max_output_tokens=wanted,
+            **self._options(),
+        )
         if decision:
             self._reservation = decision.reservation
             self._grant(decision)
@@ -226,13 +170,13 @@ class Attempt:
 
     def __enter__(self) -> Attempt:
         """The layers below see nothing in this request while it is sent."""
-        self._token = _sending.set(self)
+        self._token = sending.set(self)
         self.is_sending = True
         return self
 
     def __exit__(self, kind: Any, error: Optional[BaseException], trace: Any) -> None:
         self.is_sending = False
-        _sending.reset(self._token)
+        sending.reset(self._token)
         if error is not None:
             self.failed(error)
 
@@ -356,14 +300,15 @@ class Attempt:
             return True
         if reason is None or (reason == Reason.LIMIT and tokens <= self._granted):
             return True  # one that used up its output is ending by itself
-        self.refused = self._gate.refused = stopped(self.session, reason)
+        self.refused = stopped(self.session, reason)
+        self._gate.refused = self.refused.decision
         return False
 
     def _settle(self, reservation: int, usage: Usage, answer: Any) -> None:
         if self._gate.failures:
             self._gate.failures.pop(self._key, None)
         dialect, session = self.dialect, self.session
-        others, tools, stored = dialect.others(answer), dialect.tools(answer), dialect.stored(answer)
+        others, tools = dialect.others(answer), dialect.tools(answer)
         try:
             if others:
                 session.settle(reservation, usage, extra=self._cost_of(others))
@@ -374,7 +319,7 @@ class Attempt:
                     session.charge(tool=name, force=True)
         except BursarError as error:
             self._settle_worst(reservation, str(error))
-        for name in stored:
+        for name in dialect.stored(answer):
             while len(_stored) >= _STORED_MAX:
                 _stored.pop(next(iter(_stored), name), None)
             _stored[name] = usage.input_tokens + usage.output_tokens

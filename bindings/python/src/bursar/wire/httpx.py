@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, AsyncIterator, Awaitable, Callable, Dict,
 from typing import Tuple, Type
 
 from ..errors import BursarError, Refused
-from .attempt import Attempt, Gate, begin, passing
+from .attempt import Attempt, begin
 from .dialect import Dialect
 from .dialects import dialect_of
+from .gate import Gate, passing
 from .watch import watch
 
 if TYPE_CHECKING:
@@ -292,7 +293,7 @@ def metered(client: Any, gate: Gate) -> Any:
     """The same client, seen through a class whose `send` is metered: it shares everything with
     the one given, connections and settings, and keeps it alive."""
     client = getattr(client, "_bursar_client", client)
-    kind = type(client)
+    kind: Any = type(client)
     view = _views.get(kind)
     if view is None:
         base = _AsyncView if hasattr(kind, "aclose") else _View
@@ -300,13 +301,13 @@ def metered(client: Any, gate: Gate) -> Any:
             "__module__": kind.__module__, "__qualname__": kind.__qualname__, "__init__": _no_init,
             "__slots__": ("_bursar_client", "_bursar_gate"),
         })  # fmt: skip
-    made = view.__new__(view)
+    made = object.__new__(view)
     made.__dict__ = client.__dict__
     made._bursar_client, made._bursar_gate = client, gate
     return made
 
 
-_views: Dict[type, Any] = {}
+_views: Dict[Any, Any] = {}
 
 
 def _no_init(self: Any) -> None:
@@ -319,7 +320,8 @@ class _View:
     __slots__ = ()
 
     def send(self, request: Any, *, stream: bool = False, **more: Any) -> Any:
-        return send(self._bursar_gate, super().send, self, request, stream, **more)  # type: ignore[misc]
+        plain: Any = super().send  # type: ignore[misc]
+        return send(self._bursar_gate, plain, self, request, stream, **more)
 
     def __del__(self) -> None:  # the client's own closes it, when nobody has it any more
         pass
@@ -331,7 +333,8 @@ class _AsyncView:
     __slots__ = ()
 
     async def send(self, request: Any, *, stream: bool = False, **more: Any) -> Any:
-        return await send_async(self._bursar_gate, super().send, self, request, stream, **more)  # type: ignore[misc]
+        plain: Any = super().send  # type: ignore[misc]
+        return await send_async(self._bursar_gate, plain, self, request, stream, **more)
 
     def __del__(self) -> None:
         pass
