@@ -16,7 +16,10 @@
 //
 //     misses <= n / 400 + log2(width at the end / width at the start)
 //
-// whatever comes, since the widths begin wide: no distribution is assumed. This is quantile
+// for each width, and they begin wide: no distribution is assumed. Since a byte has one token
+// at most, a width above that counts for the frame only: context that the provider adds may
+// make it large, and a long input still has the margin that its bytes can need. The bound holds
+// while no input is billed at more than its bytes and a million tokens. This is quantile
 // tracking (A. Gibbs, E. Candes: Adaptive conformal inference under distribution shift,
 // 2021; A. Angelopoulos, E. Candes, R. Tibshirani: Conformal PID control, 2023), done on the
 // logarithm of the width.
@@ -76,7 +79,7 @@ public final class Estimator: @unchecked Sendable {  // Sendable because of `loc
     static let memory: Int64 = 16
     /// A width loses one part of so many with each hit.
     static let decay: Int64 = 576
-    static let widthMax = 16 * one
+    static let widthMax = 4_096 * one
     static let widthMin = one / 256
     /// Before anything is known: 3.2 bytes to a token, and a token to every second byte at
     /// most; of new bytes in a conversation, and of text beyond ASCII, to every byte.
@@ -194,14 +197,15 @@ public final class Estimator: @unchecked Sendable {  // Sendable because of `loc
         var base: Int64 = 0
         var extra = asked.fixedTokens
         var rate = pair.pointee.rate.0
-        var margin = pair.pointee.width.0 * (bytes + Estimator.frame)
+        var margin = margin(pair.pointee.width.0, bytes)
         var judged = bytes
         asked.span = bytes + Estimator.frame
         asked.way = .ratio
         if let last = anchor?.pointee, last.tokens > 0 {
             let grown = bytes - last.bytes
             let span = (grown < 0 ? -grown : grown) + Estimator.frame
-            let ofGrowth = pair.pointee.width.1 * (span + Estimator.outputBytes * Int64(last.output))
+            let ofGrowth = self.margin(
+                pair.pointee.width.1, span - Estimator.frame + Estimator.outputBytes * Int64(last.output))
             if ofGrowth <= margin {
                 asked.way = .growth
                 margin = ofGrowth
@@ -215,7 +219,7 @@ public final class Estimator: @unchecked Sendable {  // Sendable because of `loc
                 let text = Int64(last.tokens) - Int64(last.fixed)
                 if Int64(last.fixed) <= text / 4 {
                     let whole = text * Estimator.one + rate * Estimator.frame
-                    rate = min(whole / (last.bytes + Estimator.frame), Estimator.widthMax)
+                    rate = min(whole / (last.bytes + Estimator.frame), Estimator.one)
                 }
             }
         }
@@ -223,6 +227,11 @@ public final class Estimator: @unchecked Sendable {  // Sendable because of `loc
         asked.tokens = (likely + Estimator.one / 2) / Estimator.one
         asked.tokensMax = (likely + margin + Estimator.one - 1) / Estimator.one
         asked.isMedia = extra * 4 > rate * asked.span / Estimator.one
+    }
+
+    /// How far above the likely number the reserved one lies.
+    private func margin(_ width: Int64, _ bytes: Int64) -> Int64 {
+        min(width, Estimator.one) * bytes + width * Estimator.frame
     }
 
     /// The first rate goes to the first inputs seen, then to the mean of the last ones.
