@@ -17,7 +17,7 @@ import os
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
 
 from ..decision import Decision
 from ..errors import BursarError, BursarWarning, ExpiredError, Refused, UnsupportedError, refusal
@@ -85,7 +85,7 @@ class Attempt:
         self.cut: Optional[Callable[[], None]] = None  # wakes a reader that waits for a piece
         self._gate = gate
         self._body = body
-        self._key = hash(content), session.id
+        self._asked_with = content
         self._is_new = is_new
         self._events: Optional[Events] = None  # of a stream
         self._whole: Optional[bytearray] = None  # of an answer that is read in parts
@@ -106,7 +106,7 @@ class Attempt:
             turn.make_room()
         wanted = ask.max_output_tokens
         if wanted is None:
-            wanted = gate.max_output_tokens if ask.limits else 0
+            wanted = gate.max_output_tokens
         decision = self.session.reserve(
             ask.model or "(no model)",  # what is unknown has no price, and is not free
             input_tokens=ask.input_tokens + _stored.get(ask.previous, 0),
@@ -140,11 +140,11 @@ class Attempt:
             options["as_asked"] = True
         if ask.cache_write:
             options["cache_write"] = ask.cache_write
-        failed = failures.get(self._key) if failures else None
+        failed = failures.get(self._key()) if failures else None
         if failed is not None:
             first, attempt, when = failed
             if self._is_new or time.monotonic() - when > _FAILURE_SECONDS:
-                failures.pop(self._key, None)
+                failures.pop(self._key(), None)
             else:
                 options["parent"], options["attempt"] = first, attempt
         return options
@@ -182,14 +182,14 @@ class Attempt:
 
     # ---- After ----
 
-    def answered(self, status: int, content: bytes) -> None:
-        """A whole answer came."""
+    def answered(self, status: int, content: bytes) -> Any:
+        """A whole answer came. As it was read, or None."""
         if status >= 300:
             self._no_answer(status)
-            return
+            return None
         reservation = self._take()
         if not reservation:
-            return
+            return None
         try:
             answer = parsed(content)
             usage = chat_usage(answer.get("usage")) if type(answer) is dict else None
@@ -197,11 +197,12 @@ class Attempt:
                 usage = self.dialect.usage(answer)
         except BursarError as error:
             self._settle_worst(reservation, str(error))
-            return
+            return None
         if usage is None:
             self._settle_worst(reservation, "the answer has no usage")
         else:
             self._settle(reservation, usage, answer)
+        return answer
 
     def failed(self, error: BaseException) -> None:
         """Nothing came: the request failed, or was cancelled."""
@@ -212,11 +213,11 @@ class Attempt:
             if isinstance(seen, ConnectionRefusedError) or type(seen).__name__ in _NOT_SENT:
                 self._release()
                 return
-            status = getattr(seen, "status", None)
-            if type(status) is int and status >= 400:  # aiohttp's raise_for_status
-                self._no_answer(status)
-                return
-            seen = seen.__cause__ or seen.__context__
+            seen = seen.__cause__
+        status = getattr(error, "status", None)
+        if type(status) is int and status >= 400:  # aiohttp's raise_for_status
+            self._no_answer(status)
+            return
         self._may_be_billed(self._take())
 
     def _no_answer(self, status: int) -> None:
@@ -306,7 +307,7 @@ class Attempt:
 
     def _settle(self, reservation: int, usage: Usage, answer: Any) -> None:
         if self._gate.failures:
-            self._gate.failures.pop(self._key, None)
+            self._gate.failures.pop(self._key(), None)
         dialect, session = self.dialect, self.session
         others, tools = dialect.others(answer), dialect.tools(answer)
         try:
@@ -368,10 +369,15 @@ class Attempt:
     def _remember(self, reservation: int) -> None:
         """The same request may be sent again."""
         failures = self._gate.failures
-        first, attempt, _ = failures.get(self._key, (reservation, 0, 0.0))
+        key = self._key()
+        first, attempt, _ = failures.get(key, (reservation, 0, 0.0))
         while len(failures) >= _FAILURES_MAX:
-            failures.pop(next(iter(failures), self._key), None)
-        failures[self._key] = first, attempt + 1, time.monotonic()
+            failures.pop(next(iter(failures), key), None)
+        failures[key] = first, attempt + 1, time.monotonic()
+
+    def _key(self) -> Tuple[int, int]:
+        """What a request that is sent again has in common with this one."""
+        return hash(self._asked_with), self.session.id
 
     def _release(self) -> None:
         reservation = self._take()

@@ -6,6 +6,7 @@ what was granted written into it, and its answer is read on the way to the calle
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 import time
@@ -78,6 +79,7 @@ def send(
         _rewrite(attempt, request)
     except BursarError as error:
         if attempt is not None and gate.refuse == "error" and isinstance(error, Refused):
+            gate.refused = error.decision
             return _refusal(attempt, request, error)
         raise gate.raised(error) from None
     in_parts = stream or attempt.ask.stream
@@ -88,7 +90,7 @@ def send(
         if not stream:
             response.read()
     else:
-        attempt.answered(response.status_code, response.content)
+        _answered(attempt, response)
     return response
 
 
@@ -112,6 +114,7 @@ async def send_async(
         _rewrite(attempt, request)
     except BursarError as error:
         if attempt is not None and gate.refuse == "error" and isinstance(error, Refused):
+            gate.refused = error.decision
             return _refusal(attempt, request, error)
         raise gate.raised(error) from None
     in_parts = stream or attempt.ask.stream
@@ -122,7 +125,7 @@ async def send_async(
         if not stream:
             await response.aread()
     else:
-        attempt.answered(response.status_code, response.content)
+        _answered(attempt, response)
     return response
 
 
@@ -156,10 +159,38 @@ def _classes(of: type, name: str) -> Any:
 # ---- Answers ----
 
 
+def _answered(attempt: Attempt, response: Any) -> None:
+    content = response.content
+    answer = attempt.answered(response.status_code, content)
+    if answer is not None:
+        response.json = _Read(answer, content)
+
+
+class _Read:
+    """An answer's JSON, for the first who asks: it need not be read twice."""
+
+    __slots__ = ("_answer", "_content")
+
+    def __init__(self, answer: Any, content: bytes) -> None:
+        self._answer = answer
+        self._content = content
+
+    def __call__(self, **options: Any) -> Any:
+        answer, self._answer = self._answer, None
+        return json.loads(self._content, **options) if options or answer is None else answer
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return _Read, (None, self._content)
+
+
 def _reading(attempt: Attempt, response: Any, base: str, body: Type[_Part]) -> None:
     """Puts a reader between the answer and whoever reads it."""
     headers = response.headers
     if not attempt.opened(response.status_code, headers.get("content-type", "")):
+        return
+    if response.is_closed:  # a hook has read it
+        attempt.feed(response.content)
+        attempt.finish()
         return
     decoder = None
     if "content-encoding" in headers:  # though it was asked for none

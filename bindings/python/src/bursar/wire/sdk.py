@@ -20,13 +20,14 @@ _guarded: Dict[type, Any] = {}
 def guarded(client: Any) -> Any:
     """The client, seen through a class whose `request` lets refusals out."""
     kind: Any = type(client)
-    if getattr(kind.request, "_bursar", None) is not None:
+    if "_bursar_view" in kind.__dict__:
         return client
     view = _guarded.get(kind)
     if view is None:
         view = _guarded[kind] = type(kind.__name__, (kind,), {
             "__module__": kind.__module__, "__qualname__": kind.__qualname__,
             "request": around(kind.request, hasattr(kind, "__aenter__")), "__doc__": kind.__doc__,
+            "_bursar_view": True,
         })  # fmt: skip
     made = object.__new__(view)
     made.__dict__ = client.__dict__
@@ -56,9 +57,7 @@ def around(request: Callable[..., Any], is_async: bool) -> Callable[..., Any]:
         finally:
             carrying.reset(token)
 
-    made: Callable[..., Any] = request_async if is_async else request_sync
-    setattr(made, "_bursar", request)
-    return made
+    return request_async if is_async else request_sync
 
 
 def _loose(result: Any) -> Any:
