@@ -27,11 +27,13 @@ from ..usage import Usage
 from ..words import Reason, Remedy
 from .dialect import Ask, Dialect, Others, Unpriceable, packed, parsed
 from .gate import Gate, sending
+from .guess import guess, learn
 from .quick import chat_usage
 from .sse import Events
 from .stopped import stopped
 
 if TYPE_CHECKING:
+    from ..estimator import Estimate
     from ..session import Session
 
 _NOT_SENT = {
@@ -91,6 +93,8 @@ class Attempt:
         self._whole: Optional[bytearray] = None  # of an answer that is read in parts
         self._reservation = 0
         self._granted = 0
+        self._estimate: Optional[Estimate] = None  # of the input
+        self._model = ""  # the one granted, where it is another
         self._deadline = 0.0
         self._refusals = 0
         self._forks = _forks
@@ -107,14 +111,16 @@ class Attempt:
         wanted = ask.max_output_tokens
         if wanted is None:
             wanted = gate.max_output_tokens
+        stored = _stored.get(ask.previous, 0)
+        estimate = guess(self.session, self.dialect, ask, self._body, stored)
         decision = self.session.reserve(
             ask.model or "(no model)",  # what is unknown has no price, and is not free
-            input_tokens=ask.input_tokens + _stored.get(ask.previous, 0),
+            input_tokens=ask.input_tokens + stored if estimate is None else estimate.tokens_max,
             max_output_tokens=wanted,
             **self._options(),
         )
         if decision:
-            self._reservation = decision.reservation
+            self._reservation, self._estimate = decision.reservation, estimate
             self._grant(decision)
             return 0.0
         # what steps in flight hold comes back at any moment: ask again soon, then less often
@@ -154,6 +160,7 @@ class Attempt:
         ask, limit = self.ask, decision.max_output_tokens
         model = decision.model if ask.model else ""
         self._granted = limit * max(1, ask.choices)
+        self._model = model
         if (
             (model and model != ask.model)
             or (ask.limits and (limit != ask.max_output_tokens or len(ask.limits) > 1))
@@ -320,6 +327,8 @@ class Attempt:
                     session.charge(tool=name, force=True)
         except BursarError as error:
             self._settle_worst(reservation, str(error))
+        else:
+            learn(self._estimate, dialect, answer, usage, self._model)
         for name in dialect.stored(answer):
             while len(_stored) >= _STORED_MAX:
                 _stored.pop(next(iter(_stored), name), None)
