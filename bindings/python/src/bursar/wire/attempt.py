@@ -109,8 +109,10 @@ class Attempt:
             wanted = gate.max_output_tokens
         decision = self.session.reserve(
             ask.model or "(no model)",  # what is unknown has no price, and is not free
-            input_tokens=ask.input_tokens + _stored.get(ask.previous, 0),
+            input_tokens=ask.input_tokens + (_stored.get(ask.previous, 0) if ask.previous else 0),
             max_output_tokens=wanted,
+            stream=ask.stream,
+            cache_write=ask.cache_write or False,  # type: ignore[arg-type]
             **self._options(),
         )
         if decision:
@@ -130,16 +132,12 @@ class Attempt:
     def _options(self) -> Dict[str, Any]:
         ask, failures = self.ask, self._gate.failures
         options: Dict[str, Any] = {}
-        if ask.stream:
-            options["stream"] = True
         if ask.choices != 1:
             options["choices"] = ask.choices
         if ask.variant != "standard":
             options["variant"] = ask.variant
         if ask.as_asked:
             options["as_asked"] = True
-        if ask.cache_write:
-            options["cache_write"] = ask.cache_write
         failed = failures.get(self._key()) if failures else None
         if failed is not None:
             first, attempt, when = failed
