@@ -73,6 +73,12 @@ def begin(
 class Attempt:
     """See above. For one thread or task at a time, but for `stop`."""
 
+    __slots__ = (
+        "session", "ask", "dialect", "content", "path", "is_sending", "refused", "cut", "_gate",
+        "_body", "_asked_with", "_is_new", "_events", "_whole", "_reservation", "_granted",
+        "_deadline", "_refusals", "_forks", "_lock", "_token", "__weakref__",
+    )  # fmt: skip
+
     def __init__(
         self, gate: Gate, session: Session, dialect: Dialect, ask: Ask, body: Dict[str, Any],
         content: bytes, path: str, is_new: bool,
@@ -109,14 +115,12 @@ class Attempt:
         if turn is not None:
             turn.make_room()
         wanted = ask.max_output_tokens
-        if wanted is None:
-            wanted = gate.max_output_tokens
-        stored = _stored.get(ask.previous, 0)
+        stored = _stored.get(ask.previous, 0) if ask.previous else 0
         estimate = guess(self.session, self.dialect, ask, self._body, stored)
         decision = self.session.reserve(
             ask.model or "(no model)",  # what is unknown has no price, and is not free
             input_tokens=ask.input_tokens + stored if estimate is None else estimate.tokens_max,
-            max_output_tokens=wanted,
+            max_output_tokens=gate.max_output_tokens if wanted is None else wanted,
             **self._options(),
         )
         if decision:
@@ -138,14 +142,14 @@ class Attempt:
         options: Dict[str, Any] = {}
         if ask.stream:
             options["stream"] = True
+        if ask.cache_write:
+            options["cache_write"] = ask.cache_write
         if ask.choices != 1:
             options["choices"] = ask.choices
         if ask.variant != "standard":
             options["variant"] = ask.variant
         if ask.as_asked:
             options["as_asked"] = True
-        if ask.cache_write:
-            options["cache_write"] = ask.cache_write
         failed = failures.get(self._key()) if failures else None
         if failed is not None:
             first, attempt, when = failed
@@ -158,20 +162,23 @@ class Attempt:
     def _grant(self, decision: Decision) -> None:
         """Writes what was granted into the request, where that is not what it says."""
         ask, limit = self.ask, decision.max_output_tokens
-        model = decision.model if ask.model else ""
         self._granted = limit * max(1, ask.choices)
-        self._model = model
+        same = self.session._link.models.get(ask.model) == decision.model_number
+        if ask.model and not same:
+            self._model = decision.model
         if (
-            (model and model != ask.model)
+            (ask.model and not same)
             or (ask.limits and (limit != ask.max_output_tokens or len(ask.limits) > 1))
             or (ask.stream and not ask.usage_asked)
         ):
+            model = decision.model if ask.model and not same else ""
             try:
                 body, self.path = self.dialect.grant(self._body, self.path, ask, model, limit)
                 self.content = packed(body)
             except BaseException:
                 self._release()
                 raise
+        self._body = {}
 
     # ---- While it is sent ----
 
