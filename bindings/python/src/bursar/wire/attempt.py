@@ -76,7 +76,7 @@ class Attempt:
     __slots__ = (
         "session", "ask", "dialect", "content", "path", "is_sending", "refused", "cut", "_gate",
         "_body", "_asked_with", "_is_new", "_events", "_whole", "_reservation", "_granted",
-        "_deadline", "_refusals", "_forks", "_lock", "_token", "__weakref__",
+        "_estimate", "_model", "_deadline", "_refusals", "_forks", "_lock", "_token", "__weakref__",
     )  # fmt: skip
 
     def __init__(
