@@ -153,7 +153,8 @@ class RuntimeEstimator(Estimator):
 
         What it leaves out or gets wrong is learnt too, and a margin kept:
 
-            rt.tokenizer("gpt-", lambda text: len(tiktoken.get_encoding("o200k_base").encode(text)))
+            encoding = tiktoken.get_encoding("o200k_base")
+            rt.tokenizer("gpt-", lambda text: len(encoding.encode(text)))
         """
         if count is None:
             self._link.tokenizers.pop(model, None)
@@ -167,8 +168,9 @@ class RuntimeEstimator(Estimator):
     ) -> EstimateError:
         """How far off the estimates were since the runtime was opened."""
         link, out = self._link, _abi.EstimateError()
+        which = -1 if kind is None else word(Content, kind)
         status = link.call.bursar_estimate_error(
-            link.handle, link.model(model), -1 if kind is None else word(Content, kind), C.byref(out))
+            link.handle, link.model(model), which, C.byref(out))
         if status != Status.OK:
             link.failed(status, "estimate_error")
         return EstimateError(

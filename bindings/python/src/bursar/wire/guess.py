@@ -72,7 +72,8 @@ def beginning(body: Dict[str, Any]) -> Any:
         if type(turns) is list and turns:
             first = turns[0]
             found.append(_mark(first, 4))
-            if len(turns) > 1 and type(first) is dict and first.get("role") in ("system", "developer"):
+            role = first.get("role") if type(first) is dict else None
+            if len(turns) > 1 and role in ("system", "developer"):
                 found.append(_mark(turns[1], 4))
             break
     return tuple(found)
