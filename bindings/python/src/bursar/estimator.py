@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import ctypes as C
+import struct
 import warnings
 from typing import TYPE_CHECKING, Any, Callable, List, NamedTuple, Optional, Tuple, Union
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from .link import Link
 
 Tokenizer = Callable[[str], int]
+
+_PACKED = struct.Struct("=IiqQqqiIqqq").pack  # a bursar_estimate_t
+_SIZE = C.sizeof(_abi.Estimate)
+_WORD = (1 << 64) - 1
 
 
 class EstimateError(NamedTuple):
@@ -44,32 +49,32 @@ class EstimateError(NamedTuple):
 class Estimate:
     """An input's tokens: `tokens` is the likely number, `tokens_max` the one to reserve."""
 
-    __slots__ = ("_link", "_struct")
+    __slots__ = ("_asked", "_link")
 
-    def __init__(self, link: Link, struct: _abi.Estimate) -> None:
+    def __init__(self, link: Link, asked: _abi.Estimate) -> None:
         self._link = link
-        self._struct = struct
+        self._asked = asked
 
     def __repr__(self) -> str:
         return f"<Estimate {self.tokens}, at most {self.tokens_max}>"
 
     @property
     def tokens(self) -> int:
-        number: int = self._struct.tokens
+        number: int = self._asked.tokens
         return number
 
     @property
     def tokens_max(self) -> int:
-        number: int = self._struct.tokens_max
+        number: int = self._asked.tokens_max
         return number
 
     def learn(self, input_tokens: int, output_tokens: int = 0, model: Optional[str] = None) -> None:
         """What the provider billed. `model`: the one granted, where it is another. Call it once,
         and not for an answer for which the provider ran tools: they bring input of their own."""
-        link, struct = self._link, self._struct
+        link, asked = self._link, self._asked
         if model is not None:
-            struct.model = link.model(model)
-        status = link.call.bursar_learn(link.handle, C.byref(struct), input_tokens, output_tokens)
+            asked.model = link.model(model)
+        status = link.call.bursar_learn(link.handle, C.byref(asked), input_tokens, output_tokens)
         if status:
             link.failed(status, f"learn {input_tokens} tokens")
 
@@ -84,14 +89,17 @@ def estimated(
     conversation: int = 0,
 ) -> Estimate:
     """The estimate of so many bytes."""
-    struct = _abi.Estimate()
-    struct.model, struct.session = link.model(model), session
-    struct.conversation = conversation & (1 << 64) - 1
-    struct.bytes, struct.fixed_tokens, struct.kind = size, fixed_tokens, kind
-    status = link.call.bursar_estimate(link.handle, C.byref(struct))
+    try:
+        filled = _PACKED(
+            _SIZE, link.model(model), session, conversation & _WORD, size, fixed_tokens, kind,
+            0, 0, 0, 0)  # fmt: skip
+    except struct.error as error:
+        raise InvalidArgumentError(f"estimate of {size} bytes: {error}") from None
+    asked = _abi.Estimate.from_buffer(bytearray(filled))
+    status = link.call.bursar_estimate(link.handle, C.byref(asked))
     if status:
         link.failed(status, f"estimate of {size} bytes")
-    return Estimate(link, struct)
+    return Estimate(link, asked)
 
 
 def tokenizer_of(link: Link, model: str) -> Optional[Tokenizer]:
@@ -133,15 +141,16 @@ class Estimator:
         same one continue each other, so that only what is new has to be guessed.
         """
         link = self._link
-        asked = None if kind is None else word(Content, kind)
+        told = None if kind is None else word(Content, kind)
         if isinstance(input, int) and not isinstance(input, bool):
-            size, guessed = input, int(Content.TEXT)
+            size, found = input, int(Content.TEXT)
         else:
-            size, more, guessed = weighed(link, model, input)
+            size, more, found = weighed(link, model, input)
             fixed_tokens += more
-        return estimated(
-            link, getattr(self, "id", 0), model, size, fixed_tokens,
-            guessed if asked is None or guessed == Content.COUNTED else asked, conversation)  # fmt: skip
+        if told is not None and found != Content.COUNTED:
+            found = told
+        session = getattr(self, "id", 0)
+        return estimated(link, session, model, size, fixed_tokens, found, conversation)
 
 
 class RuntimeEstimator(Estimator):

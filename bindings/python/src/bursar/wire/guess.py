@@ -49,6 +49,8 @@ def guess(
             count = counted(tokenizer, texts)
             if count is not None:
                 size, kind = count, int(Content.COUNTED)
+    if ask.as_asked:  # embeddings: nothing continues them
+        return estimated(link, 0, ask.model, size, fixed, kind)
     return estimated(link, session.id, ask.model, size, fixed, kind, hash(beginning(body)))
 
 
