@@ -105,9 +105,11 @@ test-python: lib
 ESTIMATOR = BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONPATH=bindings/python/src PYTHONDONTWRITEBYTECODE=1 \
             python3 Tests/estimator/estimator.py
 DATA ?= Tests/data/agent-steps-sample.csv
-.PHONY: estimator test-estimator
+.PHONY: estimator estimator-methods test-estimator
 estimator: lib
 	$(ESTIMATOR) $(DATA)
+estimator-methods: lib
+	$(ESTIMATOR:estimator.py=methods.py) $(DATA)
 test-estimator: lib
 	$(ESTIMATOR) --check Tests/data/agent-steps-sample.csv
 

@@ -16,6 +16,7 @@ import sys
 from typing import Iterator, List, NamedTuple, Tuple
 
 import bursar
+from bursar.estimate import text_tokens
 from bursar.estimator import estimated
 
 
@@ -76,7 +77,7 @@ def learnt(rows: List[Row]) -> Figures:
 
 
 def fixed(rows: List[Row]) -> Figures:
-    guesses = [(bursar.estimate_tokens(b"") + (row.bytes * 2 + 4) // 5, row.tokens) for row in rows]
+    guesses = [(text_tokens(row.bytes), row.tokens) for row in rows]
     errors = [abs(guess - tokens) / tokens for guess, tokens in guesses]
     below = sum(guess < tokens for guess, tokens in guesses)
     reserved = sum(g for g, _ in guesses) / sum(t for _, t in guesses)
