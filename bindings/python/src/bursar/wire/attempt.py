@@ -74,7 +74,7 @@ class Attempt:
     __slots__ = (
         "session", "ask", "dialect", "content", "path", "is_sending", "refused", "cut", "_gate",
         "_body", "_asked_with", "_is_new", "_events", "_whole", "_reservation", "_granted",
-        "_deadline", "_refusals", "_forks", "_lock", "_token", "__weakref__",
+        "_model", "_deadline", "_refusals", "_forks", "_lock", "_token", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -97,6 +97,7 @@ class Attempt:
         self._whole: Optional[bytearray] = None  # of an answer that is read in parts
         self._reservation = 0
         self._granted = 0
+        self._model = 0
         self._deadline = 0.0
         self._refusals = 0
         self._forks = _forks
@@ -121,15 +122,38 @@ class Attempt:
             self._reservation = decision.reservation
             self._grant(decision)
             return 0.0
+        return self._delay(decision)
+
+    def _delay(self, decision: Decision) -> float:
+        """Seconds to wait after a refusal; raises it when that is vain."""
         # what steps in flight hold comes back at any moment: ask again soon, then less often
         delay = decision.retry_after or min(1.0, 0.02 * 2**self._refusals)
         now = time.monotonic()
         if not self._refusals:
-            self._deadline = now + gate.wait
+            self._deadline = now + self._gate.wait
         self._refusals += 1
         if decision.remedy != Remedy.WAIT or now + delay > self._deadline:
             raise refusal(decision)
         return delay
+
+    def over(self, status: Optional[int]) -> None:
+        """A transport is about to send the same once more: what it sent before is over."""
+        if status is None or status < 300:
+            self._may_be_billed(self._take())
+        else:
+            self._no_answer(status)
+
+    def again(self) -> float:
+        """As admit, for what is on its way and cannot be changed any more."""
+        granted = self._granted // max(1, self.ask.choices)
+        model = self.session._link.model_name(self._model)
+        decision = self.session.reserve(
+            model, input_tokens=self.ask.input_tokens, max_output_tokens=granted,
+            min_output_tokens=granted, **{**self._options(), "as_asked": True})  # fmt: skip
+        if decision:
+            self._reservation = decision.reservation
+            return 0.0
+        return self._delay(decision)
 
     def _options(self) -> Dict[str, Any]:
         ask, failures = self.ask, self._gate.failures
@@ -156,7 +180,7 @@ class Attempt:
     def _grant(self, decision: Decision) -> None:
         """Writes what was granted into the request, where that is not what it says."""
         ask, limit = self.ask, decision.max_output_tokens
-        self._granted = limit * max(1, ask.choices)
+        self._granted, self._model = limit * max(1, ask.choices), decision.model_number
         same = self.session._link.models.get(ask.model) == decision.model_number
         if (
             (ask.model and not same)

@@ -18,6 +18,7 @@ from .attempt import Attempt, begin
 from .dialect import Dialect
 from .dialects import dialect_of
 from .gate import Gate, passing
+from .transport import follow
 from .watch import watch
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def send(
             delay = attempt.admit()
         if attempt.content is not None or attempt.ask.stream:
             _rewrite(attempt, request)
+        follow(attempt, client, request, None)
     except BursarError as error:
         if attempt is not None and gate.refuse == "error" and isinstance(error, Refused):
             gate.refused = error.decision
@@ -114,6 +116,7 @@ async def send_async(
             delay = attempt.admit()
         if attempt.content is not None or attempt.ask.stream:
             _rewrite(attempt, request)
+        follow(attempt, client, request, _sleep)
     except BursarError as error:
         if attempt is not None and gate.refuse == "error" and isinstance(error, Refused):
             gate.refused = error.decision
