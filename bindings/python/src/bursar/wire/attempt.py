@@ -64,7 +64,7 @@ class Attempt(Settling):
 
     __slots__ = (
         "ask", "content", "path", "is_sending", "refused", "cut", "_body", "_is_new", "_events",
-        "_whole", "_model", "_deadline", "_refusals", "_token", "__weakref__",
+        "_whole", "_ran_out", "_model", "_deadline", "_refusals", "_token", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +82,7 @@ class Attempt(Settling):
         self._is_new = is_new
         self._events: Optional[Events] = None  # of a stream
         self._whole: Optional[bytearray] = None  # of an answer that is read in parts
+        self._ran_out = False
         self._model = 0
         self._deadline = 0.0
         self._refusals = 0
@@ -259,12 +260,18 @@ class Attempt(Settling):
             if self._whole is not None:
                 self._whole += data
             return data
-        out = []
-        for raw, piece in events.feed(data):
-            if piece is not None and piece.content_bytes and not self._go_on(events.pieces):
+        before = events.pieces
+        found = events.feed(data)
+        if events.pieces == before or self._go_on(events.pieces):
+            return found[0].raw if len(found) == 1 else b"".join([raw for raw, _ in found])
+        # what was granted is handed on; nothing, when somebody stopped it
+        out, left = [], self._granted - before if self._ran_out else 0
+        for raw, piece in found:
+            left -= piece is not None and piece.content_bytes > 0
+            if left < 0:
                 break
             out.append(raw)
-        return b"".join(out)
+        return b"".join(out) if self._ran_out else b""
 
     def finish(self) -> bytes:
         """The stream ended by itself: what is left for the caller. Settles."""
@@ -314,6 +321,7 @@ class Attempt(Settling):
             return True
         if reason is None or (reason == Reason.LIMIT and tokens <= self._granted):
             return True  # one that used up its output is ending by itself
+        self._ran_out = reason == Reason.LIMIT
         self.refused = stopped(self.session, reason)
         self._gate.refused = self.refused.decision
         return False
