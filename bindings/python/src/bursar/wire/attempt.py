@@ -22,7 +22,7 @@ from ..turn import current_turn
 from ..words import Reason, Remedy
 from .dialect import Ask, Dialect, Unpriceable, packed, parsed
 from .gate import Gate, sending
-from .quick import chat_usage
+from .quick import chat_ask, chat_usage
 from .settling import Settling, stored
 from .sse import Events
 from .stopped import stopped
@@ -53,7 +53,8 @@ def begin(
         body = parsed(content)
     except Unpriceable as error:
         raise UnsupportedError(f"POST {path} was not sent, its price is unknown: {error}") from None
-    ask = dialect.ask(body, path, host)
+    ask = chat_ask(body, path, host) if dialect.name == "openai.chat" else None
+    ask = ask or dialect.ask(body, path, host)
     if ask is None:
         return None
     return Attempt(gate, session, dialect, ask, body, content, path, is_new)

@@ -1,13 +1,23 @@
-"""The usage of a plain OpenAI answer, read in one go: most answers are plain.
+"""Plain chats, read in one go: most are, and this stands in the way of every call.
 
-What it reads, it reads as `usage_of` does; whatever is unusual it leaves to that.
+What is read here is read as the dialect and `usage_of` read it; all else is left to them.
 """
 
 from __future__ import annotations
 
 from typing import Any, Optional
 
+from ..estimate import MESSAGE_TOKENS, text_tokens
 from ..usage import Usage
+from .dialect import Ask
+from .weight import PROMPT_TOKENS, Weight
+
+_SILENT = {  # what a request may say that has no price
+    "model", "messages", "max_tokens", "max_completion_tokens", "stream", "temperature", "top_p",
+    "stop", "seed", "user", "presence_penalty", "frequency_penalty", "logit_bias", "metadata",
+    "store", "reasoning_effort", "verbosity", "logprobs", "top_logprobs", "parallel_tool_calls",
+}  # fmt: skip
+_NAMES_SIZE = len("role") + 2 + len("content") + 2
 
 _WHOLE = {
     "prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details",
@@ -17,7 +27,43 @@ _READ = {"cached_tokens", "audio_tokens"}
 _MADE = {
     "reasoning_tokens", "audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens",
 }  # fmt: skip
+_NONE = (None, 0)
 _MAX = 1 << 31
+
+
+def chat_ask(body: Any, path: str, host: str) -> Optional[Ask]:
+    """What a plain request for a chat wants; None: ask the dialect."""
+    try:
+        if not body.keys() <= _SILENT or "/deployments/" in path or "mistral.ai" in host:
+            return None
+        messages, model = body["messages"], body["model"]
+        name, other = "max_tokens", "max_completion_tokens"
+        if other in body:
+            name, other = other, name
+        limit, stream = body[name], body.get("stream", False)
+        if (
+            other in body or type(limit) is not int or not 0 <= limit < _MAX
+            or type(messages) is not list or type(model) is not str or type(stream) is not bool
+        ):  # fmt: skip
+            return None
+        text, wide = len(messages) * _NAMES_SIZE, 0
+        for message in messages:
+            role, content = message["role"], message["content"]
+            if len(message) != 2 or type(role) is not str or type(content) is not str:
+                return None
+            if not role.isascii():
+                return None
+            text += len(role)
+            if content.isascii():
+                text += len(content)
+            else:
+                wide += len(content.encode("utf-8", "surrogatepass"))
+    except (AttributeError, KeyError, TypeError):
+        return None
+    fixed = PROMPT_TOKENS + MESSAGE_TOKENS * len(messages)
+    return Ask(
+        model, text_tokens(text + wide) + fixed, limit, 1, stream, "standard", "5m", (name,), False,
+        Weight(text, wide, 0, fixed))
 
 
 def chat_usage(found: Any) -> Optional[Usage]:
@@ -29,14 +75,14 @@ def chat_usage(found: Any) -> Optional[Usage]:
         cached = reasoning = 0
         details = found.get("prompt_tokens_details")
         if details:
-            if not details.keys() <= _READ or details.get("audio_tokens"):
+            if not details.keys() <= _READ or details.get("audio_tokens") not in _NONE:
                 return None
-            cached = details.get("cached_tokens") or 0
+            cached = details.get("cached_tokens", 0)
         details = found.get("completion_tokens_details")
         if details:
-            if not details.keys() <= _MADE or details.get("audio_tokens"):
+            if not details.keys() <= _MADE or details.get("audio_tokens") not in _NONE:
                 return None
-            reasoning = details.get("reasoning_tokens") or 0
+            reasoning = details.get("reasoning_tokens", 0)
         if (
             type(read) is int and type(made) is int
             and type(cached) is int and type(reasoning) is int
