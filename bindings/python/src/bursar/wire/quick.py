@@ -27,7 +27,6 @@ _READ = {"cached_tokens", "audio_tokens"}
 _MADE = {
     "reasoning_tokens", "audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens",
 }  # fmt: skip
-_NONE = (None, 0)
 _MAX = 1 << 31
 
 
@@ -75,12 +74,12 @@ def chat_usage(found: Any) -> Optional[Usage]:
         cached = reasoning = 0
         details = found.get("prompt_tokens_details")
         if details:
-            if not details.keys() <= _READ or details.get("audio_tokens") not in _NONE:
+            if not details.keys() <= _READ or _heard(details):
                 return None
             cached = details.get("cached_tokens", 0)
         details = found.get("completion_tokens_details")
         if details:
-            if not details.keys() <= _MADE or details.get("audio_tokens") not in _NONE:
+            if not details.keys() <= _MADE or _heard(details):
                 return None
             reasoning = details.get("reasoning_tokens", 0)
         if (
@@ -93,3 +92,9 @@ def chat_usage(found: Any) -> Optional[Usage]:
     except (AttributeError, KeyError, TypeError):
         pass
     return None
+
+
+def _heard(details: Any) -> bool:
+    """Whether sound is among the tokens, or what cannot be one."""
+    tokens = details.get("audio_tokens")
+    return tokens is not None and (type(tokens) is not int or tokens != 0)
