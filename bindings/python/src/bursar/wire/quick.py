@@ -71,6 +71,7 @@ def chat_usage(found: Any) -> Optional[Usage]:
         if not found.keys() <= _WHOLE:
             return None
         read, made = found["prompt_tokens"], found["completion_tokens"]
+        total = found["total_tokens"]
         cached = reasoning = 0
         details = found.get("prompt_tokens_details")
         if details:
@@ -86,7 +87,7 @@ def chat_usage(found: Any) -> Optional[Usage]:
             type(read) is int and type(made) is int
             and type(cached) is int and type(reasoning) is int
             and 0 <= cached <= read < _MAX and 0 <= reasoning <= made < _MAX
-            and found.get("total_tokens") == read + made
+            and type(total) is int and total == read + made
         ):  # fmt: skip
             return Usage(read, cached, 0, 0, made, reasoning)
     except (AttributeError, KeyError, TypeError):
