@@ -15,8 +15,8 @@ CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 
 
 def chunk(text):
-    return b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"content": text}}]}).encode() + (
-        b"\n\n")
+    said = {"choices": [{"index": 0, "delta": {"content": text}}]}
+    return b"data: " + json.dumps(said).encode() + b"\n\n"
 
 
 class Attempts(Case):
@@ -120,7 +120,8 @@ class Attempts(Case):
     def test_pieces_before_the_cut_are_handed_on(self):
         attempt = self.attempt(stream=True, max_tokens=2)
         attempt.opened(200, "text/event-stream")
-        self.assertEqual(chunk("a") + chunk("b"), attempt.feed(chunk("a") + chunk("b") + chunk("c")))
+        granted = chunk("a") + chunk("b")
+        self.assertEqual(granted, attempt.feed(granted + chunk("c")))
         self.assertIsNotNone(attempt.refused)
         self.assertEqual((b"", b""), (attempt.feed(chunk("d")), attempt.finish()))
         self.spent()
