@@ -165,6 +165,23 @@ class Attempts(Case):
             self.attempt(model=None)
         self.assertIs(bursar.Reason.PRICE_UNKNOWN, caught.exception.decision.reason)
 
+    def test_a_signed_request_goes_as_it_is_or_not_at_all(self):
+        s = self.s = self.session("$0.012", ladder=["m", "small"])
+        body = {"model": "m", "max_tokens": 1_000, "messages": [{"role": "user", "content": "hi"}]}
+
+        def signed():
+            made = begin(self.gate, s, dialect_of("POST", "/v1/messages"), "/v1/messages", "",
+                         json.dumps(body).encode())  # fmt: skip
+            made.signed = True
+            self.assertEqual(0, made.admit())
+            return made
+
+        first = signed()
+        self.assertIsNone(first.content)
+        first.answered(200, b'{"usage": {"input_tokens": 10, "output_tokens": 500}}')
+        with self.assertRaises(bursar.BudgetExceeded):
+            signed()
+
     def test_a_child_of_fork_settles_nothing_of_its_parent_s(self):
         attempt = self.attempt()
         child = os.fork()

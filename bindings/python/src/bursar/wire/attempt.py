@@ -64,8 +64,8 @@ class Attempt(Settling):
     """See above. For one thread or task at a time, but for `stop`."""
 
     __slots__ = (
-        "ask", "content", "path", "is_sending", "refused", "cut", "_body", "_is_new", "_events",
-        "_whole", "_ran_out", "_model", "_deadline", "_refusals", "_token", "__weakref__",
+        "ask", "content", "path", "signed", "is_sending", "refused", "cut", "_body", "_is_new",
+        "_events", "_whole", "_ran_out", "_model", "_deadline", "_refusals", "_token", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +76,7 @@ class Attempt(Settling):
         self.ask = ask
         self.content: Optional[bytes] = None  # to be sent in place of the caller's, when not None
         self.path = path
+        self.signed = False  # nothing in it can be changed: it goes as it is, or not at all
         self.is_sending = False
         self.refused: Optional[Refused] = None  # why the stream was cut: raise it at the reader
         self.cut: Optional[Callable[[], None]] = None  # wakes a reader that waits for a piece
@@ -101,6 +102,7 @@ class Attempt(Settling):
             ask.model or "(no model)",  # what is unknown has no price, and is not free
             input_tokens=ask.input_tokens + (stored.get(ask.previous, 0) if ask.previous else 0),
             max_output_tokens=gate.max_output_tokens if wanted is None else wanted,
+            min_output_tokens=(wanted or 0) if self.signed else 0,
             **self._options(),
         )
         if decision:
@@ -151,7 +153,7 @@ class Attempt(Settling):
             options["choices"] = ask.choices
         if ask.variant != "standard":
             options["variant"] = ask.variant
-        if ask.as_asked:
+        if ask.as_asked or self.signed:
             options["as_asked"] = True
         failed = failures.get(self._key()) if failures else None
         if failed is not None:
@@ -166,6 +168,8 @@ class Attempt(Settling):
         """Writes what was granted into the request, where that is not what it says."""
         ask, limit = self.ask, decision.max_output_tokens
         self._granted, self._model = limit * max(1, ask.choices), decision.model_number
+        if self.signed:
+            return
         same = self.session._link.models.get(ask.model) == decision.model_number
         if (
             (ask.model and not same)
