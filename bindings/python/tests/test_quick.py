@@ -67,13 +67,13 @@ class Quick(unittest.TestCase):
                        prompt_cache_options={"mode": "explicit"})
             path = pick(["/v1/chat/completions"] * 9 + ["/deployments/d/chat/completions"])
             host = pick(["", "api.openai.com", "api.mistral.ai"])
-            quick = chat_ask(body, path, host)
+            quick = chat_ask(chat, body, path, host)
             if quick is not None:
                 read += 1
                 self.assertEqual(chat.ask(body, path, host), quick, (body, path, host))
         self.assertGreater(read, 500)
         for odd in (None, [], "x", 5, {"messages": None}):
-            self.assertIsNone(chat_ask(odd, "", ""))
+            self.assertIsNone(chat_ask(chat, odd, "", ""))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from ..errors import BursarError, ExpiredError, Refused, UnsupportedError, refus
 from ..turn import current_turn
 from ..words import Reason, Remedy
 from .dialect import Ask, Dialect, Unpriceable, packed, parsed
+from .dialects_openai import Chat
 from .gate import Gate, sending
 from .quick import chat_ask, chat_usage
 from .settling import Settling, stored
@@ -53,7 +54,7 @@ def begin(
         body = parsed(content)
     except Unpriceable as error:
         raise UnsupportedError(f"POST {path} was not sent, its price is unknown: {error}") from None
-    ask = chat_ask(body, path, host) if dialect.name == "openai.chat" else None
+    ask = chat_ask(dialect, body, path, host) if type(dialect) is Chat else None
     ask = ask or dialect.ask(body, path, host)
     if ask is None:
         return None
