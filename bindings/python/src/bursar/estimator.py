@@ -68,12 +68,14 @@ class Estimate:
         number: int = self._asked.tokens_max
         return number
 
-    def learn(self, input_tokens: int, output_tokens: int = 0, model: Optional[str] = None) -> None:
+    def learn(
+        self, input_tokens: int, output_tokens: int = 0, model: Union[str, int, None] = None
+    ) -> None:
         """What the provider billed. `model`: the one granted, where it is another. Call it once,
         and not for an answer for which the provider ran tools: they bring input of their own."""
         link, asked = self._link, self._asked
         if model is not None:
-            asked.model = link.model(model)
+            asked.model = model if isinstance(model, int) else link.model(model)
         status = link.call.bursar_learn(link.handle, C.byref(asked), input_tokens, output_tokens)
         if status:
             link.failed(status, f"learn {input_tokens} tokens")

@@ -1,8 +1,8 @@
 """A request's input in tokens, by what was learnt of its session, its model and its content.
 
 The bytes are the request's weight (weight.py), media and files stay at their fixed sizes. What
-the provider bills is learnt where it says something of the input: not where the provider ran
-tools, or called other models, whose input it never saw.
+the provider bills for a whole answer is learnt, unless it ran tools or called other models: they
+bring input that was not in the request.
 """
 
 from __future__ import annotations
@@ -54,16 +54,13 @@ def guess(
     return estimated(link, session.id, ask.model, size, fixed, kind, hash(beginning(body)))
 
 
-def learn(
-    estimate: Optional[Estimate], dialect: Dialect, answer: Any, usage: Usage, model: str
-) -> None:
+def learn(estimate: Optional[Estimate], usage: Usage, model: int) -> None:
     """What was billed for it, to the model that was granted."""
-    if estimate is None or dialect.tools(answer) or dialect.others(answer):
-        return
-    try:
-        estimate.learn(usage.input_tokens, usage.output_tokens, model or None)
-    except BursarError:
-        pass  # a count that is none: it was settled as it is
+    if estimate is not None:
+        try:
+            estimate.learn(usage.input_tokens, usage.output_tokens, model)
+        except BursarError:
+            pass  # a count that is none: it was settled as it is
 
 
 def beginning(body: Dict[str, Any]) -> Any:

@@ -18,6 +18,7 @@ from .attempt import Attempt, begin
 from .dialect import Dialect
 from .dialects import dialect_of
 from .gate import Gate, passing
+from .transport import follow
 from .watch import watch
 
 if TYPE_CHECKING:
@@ -43,7 +44,10 @@ def _priced(gate: Gate, client: Any, request: Any) -> Optional[_Priced]:
 def _begin(gate: Gate, priced: _Priced, request: Any, content: bytes) -> Optional[Attempt]:
     dialect, session, path = priced
     is_new = request.headers.get("x-stainless-retry-count") == "0"
-    return begin(gate, session, dialect, path, request.url.host, content, is_new)
+    attempt = begin(gate, session, dialect, path, request.url.host, content, is_new)
+    if attempt is not None and dialect.provider == "anthropic":  # by AWS, too
+        attempt.signed = request.headers.get("authorization", "").startswith("AWS4-")
+    return attempt
 
 
 def _rewrite(attempt: Attempt, request: Any) -> None:
@@ -57,7 +61,7 @@ def _rewrite(attempt: Attempt, request: Any) -> None:
             headers["Content-Length"] = str(len(content))
         if attempt.path != request.url.path:
             request.url = request.url.copy_with(path=attempt.path)
-    if attempt.ask.stream:
+    if attempt.ask.stream and not attempt.signed:
         request.headers["Accept-Encoding"] = "identity"  # events are read on their way
 
 
@@ -79,6 +83,7 @@ def send(
             delay = attempt.admit()
         if attempt.content is not None or attempt.ask.stream:
             _rewrite(attempt, request)
+        follow(attempt, client, request, None)
     except BursarError as error:
         if attempt is not None and gate.refuse == "error" and isinstance(error, Refused):
             gate.refused = error.decision
@@ -114,6 +119,7 @@ async def send_async(
             delay = attempt.admit()
         if attempt.content is not None or attempt.ask.stream:
             _rewrite(attempt, request)
+        follow(attempt, client, request, _sleep)
     except BursarError as error:
         if attempt is not None and gate.refuse == "error" and isinstance(error, Refused):
             gate.refused = error.decision
