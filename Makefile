@@ -6,6 +6,7 @@
 #   make torture MINUTES=10 SEED=7                  make bench-home  what a home costs
 #   make ledger-torture KILLS=1000 BOOTS=50 SEED=7  the ledger's writer killed, disks full, reboots
 #   make bench-ledger     what a ledger costs       make ledger-year    a year, compacted
+#   make integrations     real SDKs and frameworks  make bench-wrap     what wrapping adds to a call
 #   make install PREFIX=/usr/local                  make bootstrap  installs what is missing
 
 SHELL     := /bin/bash
@@ -73,7 +74,7 @@ build/lib/bursar.pc: tools/bursar.pc.in
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
 
 # Everything, in the order in which it fails soonest.
-test: test-swift test-c model test-oracles test-python test-wheel test-go test-race test-torture test-deaths litmus test-fuzz \
+test: test-swift test-c model test-oracles test-python test-estimator test-wheel test-go test-race test-torture test-deaths litmus test-fuzz \
 		test-readme test-ledger test-demo test-year test-cli
 	@echo "make test: everything passed"
 
@@ -98,6 +99,19 @@ oracles: | build/.bootstrap
 test-python: lib
 	BURSAR_LIBRARY=$(CURDIR)/$(LIB) bindings/python/tests/run.sh $$(tools/pythons.sh)
 	BURSAR_LIBRARY=$(CURDIR)/$(LIB) OPENAI_TESTS=1 bindings/python/tests/run.sh $$(tools/pythons.sh | tail -1)
+
+# How far the learnt estimates are off, on any file of steps: `make estimator DATA=steps.csv`
+# (columns: Tests/data/README.md). The test runs it on the sample.
+ESTIMATOR = BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONPATH=bindings/python/src PYTHONDONTWRITEBYTECODE=1 \
+            python3 Tests/estimator/estimator.py
+DATA ?= Tests/data/agent-steps-sample.csv
+.PHONY: estimator estimator-methods test-estimator
+estimator: lib
+	$(ESTIMATOR) $(DATA)
+estimator-methods: lib
+	$(ESTIMATOR:estimator.py=methods.py) $(DATA)
+test-estimator: lib
+	$(ESTIMATOR) --check Tests/data/agent-steps-sample.csv
 
 # The C tests against both builds, and the example on its own loop.
 test-c: lib full
@@ -305,6 +319,23 @@ $(DEMO_ENV)/.ready: demo/requirements.txt | build/.bootstrap
 	python3 -m venv $(DEMO_ENV)
 	$(DEMO_ENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+# SDKs and frameworks as they are on PyPI, at pinned versions (Tests/integrations/requirements*.txt),
+# against a provider on the loopback that bills by itself. Apart from `make test`. ONLY=Streams
+INTEGRATIONS_ENV := $(CURDIR)/build/integrations-venv
+INTEGRATIONS = cd Tests/integrations && BURSAR_LIBRARY=$(CURDIR)/$(LIB) \
+	PYTHONPATH=$(CURDIR)/bindings/python/src PYTHONDONTWRITEBYTECODE=1
+.PHONY: integrations bench-wrap
+integrations: lib
+	Tests/integrations/env.sh $(INTEGRATIONS_ENV)
+	$(INTEGRATIONS) $(INTEGRATIONS_ENV)/bin/python -m unittest discover -p 'test_*.py' $(if $(ONLY),-k $(ONLY))
+	Tests/integrations/env.sh $(INTEGRATIONS_ENV)-google google
+	$(INTEGRATIONS) $(INTEGRATIONS_ENV)-google/bin/python -m unittest discover -p 'test_*.py' $(if $(ONLY),-k $(ONLY))
+
+# What metering adds to a call of OpenAI's SDK, beside the bare SDK on the same stub.
+bench-wrap: lib
+	Tests/integrations/env.sh $(INTEGRATIONS_ENV)
+	$(INTEGRATIONS) $(INTEGRATIONS_ENV)/bin/python bench_wrap.py
 
 # README.md's samples, as they stand there.
 test-readme: lib $(DEMO_ENV)/.ready

@@ -7,7 +7,7 @@ for all of them at once.
 from __future__ import annotations
 
 import ctypes as C
-from typing import Any, Dict, NoReturn, Optional, Type
+from typing import Any, Callable, Dict, NoReturn, Optional, Type
 
 from . import _abi
 from .decision import Decision
@@ -23,6 +23,7 @@ class Link:
         self.call: Any = library.call
         self.handle: Optional[int] = handle  # None = closed
         self.models: Dict[Optional[str], int] = {None: 0}
+        self.tokenizers: Dict[str, Callable[[str], int]] = {}  # by how a model's name begins
         self._model_names: Dict[int, str] = {}
         self._tools: Dict[str, int] = {}
         self._meters: Dict[str, int] = {}

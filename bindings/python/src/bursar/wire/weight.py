@@ -87,7 +87,14 @@ def weigh(
                     text += (len(key) if key.isascii() else _size(key)) + 2
                 rule = rule_of(key)
                 if rule is None:
-                    push((item, is_json))
+                    if type(item) is not str:
+                        push((item, is_json))
+                    elif is_json:
+                        shaped += len(item) if item.isascii() else _size(item)
+                    elif item.isascii():
+                        text += len(item)
+                    else:
+                        wide += _size(item)
                 elif rule == _CACHE:
                     ttl = item.get("ttl") if type(item) is dict else None
                     cached = cached or "5m"
