@@ -16,7 +16,7 @@ try:
 except ImportError:
     openai = None
 
-from stub_server import INPUT, OUTPUT, Stub
+from stub_server import Stub
 
 SOURCES = os.path.dirname(os.path.dirname(os.path.abspath(bursar.__file__)))
 RUN = [sys.executable, "-m", "bursar", "run"]
