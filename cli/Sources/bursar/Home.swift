@@ -9,7 +9,7 @@ struct HomeOption: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "The home: a directory. Default: $BURSAR_HOME, else ~/.bursar.", valueName: "directory"))
+            "The home: a directory. Default: $BURSAR_HOME, else ~/.bursar.", valueName: "directory"), completion: Completion.home)
     var home: String?
 
     /// Opens the home, which must be there.

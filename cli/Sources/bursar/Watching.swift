@@ -14,6 +14,21 @@ struct Alert {
             state + Happening.columns + [Column("summary", "")], cells + event.cells + [.text(sentence)])
     }
 
+    /// As incoming webhooks of Slack and of those that take the same want it. `&`, `<` and `>` are escaped, so that no
+    /// name or reason becomes a link or calls a channel (https://docs.slack.dev/messaging/formatting-message-text).
+    var message: String {
+        var text = ""
+        for scalar in ("bursar: " + sentence).visible.unicodeScalars {
+            switch scalar {
+            case "&": text += "&amp;"
+            case "<": text += "&lt;"
+            case ">": text += "&gt;"
+            default: text.unicodeScalars.append(scalar)
+            }
+        }
+        return "{\"text\": \(quoted(text))}"
+    }
+
     var sentence: String {
         let place = event.path.isEmpty ? "the home" : "`\(event.path)`"
         let what = "\(event.type) at \(place)" + (event.sentence.isEmpty ? "" : ": \(event.sentence)")

@@ -15,7 +15,7 @@ struct BudgetCommand: ParsableCommand {
                 What is there with other limits keeps them, unless --replace says otherwise: a script that runs \
                 again never undoes an operator's cut.
                 """)
-        @Argument(help: "Its path, such as acme/support.") var path: String
+        @Argument(help: "Its path, such as acme/support.", completion: Completion.paths) var path: String
         @Argument(help: "Its limits, such as '$50/day, 20 steps/min'.") var limits: String?
         @Option(help: "Who answers for it.") var owner: String?
         @Option(help: "Who pays.") var costCenter: String?
@@ -56,7 +56,7 @@ struct BudgetCommand: ParsableCommand {
 
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "List budgets: what `bursar status` shows.")
-        @Argument(help: "A budget's path.") var path: String?
+        @Argument(help: "A budget's path.", completion: Completion.paths) var path: String?
         @OptionGroup var home: HomeOption
         @OptionGroup var output: OutputOptions
 
@@ -65,7 +65,7 @@ struct BudgetCommand: ParsableCommand {
 
     struct Show: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Show a budget or a session, and each of its limits.")
-        @Argument(help: "A budget's path, or an id.") var path: String
+        @Argument(help: "A budget's path, or an id.", completion: Completion.targets) var path: String
         @OptionGroup var home: HomeOption
         @OptionGroup var output: OutputOptions
 
@@ -76,7 +76,7 @@ struct BudgetCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "limit", abstract: "Replace the limits of a budget or session: a cut holds from the next step on.",
             aliases: ["cut"])
-        @Argument(help: "A budget's path, or an id.") var path: String
+        @Argument(help: "A budget's path, or an id.", completion: Completion.targets) var path: String
         @Argument(help: "Its limits from now on, such as '$10/day'; `unlimited` removes them all.") var limits: String
         @OptionGroup var home: HomeOption
 
@@ -99,7 +99,7 @@ struct BudgetCommand: ParsableCommand {
                 On a calendar window it lasts until that ends, on a rolling window for its span, and never longer \
                 than --for. It wakes what `then pause` paused.
                 """)
-        @Argument(help: "A budget's path, or an id.") var path: String
+        @Argument(help: "A budget's path, or an id.", completion: Completion.targets) var path: String
         @Argument(help: "How much: '$5', '200k tokens', '10m wall'.") var amount: String
         @Option(name: .customLong("for"), help: "How long at most: 30m, 1h, 2d.") var duration: String?
         @Option(name: .shortAndLong, help: "Why.") var reason: String?
@@ -118,13 +118,15 @@ struct BudgetCommand: ParsableCommand {
                 }
             }
             let view = try home.read(id)
-            say("topped up \(path.visible) by \(amount): \(money(view.remaining_nanos)) left")
+            let left = view.remaining_nanos == .max ? "" : ": \(money(view.remaining_nanos)) left"
+            let end = nanos > 0 ? ", until \(localTime(now + nanos)) at most" : ""
+            say("topped up \(path.visible) by \(amount.visible)\(end)\(left)")
         }
     }
 
     struct Observe: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Count and report here, but stop nobody.")
-        @Argument(help: "Paths or ids.") var paths: [String]
+        @Argument(help: "Paths or ids.", completion: Completion.targets) var paths: [String]
         @Flag(help: "Enforce again.") var off = false
         @OptionGroup var home: HomeOption
 
@@ -141,7 +143,7 @@ struct BudgetCommand: ParsableCommand {
     struct Remove: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Remove a budget with nothing below it. What it spent stays above it and in the ledger.")
-        @Argument(help: "Its path.") var path: String
+        @Argument(help: "Its path.", completion: Completion.paths) var path: String
         @OptionGroup var home: HomeOption
 
         func run() throws {

@@ -9,6 +9,7 @@ struct Doctor: ParsableCommand {
         discussion: "Exits with 1 when something needs somebody.")
     @OptionGroup var home: HomeOption
     @OptionGroup var output: OutputOptions
+    @OptionGroup var progress: ProgressOption
 
     func run() throws {
         let home = try home.open()
@@ -59,6 +60,7 @@ struct Doctor: ParsableCommand {
             "built-in prices", "\(days) days old",
             days > 90 ? "install a newer version, or load a price file" : nil)
         do {
+            progress.begin("doctor: adding up a ledger", home)
             try home.expect { bursar_verify(home.runtime, &$0) }
             add("totals", "every total is the sum of its steps")
         } catch let failure as Failure {

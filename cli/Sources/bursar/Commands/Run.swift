@@ -24,7 +24,7 @@ struct RunCommand: ParsableCommand {
             """)
 
     @Option(help: "What it may use: '$5, 200 steps, 10m wall, 2m idle'.") var limits: String?
-    @Option(help: "The budget it is under. Default: the session it is run in, or else `run`.") var path: String?
+    @Option(help: "The budget it is under. Default: the session it is run in, or else `run`.", completion: Completion.paths) var path: String?
     @Option(help: "Who asked for it: the label `user`.") var user: String?
     @Option(help: "What it is called. Default: the command's name.") var agent: String?
     @Option(help: ArgumentHelp("A label, for reports. May be repeated.", valueName: "key=value")) var label: [String] = []

@@ -11,7 +11,7 @@ struct WatchCommand: ParsableCommand {
         abstract: "Alert when a limit is crossed, an agent is stopped or the home is in trouble, and when it is over.",
         discussion: """
             Each crossing is told once, however often it is reported, until it is over; then once more, as \
-            resolved: the limit was raised, its window began anew, the agent was revived. Without --exec and --webhook alerts \
+            resolved: the limit was raised, its window began anew, the agent was revived. Without --exec, --webhook and --slack alerts \
             are printed, one JSON object per line.
 
             What cannot be delivered is tried four times within seven seconds, said on standard error, and left.
@@ -24,7 +24,11 @@ struct WatchCommand: ParsableCommand {
         help: ArgumentHelp(
             "An address that gets JSON by POST. http:// is spoken here, https:// by curl, which must be there.",
             valueName: "url")) var webhook: [String] = []
-    @Option(help: "Only this path and what is below it.") var path: String?
+    @Option(
+        help: ArgumentHelp(
+            "The address of an incoming webhook of Slack or Mattermost, which gets a sentence.",
+            valueName: "url")) var slack: [String] = []
+    @Option(help: "Only this path and what is below it.", completion: Completion.paths) var path: String?
     @Option(
         help: ArgumentHelp(
             "Only these, separated by commas. Default: threshold, halt, pause, kill, deadline, idle, unattended, storm, home, corrupt, ledger.",
@@ -34,11 +38,13 @@ struct WatchCommand: ParsableCommand {
     @OptionGroup var home: HomeOption
 
     func validate() throws {
-        for url in webhook where !url.hasPrefix("http://") && !url.hasPrefix("https://") {
-            throw ValidationError("--webhook `\(url.visible)` is no http:// or https:// address.")
-        }
-        for url in webhook where url.unicodeScalars.contains(where: { $0.value <= 0x20 || $0.value == 0x7F }) {
-            throw ValidationError("--webhook `\(url.visible)` has blanks or control bytes.")
+        for (option, url) in webhook.map({ ("--webhook", $0) }) + slack.map({ ("--slack", $0) }) {
+            if !url.hasPrefix("http://"), !url.hasPrefix("https://") {
+                throw ValidationError("\(option) `\(url.visible)` is no http:// or https:// address.")
+            }
+            if url.unicodeScalars.contains(where: { $0.value <= 0x20 || $0.value == 0x7F }) {
+                throw ValidationError("\(option) `\(url.visible)` has blanks or control bytes.")
+            }
         }
     }
 
@@ -62,9 +68,10 @@ struct WatchCommand: ParsableCommand {
     }
 
     private func tell(_ alert: Alert) {
-        if exec.isEmpty, webhook.isEmpty { say(alert.json) }
+        if exec.isEmpty, webhook.isEmpty, slack.isEmpty { say(alert.json) }
         for command in exec { report(command, Delivery.insist { Delivery.execute(command, alert) }) }
         for url in webhook { report(url, Delivery.insist { Delivery.post(url, alert.json) }) }
+        for url in slack { report(url, Delivery.insist { Delivery.post(url, alert.message) }) }
     }
 
     private func report(_ place: String, _ wrong: String?) {
