@@ -200,6 +200,19 @@ extension String {
     }
 }
 
+/// Many texts as the library takes them, for the call.
+func withTexts<R>(_ texts: [String], _ body: ([bursar_text_t]) throws -> R) rethrows -> R {
+    var found: [bursar_text_t] = []
+    func next(_ k: Int) throws -> R {
+        if k == texts.count { return try body(found) }
+        return try texts[k].withText {
+            found.append($0)
+            return try next(k + 1)
+        }
+    }
+    return try next(0)
+}
+
 /// How many letters two words are apart (Levenshtein).
 func editDistance(_ a: String, _ b: String) -> Int {
     let a = Array(a.utf8), b = Array(b.utf8)

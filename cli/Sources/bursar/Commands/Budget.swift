@@ -6,14 +6,15 @@ import CBursar
 struct BudgetCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "budget", abstract: "Declare, show, change and remove budgets.",
-        subcommands: [Declare.self, Show.self, List.self, Limit.self, TopUp.self, Observe.self, Remove.self])
+        subcommands: [Declare.self, Show.self, List.self, Assign.self, Limit.self, TopUp.self, Observe.self, Remove.self])
 
     struct Declare: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Make sure that a budget is there.",
             discussion: """
                 What is there with other limits keeps them, unless --replace says otherwise: a script that runs \
-                again never undoes an operator's cut.
+                again never undoes an operator's cut. --replace replaces all of it, also owner and cost centre: \
+                `bursar budget assign` and `bursar budget limit` change one thing.
                 """)
         @Argument(help: "Its path, such as acme/support.", completion: Completion.paths) var path: String
         @Argument(help: "Its limits, such as '$50/day, 20 steps/min'.") var limits: String?
@@ -26,29 +27,13 @@ struct BudgetCommand: ParsableCommand {
 
         func run() throws {
             let home = try home.open()
-            var options = bursar_budget_options_t()
-            options.size = UInt32(MemoryLayout<bursar_budget_options_t>.size)
-            options.flags =
-                (replace ? UInt32(BURSAR_BUDGET_REPLACE) : 0) | (observe ? UInt32(BURSAR_BUDGET_OBSERVE) : 0)
-            var id: bursar_id_t = 0
-            try (limits ?? "").withText { limits in
-                options.limits = limits
-                try (owner ?? "").withText { owner in
-                    options.owner = owner
-                    try (costCenter ?? "").withText { center in
-                        options.cost_center = center
-                        try (purpose ?? "").withText { purpose in
-                            options.purpose = purpose
-                            try path.withText { path in
-                                try home.expect {
-                                    bursar_budget_declare(
-                                        home.runtime, path.data ?? emptyText, path.len, &options, &id, &$0)
-                                }
-                            }
-                        }
-                    }
-                }
-            }
+            var new = NewBudget()
+            new.limits = limits ?? ""
+            new.owner = owner ?? ""
+            new.costCenter = costCenter ?? ""
+            new.purpose = purpose ?? ""
+            new.flags = (replace ? UInt32(BURSAR_BUDGET_REPLACE) : 0) | (observe ? UInt32(BURSAR_BUDGET_OBSERVE) : 0)
+            let id = try home.declare(path, new)
             let stored = home.text(id, BURSAR_TEXT_LIMITS)
             say("\(path.visible)  \(stored.isEmpty ? "no limits" : stored)")
         }

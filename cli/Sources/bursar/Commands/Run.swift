@@ -101,16 +101,3 @@ struct RunCommand: ParsableCommand {
         return session
     }
 }
-
-/// Many texts as the library takes them, for the call.
-private func withTexts<R>(_ texts: [String], _ body: ([bursar_text_t]) throws -> R) rethrows -> R {
-    var found: [bursar_text_t] = []
-    func next(_ k: Int) throws -> R {
-        if k == texts.count { return try body(found) }
-        return try texts[k].withText {
-            found.append($0)
-            return try next(k + 1)
-        }
-    }
-    return try next(0)
-}

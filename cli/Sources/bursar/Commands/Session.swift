@@ -38,6 +38,9 @@ struct SessionCommand: ParsableCommand {
                 Column("spent_nanos", "SPENT"), Column("remaining_nanos", "LEFT"), Column("steps", "STEPS"),
                 Column("age_ns", "AGE"), Column("labels", "LABELS"),
             ]
+            if found.isEmpty, output.isForPeople {
+                return say("No sessions are open\(path.map { " at \($0.visible)" } ?? "").")
+            }
             let now = now
             show(
                 columns,
