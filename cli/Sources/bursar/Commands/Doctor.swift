@@ -83,7 +83,8 @@ struct Doctor: ParsableCommand {
             bursar.show([Column("what", "WHAT"), Column("found", "FOUND")], rows.map { Array($0.prefix(2)) }, output)
             say("")
             var isGood = true
-            for case let [.text(what), _, .text(advice)] in rows where advice != "good" {
+            for row in rows {
+                guard case .text(let what) = row[0], case .text(let advice) = row[2], advice != "good" else { continue }
                 say("\(what): \(advice)")
                 isGood = false
             }
