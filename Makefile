@@ -242,11 +242,6 @@ $(SHARE) &: $(CLI) tools/manual.py docs/operations.md
 	$(CLI) --generate-completion-script fish > build/share/fish/vendor_completions.d/bursar.fish
 
 install: lib build/lib/bursar.pc $(SHARE)
-	rm -rf build/installed
-	$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/build/installed PREFIX=/usr
-	PYTHONDONTWRITEBYTECODE=1 python3 Tests/cli/installed.py build/installed/usr
-
-install: lib build/lib/bursar.pc $(SHARE)
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin $(patsubst build/%,%,$(dir $(SHARE))))
 	install -m 755 $(CLI) $(DESTDIR)$(PREFIX)/bin/
 	for file in $(patsubst build/%,%,$(SHARE)); do install -m 644 build/$$file $(DESTDIR)$(PREFIX)/$$file; done
