@@ -35,7 +35,7 @@ RULES = [
     (r"-{3,}", "---"),
     (r"\d+ of \d+ steps", "N steps"),
 ]
-LIVE = [SEGMENT, (r"-{3,}", "---"), (r"(?<![\w/-])[$\[]?\d[\d,.:]*[smhd%]?(\d+[smhd])?", "N"), (r"\|+", "|"), (r" +", " "), (r"N( N)+", "N")]
+LIVE = [SEGMENT, (r"(?m)^ +", ""), (r"-{3,}", "---"), (r"(?<![\w/-])[$\[]?\d[\d,.:]*[smhd%]?(\d+[smhd])?", "N"), (r"\|+", "|"), (r" +", " "), (r"N( N)+", "N")]
 BLOCK = re.compile(r"^<!-- \$\n?(.*?)-->$|^```console( live)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 # An agent of the page: `agent MODEL [STEPS]`, in the session it was given, or in one of its own.
