@@ -1,0 +1,139 @@
+"""Every command that there is: its help, what it prints, and what it says when something is wrong.
+UPDATE=1 writes the golden files anew."""
+
+import os
+import pty
+import re
+import stat
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+import commands
+from homes import COMMAND, LIBRARY, ROOT, HomeCase
+from terminal import Terminal
+
+# What differs from run to run, and what stands for it.
+STEADY = [
+    (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME"),
+    (r"\d{4}-\d\d-\d\d", "DAY"),
+    (r"\b\d\d:\d\d:\d\d\b", "CLOCK"),
+    (r'("age_ns": |,open,\d+,\d*,\d+,)\d+', r"\1AGE"),
+    (r" +(\d+m )?\d+(\.\d)?m?s\b", " AGE"),
+    (r"\b[0-9a-f]{32}(-[0-9a-f]+)?\b", "HEX"),
+    (r"\d+ \((bursar|shop)\)", r"PID (\1)"),
+    (r"\buid \d+ pid \d+", "uid U pid P"),
+    (r"\d+ days old", "N days old"),
+]
+
+# What moves a terminal's cursor, or the direction of its text.
+UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+
+
+class EveryCase(HomeCase):
+    """A shop's home, made once: a test that changes it has a copy of its own made by `fresh`."""
+
+    def setUp(self):
+        super().setUp()
+        self.remove_segment()
+        self.folder = Path(tempfile.mkdtemp(prefix="bursar-every-", dir=self.folder))
+        self.home = self.folder / "home"
+        self.env.update(BURSAR_HOME=str(self.home), USER="worker")
+        self.good = commands.shop(self.folder, self.env["PYTHON"], self.env)
+
+    def steady(self, text):
+        if str(self.folder) in text:  # a table's columns are as wide as that
+            text = re.sub("  +", "  ", text)
+        text = text.replace(str(self.folder), "FOLDER")
+        for place, name in (("session", "SESSION"), ("done", "DONE")):
+            text = re.sub(rf"\b{self.good[place]}\b", name, text)
+        for pattern, name in STEADY:
+            text = re.sub(pattern, name, text)
+        return re.sub(r" +(?=\n)", "", text)
+
+    def transcript(self, args, result):
+        text = f"$ bursar {commands.shown(args)}\n{result.stdout}"
+        text += "".join(f"! {line}\n" for line in result.stderr.splitlines())
+        return text + (f"exit {result.returncode}\n" if result.returncode else "") + "\n"
+
+
+class Help(unittest.TestCase):
+    maxDiff = None
+    golden = HomeCase.golden
+
+    def test_of_every_command_is_as_it_was(self):
+        text = ""
+        env = {k: v for k, v in os.environ.items() if k != "COLUMNS"}
+        for words, _ in commands.tree():
+            done = subprocess.run([COMMAND, *words, "--help"], env=env, capture_output=True, text=True)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), words)
+            text += f"$ bursar {' '.join([*words, '--help'])}\n{done.stdout}\n"
+        self.golden("help.txt", text)
+
+    def test_every_command_is_in_these_tests(self):
+        for command in commands.every():
+            self.assertTrue(command.works, f"bursar {command.name} has no line in commands.py")
+
+
+class Output(EveryCase):
+    def test_of_every_command_is_as_it_was(self):
+        text = ""
+        for command in commands.every():
+            for words in command.works:
+                for form in command.forms:
+                    args = [*command.words, *commands.filled(words, self.good)]
+                    at = args.index("--") if "--" in args else len(args)
+                    args[at:at] = [form] if form else []
+                    text += self.steady(self.transcript(args, self.bursar(*args)))
+        self.golden("every-output.txt", text)
+
+
+class Mistakes(EveryCase):
+    def said(self, args, result, codes):
+        """What an error said, in a line; and everything that is so of every error."""
+        lines = result.stderr.splitlines() or [""]
+        wrong = []
+        if result.stdout:
+            wrong.append(f"printed {result.stdout[:80]!r}")
+        if result.returncode not in codes:
+            wrong.append(f"ended with {result.returncode}, not {codes}")
+        if not re.match(r"(bursar( watch| run)?|Error): \S.{14,1200}$", lines[0]):
+            wrong.append("is no sentence")
+        if UNSAFE.search(result.stderr):
+            wrong.append("has control characters")
+        if not all(re.match(r"Usage: |  See |Help:  ", line) for line in lines[1:]):
+            wrong.append("goes on")
+        if wrong:
+            self.wrong.append(f"$ bursar {commands.shown(args)}\n{result.stderr}{'; '.join(wrong)}")
+        return lines[0]
+
+    def setUp(self):
+        super().setUp()
+        self.wrong = []
+
+    def tearDown(self):
+        self.assertFalse(self.wrong, "\n\n".join(["", *self.wrong]))
+
+    def test_of_what_is_typed_get_a_sentence(self):
+        text = ""
+        for command in commands.every():
+            seen = set()
+            for words in command.works:
+                for at, kind in enumerate(commands.placeholders(words)):
+                    for bad, code in commands.BAD[kind]:
+                        args = [*command.words, *commands.filled(words, self.good, at, bad)]
+                        before = args[: args.index(bad)] if bad in args else args
+                        option = before[-1] if before and str(before[-1]).startswith("--") else str(at)
+                        if (option, bad) in seen:
+                            continue
+                        seen.add((option, bad))
+                        result = self.bursar(*args)
+                        first = self.said(args, result, [code, 64] if command.name != "run" else [125, 64])
+                        text += self.steady(f"$ bursar {commands.shown(args)}\n{first}\nexit {result.returncode}\n\n")
+        self.golden("every-mistake.txt", text)
+        self.bursar("verify", check=True)
+
+
+if __name__ == "__main__":
+    unittest.main()
