@@ -13,22 +13,23 @@ from pathlib import Path
 from homes import COMMAND
 
 GOOD = {
-    "path": "acme/support", "paths": "acme/research", "leaf": "acme/empty", "new": "acme/new", "session": "SESSION",
+    "path": "acme/support", "place": "acme/research", "paths": "acme/research", "leaf": "acme/empty", "new": "acme/new", "session": "SESSION",
     "done": "DONE", "limits": "$30", "more": "$5", "money": "$12.50", "time": "2d", "span": "1h", "period": "2026-10",
     "types": "threshold,kill", "dimensions": "team,label:customer", "name": "mail_answered", "id": "m-1", "id2": "m-2",
     "file": "prices.json", "table": "deals.csv", "sql": "SELECT name, value_nanos FROM v_outcomes ORDER BY 1, 2",
-    "model": "house", "count": "1000", "label": "user=ada", "spread": "shared", "focus": "1.3", "sort": "path",
+    "model": "house", "count": "1000", "label": "user=ada", "tag": "customer=globex", "title": "mail_answered", "number": "SESSION", "spread": "shared", "focus": "1.3", "sort": "path",
     "newhome": "fresh",
 }  # fmt: skip
 
 LONG = "x" * 65_536
 # What is none of its kind, and with what code that ends: 64 usage, 65 text, 66 not there.
 BAD = {
-    "path": [("acme/suport", 66), ("/acme//support", 66), ("99", 66), ("", 66), (LONG, 66)],
+    "path": [("acme/suport", 66), ("/acme//support", 65), ("99", 66), ("", 65), (LONG, 65)],
+    "place": [("acme//support", 65), ("a\x1b[2Jb", 65), ("", 65)],
     "new": [("acme//new", 65), ("a\x1b[2Jb", 65), ("", 65), ("a/b/c/d/e/f/g/h/i", 65), (LONG, 65)],
     "session": [("4", 66), ("nobody", 66), ("-1", 64), ("9" * 30, 66)],
     "limits": [("5 bananas", 65), ("$5/fortnight", 65), ("-$5", 65), ("$5 \x1b[2J", 65), (LONG, 65)],
-    "more": [("5 bananas", 65), ("7 tool_calls", 66), ("$5/day", 65), ("", 65)],
+    "more": [("5 bananas", 65), ("7 steps", 66), ("$5/day", 65), ("", 65)],
     "money": [("five", 65), ("$1.2.3", 65), ("$99999999999999999999", 65), ("1 EUR", 65)],
     "time": [("whenever", 64), ("2026-02-31", 64), ("", 64), ("99999999999999d", 64)],
     "span": [("soon", 64), ("0h", 64), ("-1h", 64), ("", 64)],
@@ -36,11 +37,14 @@ BAD = {
     "types": [("kil", 64), ("", 64)],
     "dimensions": [("tem", 64), ("", 64), ("label:", 64)],
     "name": [("nobody", 66), ("", 65)],
+    "title": [("", 65), (LONG, 65)],
+    "tag": [("customer", 65), ("", 64), ("=x", 65)],
+    "number": [("999", 66), ("nobody", 64), ("9" * 30, 64)],
     "id": [("nothing", 66), ("", 65)],
     "file": [("nowhere.json", 66), (".", 66), ("deals.csv", 65), ("noise", 65)],
-    "table": [("nowhere.csv", 66), (".", 66), ("prices.json", 1), ("noise", 65)],
+    "table": [("nowhere.csv", 66), (".", 66), ("prices.json", 1), ("noise", 65), ("others/diary.txt", 65)],
     "sql": [("SELEC 1", 65), ("DELETE FROM steps", 65), ("", 65), ("SELECT 1; SELECT 2", 65)],
-    "model": [("nobody", 66), ("", 66)],
+    "model": [("nobody", 66), ("", 65)],
     "count": [("-1", 64), ("many", 64), ("99999999999999999999", 64)],
     "label": [("ada", 64), ("=ada", 64)],
     "spread": [("all", 64)], "focus": [("1.1", 64)], "sort": [("luck", 64)],
@@ -53,7 +57,7 @@ WORKS = [
     ("home create", "--home {newhome}"),
     ("budget declare", "{new} {limits} --owner ada --cost-center cc-7 --purpose tests"),
     ("budget declare", "{new} $31"),
-    ("budget limit", "{new} {limits}"),
+    ("budget limit", "{paths} {limits}"),
     ("budget topup", "{path} {more} --for {span} --reason sale"),
     ("budget observe", "{new}"),
     ("budget observe", "{new} --off"),
@@ -72,14 +76,16 @@ WORKS = [
     ("revive", "{paths}"),
     ("session close", "{done}"),
     ("top", "--once --sort {sort}"),
-    ("run", "--limits {limits} --path {paths} --grace {span} --label {label} -- true"),
-    ("outcome add", "{name} --id m-3 --workflow {path} --value {money} --at {time} --by ada"),
+    ("run", "--limits {limits} --path {place} --grace {span} --label {label} -- true"),
+    ("outcome add", "{title} --id m-3 --workflow {path} --value {money} --at {time} --by ada"),
+    ("outcome add", "mail_read --session {number}"),
+    ("outcome add", "mail_read --id r-1 --label {tag}"),
     ("outcome import", "{table} --by ada"),
     ("outcome dispute", "{name} {id2} --by ada --reason twice"),
     ("outcome correct", "{name} {id} --value {money} --rework {span} --by ada"),
     ("outcome verify", "{name} {id} --by grace"),
     ("outcome withdraw", "{name} {id2} --by grace"),
-    ("outcome list", "{name} --since {time}"),
+    ("outcome list", "mail_answered --since {time}"),
     ("outcome list", "--revisions"),
     ("report", "--by {dimensions} --since {time} --path {path}"),
     ("report", "--per session --by {dimensions}"),
@@ -213,4 +219,4 @@ def shop(folder: Path, python, env):
     done = subprocess.run([python, str(script), str(folder)], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     session, closed = done.stdout.split()
-    return {**GOOD, "session": session, "done": closed}
+    return {**GOOD, "session": session, "number": session, "done": closed}

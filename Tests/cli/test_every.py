@@ -4,6 +4,7 @@ UPDATE=1 writes the golden files anew."""
 import os
 import pty
 import re
+import sqlite3
 import stat
 import subprocess
 import tempfile
@@ -41,6 +42,28 @@ class EveryCase(HomeCase):
         self.home = self.folder / "home"
         self.env.update(BURSAR_HOME=str(self.home), USER="worker")
         self.good = commands.shop(self.folder, self.env["PYTHON"], self.env)
+        self.wrong = []
+
+    def tearDown(self):
+        self.assertFalse(self.wrong, "\n\n".join(["", *self.wrong]))
+
+    def said(self, args, result, codes):
+        """What an error said, in a line; and everything that is so of every error."""
+        lines = result.stderr.splitlines() or [""]
+        wrong = []
+        if result.stdout:
+            wrong.append(f"printed {result.stdout[:80]!r}")
+        if result.returncode not in codes:
+            wrong.append(f"ended with {result.returncode}, not {codes}")
+        if not re.match(r"(bursar( watch| run)?|Error|\S+\.json): \S.{14,900}$", lines[0]):
+            wrong.append("is no sentence")
+        if UNSAFE.search(result.stderr):
+            wrong.append("has control characters")
+        if not all(re.match(r"Usage: |  See |Help:  ", line) for line in lines[1:]):
+            wrong.append("goes on")
+        if wrong:
+            self.wrong.append(f"$ bursar {commands.shown(args)}\n{result.stderr}{'; '.join(wrong)}")
+        return lines[0]
 
     def steady(self, text):
         if str(self.folder) in text:  # a table's columns are as wide as that
@@ -90,31 +113,6 @@ class Output(EveryCase):
 
 
 class Mistakes(EveryCase):
-    def said(self, args, result, codes):
-        """What an error said, in a line; and everything that is so of every error."""
-        lines = result.stderr.splitlines() or [""]
-        wrong = []
-        if result.stdout:
-            wrong.append(f"printed {result.stdout[:80]!r}")
-        if result.returncode not in codes:
-            wrong.append(f"ended with {result.returncode}, not {codes}")
-        if not re.match(r"(bursar( watch| run)?|Error): \S.{14,1200}$", lines[0]):
-            wrong.append("is no sentence")
-        if UNSAFE.search(result.stderr):
-            wrong.append("has control characters")
-        if not all(re.match(r"Usage: |  See |Help:  ", line) for line in lines[1:]):
-            wrong.append("goes on")
-        if wrong:
-            self.wrong.append(f"$ bursar {commands.shown(args)}\n{result.stderr}{'; '.join(wrong)}")
-        return lines[0]
-
-    def setUp(self):
-        super().setUp()
-        self.wrong = []
-
-    def tearDown(self):
-        self.assertFalse(self.wrong, "\n\n".join(["", *self.wrong]))
-
     def test_of_what_is_typed_get_a_sentence(self):
         text = ""
         for command in commands.every():
@@ -129,10 +127,102 @@ class Mistakes(EveryCase):
                             continue
                         seen.add((option, bad))
                         result = self.bursar(*args)
+                        if command.name in ("prices show", "outcome import"):  # they show the rest all the same
+                            result.stdout, result.stderr = "", result.stderr.splitlines()[0]
                         first = self.said(args, result, [code, 64] if command.name != "run" else [125, 64])
-                        text += self.steady(f"$ bursar {commands.shown(args)}\n{first}\nexit {result.returncode}\n\n")
+                        text += f"$ bursar {commands.shown(args)}\n{first}\nexit {result.returncode}\n\n"
+        for place, name in (("session", "SESSION"), ("done", "DONE"), ("folder", "FOLDER")):
+            text = text.replace({**self.good, "folder": str(self.folder)}[place], name)
         self.golden("every-mistake.txt", text)
         self.bursar("verify", check=True)
+
+
+class Homes(EveryCase):
+    """What is said of a home that is none, or cannot be used: the same by every command."""
+
+    def strange(self):
+        """Places that are no home: (what, where)."""
+        there = self.folder / "strange"
+        there.mkdir(mode=0o755)
+        (there / "empty").mkdir()
+        (there / "text").write_text("to do: nothing\n")
+        (there / "others").mkdir()
+        (there / "others/home").write_text("sweet home\n")
+        sqlite3.connect(there / "foreign.db").execute("CREATE TABLE t (a)").connection.close()
+        for name, change in (("future", ("bursar-home 1", "bursar-home 2")), ("damaged", ("segment ", "sagment "))):
+            self.bursar("home", "create", "--home", there / name, check=True)
+            self.forget(there / name)
+            text = (there / name / "home").read_text()
+            (there / name / "home").write_text(text.replace(*change))
+        self.bursar("home", "create", "--home", there / "ledger", check=True)
+        self.forget(there / "ledger")
+        (there / "ledger/ledger.db").write_bytes((there / "foreign.db").read_bytes())
+        os.symlink("loop", there / "loop")
+        return [("missing", there / "missing"), ("missing", there / "text/below"), *sorted((p.name, p) for p in there.iterdir())]
+
+    def forget(self, home):
+        """Removes its segment when the test is over."""
+        for line in (home / "home").read_text().splitlines():
+            if line.startswith("segment "):
+                self.addCleanup(Path(line.split(" ", 1)[1]).unlink, missing_ok=True)
+
+    def test_that_are_none(self):
+        text = ""
+        for what, place in self.strange():
+            said = {}
+            for command in commands.every():
+                args = [*command.words, *commands.filled(command.works[-1], self.good), "--home", str(place)]
+                if not command.has_home or command.name == "home create" or what == "ledger":
+                    continue
+                if "--" in args:
+                    args = args[: args.index("--")] + ["--home", str(place), "--", "true"]
+                result = self.bursar(*args)
+                self.said(args, result, [125] if command.name == "run" else [66, 69])
+                said.setdefault(result.stderr, []).append(command.name)
+            for sentence, names in said.items():
+                text += f"{place.name} ({len(names)} commands)\n{sentence.replace(str(self.folder), 'FOLDER')}\n"
+        self.golden("every-home.txt", text)
+
+    def each(self, env=None, **more):
+        """Every command with a home, in each of its ways: (command, args, result)."""
+        for command in commands.every():
+            if command.has_home and command.name != "home create":
+                for words in command.works:
+                    args = [*command.words, *commands.filled(words, self.good)]
+                    yield command, args, self.bursar(*args, **more)
+
+    def test_whose_ledger_is_another_database(self):
+        (self.home / "ledger.db").unlink()
+        sqlite3.connect(self.home / "ledger.db").execute("CREATE TABLE t (a)").connection.close()
+        text = ""
+        for command, args, result in self.each():
+            if result.returncode:
+                text += f"$ bursar {commands.shown(args)}\n{self.said(args, result, [69, 70, 125])}\n"
+        self.golden("every-ledger.txt", text)
+
+    def test_that_may_not_be_written_or_read(self):
+        """As somebody to whom permissions apply."""
+        self.folder.chmod(0o755)
+        self.folder.parent.chmod(0o755)
+        more = {}
+        if os.geteuid() == 0:
+            for place in [self.home, *self.home.iterdir()]:
+                os.chown(place, 65534, 65534)
+            os.chown(re.search("segment (.*)", (self.home / "home").read_text())[1], 65534, 65534)
+            more = {"user": 65534, "group": 65534, "extra_groups": []}
+        text = ""
+        for what, modes in (("read-only", (0o555, 0o444)), ("unreadable", (0o000, 0o000))):
+            for place in self.home.iterdir():
+                place.chmod(modes[1])
+            self.home.chmod(modes[0])
+            said = {}
+            for command, args, result in self.each(**more):
+                self.said(args, result, [66, 69, 125])
+                said.setdefault(result.stderr, []).append(command.name)
+            for sentence, names in said.items():
+                text += f"{what} ({len(names)} ways)\n{sentence}\n"
+            self.home.chmod(0o755)
+        self.golden("every-permission.txt", text.replace(str(self.folder), "FOLDER"))
 
 
 if __name__ == "__main__":

@@ -57,13 +57,7 @@ struct Happening {
         return parts.joined(separator: ", ")
     }
 
-    private func quantity(_ value: Int64) -> String {
-        switch meter {
-        case "", "cost": money(value)
-        case "wall", "idle", "unattended": span(value)
-        default: "\(grouped(value)) \(meter)"
-        }
-    }
+    private func quantity(_ value: Int64) -> String { bursar.quantity(value, meter) }
 }
 
 /// A home's events: those of the ledger, and those to come.

@@ -35,10 +35,23 @@ struct Bursar: ParsableCommand {
             if flush_output() != 0 { throw Failure("cannot write: \(String(cString: strerror(errno)))", Code.system) }
         } catch let failure as Failure {
             _ = flush_output()
-            if !failure.description.isEmpty { warn("bursar: " + failure.description) }
+            if !failure.description.isEmpty { warn("bursar: " + failure.description.visible) }
             Glibc.exit(failure.code)
         } catch {
-            exit(withError: error)
+            // Help, or a mistake in the words of the command, which are shown as they may be.
+            let lines = fullMessage(for: error).split(separator: "\n", omittingEmptySubsequences: false)
+            let text = lines.map { String($0).visible }.joined(separator: "\n")
+            let code = exitCode(for: error)
+            if !code.isSuccess {
+                warn(text)
+            } else {
+                say(text)
+                if flush_output() != 0 {
+                    warn("bursar: cannot write: \(String(cString: strerror(errno)))")
+                    Glibc.exit(Code.system)
+                }
+            }
+            Glibc.exit(code.rawValue)
         }
     }
 }

@@ -40,7 +40,8 @@ struct BudgetCommand: ParsableCommand {
                         try (purpose ?? "").withText { purpose in
                             options.purpose = purpose
                             try path.withText { path in
-                                try home.expect {
+                                let given = [BURSAR_E_PATH: self.path, BURSAR_E_LIMIT_TEXT: self.limits ?? ""]
+                                try home.expect(given) {
                                     bursar_budget_declare(
                                         home.runtime, path.data ?? emptyText, path.len, &options, &id, &$0)
                                 }
@@ -85,7 +86,9 @@ struct BudgetCommand: ParsableCommand {
             let id = try home.find(path)
             let before = home.text(id, BURSAR_TEXT_LIMITS)
             try limits.withText { limits in
-                try home.expect { bursar_limits_set(home.runtime, id, limits.data ?? emptyText, limits.len, &$0) }
+                try home.expect([BURSAR_E_LIMIT_TEXT: self.limits]) {
+                    bursar_limits_set(home.runtime, id, limits.data ?? emptyText, limits.len, &$0)
+                }
             }
             let after = home.text(id, BURSAR_TEXT_LIMITS)
             say("\(path.visible)  \(after.isEmpty ? "no limits" : after)  (was: \(before.isEmpty ? "no limits" : before))")
@@ -111,14 +114,16 @@ struct BudgetCommand: ParsableCommand {
             let id = try home.find(path)
             try amount.withText { amount in
                 try (reason ?? "").withText { reason in
-                    try home.expect {
+                    try home.expect([BURSAR_E_LIMIT_TEXT: self.amount, BURSAR_E_NOT_FOUND: path]) {
                         bursar_top_up(
                             home.runtime, id, amount.data ?? emptyText, amount.len, nanos, reason.data, reason.len, &$0)
                     }
                 }
             }
-            let view = try home.read(id)
-            say("topped up \(path.visible) by \(amount): \(money(view.remaining_nanos)) left")
+            let left = home.limits(id, try home.read(id).limits).filter { $0.extra > 0 }.map { limit in
+                "\(quantity(limit.remaining, Words.meter(limit.meter, home))) left of \(limit.canonical)"
+            }
+            say("topped up \(path.visible) by \(amount): \(left.joined(separator: ", "))")
         }
     }
 
@@ -132,7 +137,7 @@ struct BudgetCommand: ParsableCommand {
             let home = try home.open()
             for path in paths {
                 let status = bursar_observe(home.runtime, try home.find(path), off ? 0 : 1)
-                if status != BURSAR_OK { throw Failure(status, "`\(path.visible)`") }
+                if status != BURSAR_OK { throw Failure(status, path.named) }
                 say("\(off ? "enforcing" : "observing") \(path.visible)")
             }
         }

@@ -49,8 +49,7 @@ struct Check: ParsableCommand {
         var all: Int64 = 0, limits: Int64 = 0
         var unowned: [String] = [], unpaid: [String] = [], unlimited: [String] = [], silent: [String] = []
         var limited: Set<bursar_id_t> = []
-        try home.eachNode { node in
-            guard node.view.kind == BURSAR_KIND_BUDGET else { return }
+        for node in try home.nodes(sessions: false) {
             all += 1
             if home.text(node.id, BURSAR_TEXT_OWNER).isEmpty { unowned.append(node.path) }
             if home.text(node.id, BURSAR_TEXT_COST_CENTER).isEmpty { unpaid.append(node.path) }
@@ -60,7 +59,7 @@ struct Check: ParsableCommand {
             } else {
                 unlimited.append(node.path)
             }
-            if own.isEmpty { return }
+            if own.isEmpty { continue }
             limits += 1
             if !home.text(node.id, BURSAR_TEXT_LIMITS).contains("alert") { silent.append(node.path) }
         }

@@ -35,16 +35,17 @@ struct WatchCommand: ParsableCommand {
 
     func validate() throws {
         for url in webhook where !url.hasPrefix("http://") && !url.hasPrefix("https://") {
-            throw ValidationError("--webhook `\(url.visible)` is no http:// or https:// address.")
+            throw ValidationError("--webhook \(url.named) is no http:// or https:// address.")
         }
         for url in webhook where url.unicodeScalars.contains(where: { $0.value <= 0x20 || $0.value == 0x7F }) {
-            throw ValidationError("--webhook `\(url.visible)` has blanks or control bytes.")
+            throw ValidationError("--webhook \(url.named) has blanks or control bytes.")
         }
     }
 
     func run() throws {
         let types = try type.map(Words.events) ?? Set(Alerts.types)
         let home = try home.open()
+        if let path { try home.expectKnown(path) }
         var source = try EventSource(home)
         var alerts = Alerts(home)
         func raise(_ event: Happening) {
@@ -68,6 +69,6 @@ struct WatchCommand: ParsableCommand {
     }
 
     private func report(_ place: String, _ wrong: String?) {
-        if let wrong { warn("bursar watch: `\(place.visible)`: \(wrong.visible)") }
+        if let wrong { warn("bursar watch: \(place.named): \(wrong.visible)") }
     }
 }
