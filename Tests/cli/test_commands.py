@@ -41,7 +41,7 @@ class Check(HomeCase):
     def test_says_what_to_do(self):
         rows = self.rows()
         self.assertEqual(rows["owners"]["share"], 0)
-        self.assertEqual(rows["owners"]["todo"], "bursar budget declare acme --owner …")
+        self.assertEqual(rows["owners"]["todo"], "bursar budget assign acme --owner …")
         self.assertEqual((rows["limits"]["share"], rows["limits"]["todo"]), (1, None))
         self.assertIn("not `acme`", rows["alerts"]["found"])
         self.assertEqual(self.bursar("check", "--least", "90").returncode, 1)

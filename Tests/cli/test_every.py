@@ -4,16 +4,17 @@ UPDATE=1 writes the golden files anew."""
 import os
 import pty
 import re
+import signal
 import sqlite3
-import stat
 import subprocess
 import tempfile
+import termios
+import threading
 import unittest
 from pathlib import Path
 
 import commands
-from homes import COMMAND, LIBRARY, ROOT, HomeCase
-from terminal import Terminal
+from homes import COMMAND, HomeCase
 
 # What differs from run to run, and what stands for it.
 STEADY = [
@@ -188,6 +189,8 @@ class Homes(EveryCase):
         for command in commands.every():
             if command.has_home and command.name != "home create":
                 for words in command.works:
+                    if command.words[0] == "prices" and words:
+                        continue  # these need none
                     args = [*command.words, *commands.filled(words, self.good)]
                     yield command, args, self.bursar(*args, **more)
 
@@ -196,8 +199,11 @@ class Homes(EveryCase):
         sqlite3.connect(self.home / "ledger.db").execute("CREATE TABLE t (a)").connection.close()
         text = ""
         for command, args, result in self.each():
-            if result.returncode:
-                text += f"$ bursar {commands.shown(args)}\n{self.said(args, result, [69, 70, 125])}\n"
+            if command.name == "doctor":
+                self.assertIn("is not a ledger", result.stdout)
+            elif result.returncode:
+                said = self.said(args, result, [69, 70, 125]).replace(str(self.folder), "FOLDER")
+                text += f"$ bursar {commands.shown(args)}\n{said}\n"
         self.golden("every-ledger.txt", text)
 
     def test_that_may_not_be_written_or_read(self):
@@ -223,6 +229,100 @@ class Homes(EveryCase):
                 text += f"{what} ({len(names)} ways)\n{sentence}\n"
             self.home.chmod(0o755)
         self.golden("every-permission.txt", text.replace(str(self.folder), "FOLDER"))
+
+
+class Streams(EveryCase):
+    """Where output goes, and what the environment says of it."""
+
+    def each(self):
+        for command in commands.every():
+            yield command, [*command.words, *commands.filled(command.works[0], self.good)]
+
+    def run_to(self, stdout, args, **env):
+        kept = {k: v for k, v in {**self.env, **env}.items() if v is not None}
+        return subprocess.run([COMMAND, *args], env=kept, cwd=self.folder, stdout=stdout, stderr=subprocess.PIPE, timeout=60)
+
+    def test_nobody_reads(self):
+        for words in ["--help"], ["--version"], ["report", "--help"]:
+            reader, writer = os.pipe()
+            os.close(reader)
+            self.assertEqual(self.run_to(writer, words).returncode, -signal.SIGPIPE)
+            os.close(writer)
+        for command, args in self.each():
+            reader, writer = os.pipe()
+            os.close(reader)
+            done = self.run_to(writer, args)
+            os.close(writer)
+            silent = done.returncode in (0, 1) and command.name in ("run", "outcome import")
+            self.assertTrue(silent or done.returncode == -signal.SIGPIPE, (args, done))
+            self.assertNotIn(b"rror", done.stderr)
+
+    def test_nothing_more_fits(self):
+        with open("/dev/full", "wb") as full:
+            for words in ["--help"], ["--version"], ["report", "--help"]:
+                done = self.run_to(full, words)
+                self.assertEqual((done.returncode, done.stderr), (71, b"bursar: cannot write: No space left on device\n"))
+            for command, args in self.each():
+                done = self.run_to(full, args)
+                if command.name == "run":
+                    self.assertEqual(done.returncode, 0)  # it prints nothing
+                    continue
+                self.assertEqual(done.returncode, 71, (args, done.stderr))
+                self.assertIn(b"bursar: cannot write: No space left on device\n", done.stderr)
+
+    def on_terminal(self, args, **env):
+        """What it prints to a terminal."""
+        master, slave = pty.openpty()
+        attributes = termios.tcgetattr(slave)
+        attributes[1] &= ~termios.OPOST
+        termios.tcsetattr(slave, termios.TCSANOW, attributes)
+        out = []
+        thread = threading.Thread(target=lambda: out.append(drain(master)))
+        thread.start()
+        done = self.run_to(slave, args, **env)
+        os.close(slave)
+        thread.join(20)
+        self.assertIn(done.returncode, (0, 1), (args, done.stderr))
+        return out[0].decode()
+
+    def test_the_environment_changes_colours_alone(self):
+        self.bursar("budget", "declare", "acme/zürich", "$5", "--owner", "Zoë 東京", check=True)
+        coloured = 0
+        for command, args in self.each():
+            if command.name.split()[0] not in ("status", "session", "report", "query", "events", "prices", "price", "check", "budget"):
+                continue
+            if command.name in ("session attend", "session close") or command.words[0] == "budget" and len(command.forms) < 2:
+                continue
+            plain = self.steady(self.bursar(*args).stdout)
+            colours = self.on_terminal(args, TERM="xterm", NO_COLOR=None)
+            coloured += "\x1b[1m" in colours
+            self.assertEqual(self.steady(re.sub("\x1b\\[[01]m", "", colours)), plain)
+            for env in ({"TERM": "xterm", "NO_COLOR": "1"}, {"TERM": None, "NO_COLOR": None}, {"TERM": "dumb", "NO_COLOR": None},
+                        {"TERM": "xterm", "COLUMNS": "20"}, {"LANG": "C", "LC_ALL": "C"}, {"LANG": None, "TZ": "nonsense"}):  # fmt: skip
+                self.assertEqual(self.steady(self.on_terminal(args, **env)), plain, (args, env))
+        self.assertGreater(coloured, 8)
+        self.assertIn("Zoë 東京", self.on_terminal(["status"], LANG="C", LC_ALL="C"))
+
+    def test_narrow(self):
+        for columns in ("1", "20", "0", "-5", "99999999999999999999", "x"):
+            self.assertEqual(self.bursar("--help").returncode, 0)
+            for args in (["--help"], ["report", "--help"], ["top", "--once"], ["status"], ["status", "--nonsense"]):
+                done = self.run_to(subprocess.PIPE, args, COLUMNS=columns)
+                self.assertEqual(done.returncode, 64 if args[-1] == "--nonsense" else 0, (args, columns, done.stderr))
+                self.assertTrue(done.stdout or done.stderr)
+
+
+def drain(descriptor):
+    data = b""
+    while True:
+        try:
+            piece = os.read(descriptor, 65_536)
+        except OSError:  # the other end is closed
+            piece = b""
+        if not piece:
+            os.close(descriptor)
+            return data
+        data += piece
 
 
 if __name__ == "__main__":

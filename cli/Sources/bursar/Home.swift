@@ -9,7 +9,7 @@ struct HomeOption: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "The home: a directory. Default: $BURSAR_HOME, else ~/.bursar.", valueName: "directory"))
+            "The home: a directory. Default: $BURSAR_HOME, else ~/.bursar.", valueName: "directory"), completion: Completion.home)
     var home: String?
 
     /// Opens the home, which must be there.
@@ -64,10 +64,13 @@ final class Home {
         guard status == BURSAR_OK, let opened else {
             let said = Failure(error)
             if make || status != BURSAR_E_HOME { throw said }
-            let hasMark = stat(path + "/home", &isThere) == 0 || errno == EACCES
-            throw Failure(
-                "\(said.description); --home or $BURSAR_HOME names another"
-                    + (hasMark ? "" : ", `bursar home create` makes one"), said.code)
+            var todo = "; --home or $BURSAR_HOME names another"
+            if access(path, R_OK | W_OK | X_OK) != 0, errno == EACCES || errno == EROFS {
+                todo = "; who uses a home writes there: it is its owner's, or its group's if it was made with --group"
+            } else if stat(path + "/home", &isThere) != 0 {
+                todo += ", `bursar home create` makes one"
+            }
+            throw Failure(said.description + todo, said.code)
         }
         runtime = opened
     }
@@ -259,6 +262,19 @@ extension String {
             }
         }
     }
+}
+
+/// Many texts as the library takes them, for the call.
+func withTexts<R>(_ texts: [String], _ body: ([bursar_text_t]) throws -> R) rethrows -> R {
+    var found: [bursar_text_t] = []
+    func next(_ k: Int) throws -> R {
+        if k == texts.count { return try body(found) }
+        return try texts[k].withText {
+            found.append($0)
+            return try next(k + 1)
+        }
+    }
+    return try next(0)
 }
 
 /// How many letters two words are apart (Levenshtein).

@@ -31,6 +31,7 @@ struct Bursar: ParsableCommand {
         buffer_output(isatty(STDOUT_FILENO))
         do {
             var command = try parseAsRoot()
+            defer { Progress.end() }
             try command.run()
             if flush_output() != 0 { throw Failure("cannot write: \(String(cString: strerror(errno)))", Code.system) }
         } catch let failure as Failure {

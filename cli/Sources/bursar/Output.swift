@@ -79,13 +79,24 @@ func show(_ columns: [Column], one row: [Cell], _ options: OutputOptions) {
     }
 }
 
-func say(_ line: String) { print(line) }
+func say(_ line: String) {
+    if Progress.isShown, isOnTerminal { Progress.end() }
+    print(line)
+}
+
+private let isOnTerminal = isatty(STDOUT_FILENO) == 1
 
 /// Without an end of line.
-func write(_ text: String) { print(text, terminator: "") }
+func write(_ text: String) {
+    if Progress.isShown, isOnTerminal { Progress.end() }
+    print(text, terminator: "")
+}
 
 /// To standard error.
-func warn(_ line: String) { put_error(line) }
+func warn(_ line: String) {
+    Progress.end()
+    put_error(line)
+}
 
 // MARK: - Forms
 

@@ -79,7 +79,7 @@ struct Selection: ParsableArguments {
     @Option(
         help: "A month, day, quarter or year in UTC: `2026-10`, `2026-10-01`, `2026-Q4`, `2026`.")
     var period: String?
-    @Option(help: "Only what is at this path and below.") var path: String?
+    @Option(help: "Only what is at this path and below.", completion: Completion.paths) var path: String?
 
     func validate() throws {
         if period != nil, since != nil || until != nil {

@@ -71,8 +71,8 @@ struct Check: ParsableCommand {
                     + (bad.isEmpty ? "" : ", not `\(first)`"), todo: bad.isEmpty ? "" : todo(first))
         }
         return [
-            line("owners", all, unowned, "budgets") { "bursar budget declare \($0) --owner …" },
-            line("cost centres", all, unpaid, "budgets") { "bursar budget declare \($0) --cost-center …" },
+            line("owners", all, unowned, "budgets") { "bursar budget assign \($0) --owner …" },
+            line("cost centres", all, unpaid, "budgets") { "bursar budget assign \($0) --cost-center …" },
             line("limits", all, unlimited, "budgets") { "bursar budget limit \($0) '$50/day'" },
             line("alerts", limits, silent, "money limits") { "bursar budget limit \($0) '… alert 80%'" },
         ]

@@ -20,7 +20,7 @@ struct OutcomeCommand: ParsableCommand {
         @Option(help: "Your own id of it, such as inv-7; without one it can never be revised.")
         var id: String?
         @Option(help: "Whose it is: a session's number.") var session: Int64?
-        @Option(help: "Or a budget's path.") var workflow: String?
+        @Option(help: "Or a budget's path.", completion: Completion.paths) var workflow: String?
         @Option(help: "Or a label: customer=hooli.") var label: String?
         @Option(help: "What it is worth: '$3.20'; leave it out when nobody knows.") var value:
             String?

@@ -24,7 +24,7 @@ struct RunCommand: ParsableCommand {
             """)
 
     @Option(help: "What it may use: '$5, 200 steps, 10m wall, 2m idle'.") var limits: String?
-    @Option(help: "The budget it is under. Default: the session it is run in, or else `run`.") var path: String?
+    @Option(help: "The budget it is under. Default: the session it is run in, or else `run`.", completion: Completion.paths) var path: String?
     @Option(help: "Who asked for it: the label `user`.") var user: String?
     @Option(help: "What it is called. Default: the command's name.") var agent: String?
     @Option(help: ArgumentHelp("A label, for reports. May be repeated.", valueName: "key=value")) var label: [String] = []
@@ -101,17 +101,4 @@ struct RunCommand: ParsableCommand {
         }
         return session
     }
-}
-
-/// Many texts as the library takes them, for the call.
-private func withTexts<R>(_ texts: [String], _ body: ([bursar_text_t]) throws -> R) rethrows -> R {
-    var found: [bursar_text_t] = []
-    func next(_ k: Int) throws -> R {
-        if k == texts.count { return try body(found) }
-        return try texts[k].withText {
-            found.append($0)
-            return try next(k + 1)
-        }
-    }
-    return try next(0)
 }

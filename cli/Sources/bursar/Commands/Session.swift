@@ -10,8 +10,8 @@ struct SessionCommand: ParsableCommand {
 
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "List the sessions that are open.")
-        @Argument(help: "A budget's path: those below it.") var path: String?
-        @Option(help: "Order: spent, age, steps or path.") var sort = "spent"
+        @Argument(help: "A budget's path: those below it.", completion: Completion.paths) var path: String?
+        @Option(help: "Order: spent, age, steps or path.", completion: .list(["spent", "age", "steps", "path"])) var sort = "spent"
         @OptionGroup var home: HomeOption
         @OptionGroup var output: OutputOptions
 
@@ -36,6 +36,9 @@ struct SessionCommand: ParsableCommand {
                 Column("spent_nanos", "SPENT"), Column("remaining_nanos", "LEFT"), Column("steps", "STEPS"),
                 Column("age_ns", "AGE"), Column("labels", "LABELS"),
             ]
+            if found.isEmpty, output.isForPeople {
+                return say("No sessions are open\(path.map { " at \($0.visible)" } ?? "").")
+            }
             let now = now
             show(
                 columns,
@@ -53,7 +56,7 @@ struct SessionCommand: ParsableCommand {
 
     struct Show: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Show a session, and each of its limits.")
-        @Argument(help: "Its id.") var session: String
+        @Argument(help: "Its id.", completion: Completion.sessions) var session: String
         @OptionGroup var home: HomeOption
         @OptionGroup var output: OutputOptions
 
@@ -63,7 +66,7 @@ struct SessionCommand: ParsableCommand {
     struct Attend: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Say that somebody looked: `unattended` starts again.")
-        @Argument(help: "Ids of sessions, or paths of budgets.") var targets: [String]
+        @Argument(help: "Ids of sessions, or paths of budgets.", completion: Completion.targets) var targets: [String]
         @Option(help: "Who looked. Default: the user.") var who: String?
         @OptionGroup var home: HomeOption
 
@@ -80,7 +83,7 @@ struct SessionCommand: ParsableCommand {
 
     struct Close: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Close sessions: nothing more is admitted.")
-        @Argument(help: "Their ids.") var sessions: [String]
+        @Argument(help: "Their ids.", completion: Completion.sessions) var sessions: [String]
         @OptionGroup var home: HomeOption
 
         func run() throws {

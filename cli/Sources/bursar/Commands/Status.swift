@@ -8,7 +8,7 @@ struct Status: ParsableCommand {
         abstract: "Show budgets, what they spent and what is left.",
         discussion: "With a path, that budget and what is below it. `--sessions` adds the sessions.")
 
-    @Argument(help: "A budget's path, or an id.") var path: String?
+    @Argument(help: "A budget's path, or an id.", completion: Completion.targets) var path: String?
     @Flag(help: "Sessions too.") var sessions = false
     @OptionGroup var home: HomeOption
     @OptionGroup var output: OutputOptions
@@ -52,6 +52,9 @@ struct Status: ParsableCommand {
             say("No budgets yet in \(home.path). `bursar budget declare acme '$50/day'` declares one.")
             return
         }
-        bursar.show(columns, rows, output)
+        guard output.isForPeople else { return bursar.show(columns, rows, output) }
+        // An id is for sessions: a budget's name is shorter.
+        let kept = columns.indices.filter { !["id", "kind"].contains(columns[$0].name) || (sessions && columns[$0].name == "id") }
+        bursar.show(kept.map { columns[$0] }, rows.map { row in kept.map { row[$0] } }, output)
     }
 }

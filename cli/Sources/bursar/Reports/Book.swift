@@ -10,7 +10,7 @@ struct PriceOptions: ParsableArguments {
         name: .customLong("prices"),
         help: ArgumentHelp(
             "A price file on top of the built-in prices: LiteLLM's JSON or bursar-prices-1.",
-            valueName: "file"))
+            valueName: "file"), completion: Completion.file)
     var files: [String] = []
 
     func book() throws -> Book {
