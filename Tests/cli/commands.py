@@ -59,6 +59,7 @@ WORKS = [
     ("budget declare", "{new} $31"),
     ("budget limit", "{paths} {limits}"),
     ("budget topup", "{path} {more} --for {span} --reason sale"),
+    ("budget assign", "{new} --owner bob --cost-center cc-8"),
     ("budget observe", "{new}"),
     ("budget observe", "{new} --off"),
     ("budget list", "{path}"),
