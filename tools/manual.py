@@ -6,6 +6,7 @@
 The date is $SOURCE_DATE_EPOCH, or today.
 """
 
+import collections
 import json
 import os
 import re
@@ -21,7 +22,8 @@ def line(text):
     """Text as roff has it: `words` in bold, nothing a request or an escape."""
     text = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace('"', "\\(dq")
     text = re.sub(r"`([^`]*)`", r"\\fB\1\\fP", text).replace("…", "\\&...")
-    return "\\&" + text if text.startswith((".", "'")) else text
+    text = re.sub(r"(?<=[a-z0-9`)][.:?]) (?=[A-Z])", "\n", text)  # a sentence a line
+    return "\n".join("\\&" + part if part.startswith(".") else part for part in text.split("\n"))
 
 
 def prose(text):
@@ -56,8 +58,17 @@ def options(arguments):
         text = a.get("abstract", "")
         if a.get("defaultValue") and "Default" not in text:
             text += f" Default: {a['defaultValue']}."
-        out.append(line(text))
+        if text:
+            out.append(line(text))
     return out + [".El"]
+
+
+common = {}  # options that many commands have, by name, as most of them say it
+
+
+def is_common(argument):
+    known = common.get(argument.get("preferredName", {}).get("name"))
+    return known is not None and known["abstract"] == argument.get("abstract")
 
 
 def command(spec, above):
@@ -67,7 +78,7 @@ def command(spec, above):
     out = []
     if not below:
         own = [a for a in spec.get("arguments", []) if a.get("shouldDisplay", True)]
-        listed = [a for a in own if a.get("preferredName", {}).get("name") not in COMMON]
+        listed = [a for a in own if not is_common(a)]
         synopsis = [".Op Ar options"] if any(a["kind"] != "positional" for a in own) else []
         for a in own:
             if a["kind"] == "positional":
@@ -105,15 +116,19 @@ def main():
     when = time.gmtime(int(os.environ.get("SOURCE_DATE_EPOCH") or time.time()))
     with open(os.path.join(ROOT, "docs", "operations.md")) as file:
         found = tables(file.read())
-    common = {}
+    seen = collections.Counter()
+    texts = {}
     stack = [root]
     while stack:
         spec = stack.pop()
         stack += spec.get("subcommands", [])
         for a in spec.get("arguments", []):
             name = a.get("preferredName", {}).get("name")
-            if name in COMMON:
-                common.setdefault(name, a)
+            if name in COMMON and "abstract" in a:
+                seen[name, a["abstract"]] += 1
+                texts[name, a["abstract"]] = a
+    for key, _ in seen.most_common():
+        common.setdefault(key[0], texts[key])
     out = [
         f".Dd {time.strftime('%B', when)} {when.tm_mday}, {when.tm_year}", ".Dt BURSAR 1", f".Os {version}",
         ".Sh NAME", ".Nm bursar", ".Nd budgets for AI agents, from the command line",

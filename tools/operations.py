@@ -31,6 +31,7 @@ RULES = [
     (r"\b\d+ days old", "N days old"),
     (r" +", " "),  # columns are as wide as what stands in them
     (r"-{3,}", "---"),
+    (r"\d+ of \d+ steps", "N steps"),
 ]
 LIVE = [(r"(?<![\w/-])[$\[]?\d[\d,.:]*[smhd%]?(\d+[smhd])?", "N"), (r"\|+", "|"), (r" +", " "), (r"N( N)+", "N")]
 BLOCK = re.compile(r"^<!-- \$\n?(.*?)-->$|^```console( live)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -49,15 +50,19 @@ rt = s.runtime
 rt.price("frontier", input="$10/M", output="$50/M")
 rt.price("small", input="$1/M", output="$5/M")
 k = 0
-try:
-    while not steps or k < steps:
+while not steps or k < steps:
+    try:
         with s.step(model, input=20_000, max_output_tokens=800) as step:
             time.sleep(0.05)  # the provider
             step.settle(input_tokens=20_000, output_tokens=800)
         k += 1
-except bursar.BursarError as refusal:
-    print(f"{{os.path.basename(sys.argv[0])}}: {{refusal}}", file=sys.stderr)
-    sys.exit(1)
+    except bursar.Paused:
+        time.sleep(0.1)
+    except bursar.BursarError as refusal:
+        os.write(2, f"{{os.path.basename(sys.argv[0])}}: {{refusal}}\\n".encode())
+        if "BURSAR_SESSION" in os.environ:
+            time.sleep(30)  # until `bursar run` stops it
+        sys.exit(1)
 print(f"{{os.path.basename(sys.argv[0])}}: done")
 """
 
@@ -134,6 +139,7 @@ def company(home):
         rt.budget("acme", "$10k/month alert 80%", owner="ada", cost_center="cc-100")
         rt.budget("acme/support", "$200/day alert 80%", owner="grace", cost_center="cc-200")
         rt.budget("acme/research", "$20/day", owner="linus", cost_center="cc-300")
+        rt.budget("acme/platform", "$1/day alert 80%", cost_center="cc-900")
         rt.budget("lab", "$25/day")
 
 
@@ -197,7 +203,7 @@ def main():
         company(home)
         os.mkdir(os.path.join(folder, "bin"))
         os.symlink(command, os.path.join(folder, "bin", "bursar"))
-        for name, text in [("triage", AGENT), ("reader", AGENT), ("tinkerer", AGENT), ("slack", SLACK)]:
+        for name, text in [("triage", AGENT), ("reader", AGENT), ("tinkerer", AGENT), ("indexer", AGENT), ("slack", SLACK)]:
             path = os.path.join(folder, name)
             with open(path, "w") as file:
                 file.write(text.format(python=sys.executable))
@@ -242,7 +248,7 @@ def main():
         except OSError:
             pass
         shutil.rmtree(folder)
-    if os.environ.get("UPDATE") and not failed:
+    if os.environ.get("UPDATE"):
         with open(PAGE, "w") as file:
             file.write(new)
     print(f"operations: {failed} of {count} tests failed" if failed or not count

@@ -90,8 +90,8 @@ struct EventSource {
         let segment = segment
         try home.ask(
             """
-            SELECT e.at, code, path, e.session, meter, percent, amount, "limit", committed, e.reason, text, actor, segment,
-                   sequence, s.agent
+            SELECT e.at, code, path, e.session, meter, percent, amount, "limit", committed, e.reason, text, actor, e.segment,
+                   e.sequence, s.agent
               FROM v_events e LEFT JOIN sessions s ON s.id = e.session WHERE e.at >= ? ORDER BY e.at, e.id
             """, [.integer(since)]
         ) { row in

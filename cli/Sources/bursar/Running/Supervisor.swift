@@ -186,7 +186,7 @@ final class Supervisor {
     }
 
     private func judge(_ view: bursar_view_t) {
-        let reason = home.text(session, BURSAR_TEXT_REASON).visible
+        let reason = (path + [0]).lazy.map { self.home.text($0, BURSAR_TEXT_REASON).visible }.first { !$0.isEmpty } ?? ""
         switch view.effective_state {
         case BURSAR_STATE_KILLED: conclude(.operated, "it was killed" + (reason.isEmpty ? "" : ": " + reason))
         case BURSAR_STATE_CLOSED: conclude(.operated, "its session was closed")
