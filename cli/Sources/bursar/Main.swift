@@ -35,9 +35,11 @@ struct Bursar: ParsableCommand {
             try command.run()
             if flush_output() != 0 { throw Failure("cannot write: \(String(cString: strerror(errno)))", Code.system) }
         } catch let failure as Failure {
-            _ = flush_output()
+            let isWritten = flush_output() == 0 || failure.code == Code.system
+            let cannot = String(cString: strerror(errno))
             if !failure.description.isEmpty { warn("bursar: " + failure.description.visible) }
-            Glibc.exit(failure.code)
+            if !isWritten { warn("bursar: cannot write: \(cannot)") }
+            Glibc.exit(isWritten ? failure.code : Code.system)
         } catch {
             // Help, or a mistake in the words of the command, which are shown as they may be.
             let lines = fullMessage(for: error).split(separator: "\n", omittingEmptySubsequences: false)
