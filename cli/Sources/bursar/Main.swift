@@ -43,7 +43,7 @@ struct Bursar: ParsableCommand {
         } catch {
             // Help, or a mistake in the words of the command, which are shown as they may be.
             let lines = fullMessage(for: error).split(separator: "\n", omittingEmptySubsequences: false)
-            let text = lines.map { String($0).visible }.joined(separator: "\n")
+            let text = lines.map { String($0).visible.cut(to: 2000) }.joined(separator: "\n")
             let code = exitCode(for: error)
             if !code.isSuccess {
                 warn(text)

@@ -239,10 +239,16 @@ extension String {
     }
 
     /// As a sentence about it has it: in quotes, and not too long to be read.
-    var named: String {
-        let text = visible
-        return text.count <= 100 ? "`\(text)`" : "`\(text.prefix(97))...`"
+    var named: String { "`\(visible.cut(to: 100))`" }
+
+    /// As a word of a shell's command line, that somebody may copy.
+    var shellWord: String {
+        let isPlain = unicodeScalars.allSatisfy { $0.properties.isAlphabetic || "0123456789_-./:@%+".unicodeScalars.contains($0) }
+        if isPlain, !isEmpty, !hasPrefix("-") { return self }
+        return "'" + visible.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
     }
+
+    func cut(to width: Int) -> String { count <= width ? self : prefix(width - 3) + "..." }
 
     func padded(to width: Int) -> String {
         count >= width ? self : self + String(repeating: " ", count: width - count)

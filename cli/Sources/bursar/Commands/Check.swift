@@ -64,11 +64,11 @@ struct Check: ParsableCommand {
             if !home.text(node.id, BURSAR_TEXT_LIMITS).contains("alert") { silent.append(node.path) }
         }
         func line(_ name: String, _ all: Int64, _ bad: [String], _ word: String, _ todo: (String) -> String) -> Line {
-            let first = bad.first.map { $0.visible } ?? ""
+            let first = bad.first ?? ""
             return Line(
                 name: name, good: all - Int64(bad.count), all: all,
                 found: "\(grouped(all - Int64(bad.count))) of \(grouped(all)) \(word)"
-                    + (bad.isEmpty ? "" : ", not `\(first)`"), todo: bad.isEmpty ? "" : todo(first))
+                    + (bad.isEmpty ? "" : ", not \(first.named)"), todo: bad.isEmpty ? "" : todo(first.shellWord))
         }
         return [
             line("owners", all, unowned, "budgets") { "bursar budget assign \($0) --owner …" },

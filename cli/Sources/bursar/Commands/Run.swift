@@ -94,10 +94,10 @@ struct RunCommand: ParsableCommand {
             }
         }
         if try home.read(session).flags & UInt32(BURSAR_VIEW_UNDECLARED) != 0 {
-            let name = home.text(session, BURSAR_TEXT_PATH).visible
+            let name = home.text(session, BURSAR_TEXT_PATH)
             warn(
-                "bursar run: no budget with a limit is above `\(name)`, so its steps may be refused: "
-                    + "`bursar budget declare \(name) '$50/day'` makes one")
+                "bursar run: no budget with a limit is above \(name.named), so its steps may be refused: "
+                    + "`bursar budget declare \(name.shellWord) '$50/day'` makes one")
         }
         return session
     }
