@@ -1,4 +1,4 @@
-"""What run, events, watch, top and check say of themselves and of mistakes; and what check finds."""
+"""What run, events, watch, top and check say of mistakes; and what check finds."""
 
 import json
 import subprocess
@@ -18,12 +18,8 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-class Help(HomeCase):
-    def test_is_as_it_was(self):
-        for command in ("run", "events", "watch", "top", "check"):
-            self.golden(f"help-{command}.txt", self.bursar(command, "--help", check=True).stdout)
-
-    def test_and_mistakes_get_a_sentence(self):
+class Mistakes(HomeCase):
+    def test_get_a_sentence(self):
         lines = []
         for args in MISTAKES:
             result = self.bursar(*args, stdin=subprocess.DEVNULL)

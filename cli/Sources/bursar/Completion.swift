@@ -19,7 +19,7 @@ enum Completion {
             if word.hasPrefix("--home=") { option.home = String(word.dropFirst("--home=".count)) }
         }
         var found: [String] = []
-        try? option.open().eachNode { node in
+        for node in (try? option.open().nodes(sessions: sessions)) ?? [] {
             if node.view.kind == BURSAR_KIND_SESSION {
                 if sessions, node.view.state != BURSAR_STATE_CLOSED { found.append(String(node.id)) }
             } else if budgets, node.path.visible == node.path {

@@ -10,7 +10,7 @@ enum Delivery {
         let event = alert.event
         let facts = [
             "BURSAR_ALERT=\(alert.resolvedAt == nil ? "firing" : "resolved")", "BURSAR_EVENT=\(event.type)",
-            "BURSAR_PATH=\(event.path)", "BURSAR_SUMMARY=\(alert.sentence)", "BURSAR_PERCENT=\(event.percent)",
+            "BURSAR_PATH=\(event.path)", "BURSAR_SUMMARY=\(alert.sentence.visible)", "BURSAR_PERCENT=\(event.percent)",
             "BURSAR_METER=\(event.meter)", "BURSAR_LIMIT=\(event.limit)", "BURSAR_COMMITTED=\(event.committed)",
         ]
         return spawn(["/bin/sh", "-c", command], facts, input: alert.json + "\n", timeout: 60)

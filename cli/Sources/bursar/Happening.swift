@@ -19,6 +19,7 @@ struct Happening {
     var reason: Int32 = 0
     var text = ""
     var actor = ""
+    var segment: Int64 = 0
     var sequence: Int64 = 0
 
     var type: String { Words.event(code) }
@@ -60,13 +61,7 @@ struct Happening {
         return parts.joined(separator: ", ")
     }
 
-    private func quantity(_ value: Int64) -> String {
-        switch meter {
-        case "", "cost": money(value)
-        case "wall", "idle", "unattended": span(value)
-        default: "\(grouped(value)) \(meter)"
-        }
-    }
+    private func quantity(_ value: Int64) -> String { bursar.quantity(value, meter) }
 }
 
 /// A home's events: those of the ledger, and those to come.
@@ -114,6 +109,7 @@ struct EventSource {
             event.text = row.text(10) ?? ""
             event.actor = row.text(11) ?? ""
             event.agent = row.text(14) ?? ""
+            (event.segment, event.sequence) = (row.int(12), row.int(13))
             if row.int(12) == segment { last = max(last, row.int(13)) }
             if isWanted(event, path) { found.append(event) }
         }
@@ -154,7 +150,7 @@ struct EventSource {
             found.committed = event.committed
             found.reason = event.reason
             found.text = string(event.text, event.text_len)
-            found.sequence = event.sequence
+            (found.segment, found.sequence) = (segment, event.sequence)
             return found
         }
     }

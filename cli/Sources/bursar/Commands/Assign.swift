@@ -87,7 +87,7 @@ extension Home {
         try withTexts(texts) { texts in
             (options.limits, options.owner, options.cost_center, options.purpose) = (texts[1], texts[2], texts[3], texts[4])
             (options.earn, options.earn_most, options.earn_outcome) = (texts[5], texts[6], texts[7])
-            try expect {
+            try expect([BURSAR_E_PATH: path, BURSAR_E_LIMIT_TEXT: new.limits]) {
                 bursar_budget_declare(runtime, texts[0].data ?? emptyText, texts[0].len, &options, &id, &$0)
             }
         }

@@ -70,7 +70,9 @@ struct BudgetCommand: ParsableCommand {
             let id = try home.find(path)
             let before = home.text(id, BURSAR_TEXT_LIMITS)
             try limits.withText { limits in
-                try home.expect { bursar_limits_set(home.runtime, id, limits.data ?? emptyText, limits.len, &$0) }
+                try home.expect([BURSAR_E_LIMIT_TEXT: self.limits]) {
+                    bursar_limits_set(home.runtime, id, limits.data ?? emptyText, limits.len, &$0)
+                }
             }
             let after = home.text(id, BURSAR_TEXT_LIMITS)
             say("\(path.visible)  \(after.isEmpty ? "no limits" : after)  (was: \(before.isEmpty ? "no limits" : before))")
@@ -96,16 +98,17 @@ struct BudgetCommand: ParsableCommand {
             let id = try home.find(path)
             try amount.withText { amount in
                 try (reason ?? "").withText { reason in
-                    try home.expect {
+                    try home.expect([BURSAR_E_LIMIT_TEXT: self.amount, BURSAR_E_NOT_FOUND: path]) {
                         bursar_top_up(
                             home.runtime, id, amount.data ?? emptyText, amount.len, nanos, reason.data, reason.len, &$0)
                     }
                 }
             }
-            let view = try home.read(id)
-            let left = view.remaining_nanos == .max ? "" : ": \(money(view.remaining_nanos)) left"
+            let left = home.limits(id, try home.read(id).limits).filter { $0.extra > 0 }.map { limit in
+                "\(quantity(limit.remaining, Words.meter(limit.meter, home))) left of \(limit.canonical)"
+            }
             let end = nanos > 0 ? ", until \(localTime(now + nanos)) at most" : ""
-            say("topped up \(path.visible) by \(amount.visible)\(end)\(left)")
+            say("topped up \(path.visible) by \(amount.visible)\(end): \(left.joined(separator: ", "))")
         }
     }
 
@@ -119,7 +122,7 @@ struct BudgetCommand: ParsableCommand {
             let home = try home.open()
             for path in paths {
                 let status = bursar_observe(home.runtime, try home.find(path), off ? 0 : 1)
-                if status != BURSAR_OK { throw Failure(status, "`\(path.visible)`") }
+                if status != BURSAR_OK { throw Failure(status, path.named) }
                 say("\(off ? "enforcing" : "observing") \(path.visible)")
             }
         }

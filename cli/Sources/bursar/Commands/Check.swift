@@ -49,8 +49,7 @@ struct Check: ParsableCommand {
         var all: Int64 = 0, limits: Int64 = 0
         var unowned: [String] = [], unpaid: [String] = [], unlimited: [String] = [], silent: [String] = []
         var limited: Set<bursar_id_t> = []
-        try home.eachNode { node in
-            guard node.view.kind == BURSAR_KIND_BUDGET else { return }
+        for node in try home.nodes(sessions: false) {
             all += 1
             if home.text(node.id, BURSAR_TEXT_OWNER).isEmpty { unowned.append(node.path) }
             if home.text(node.id, BURSAR_TEXT_COST_CENTER).isEmpty { unpaid.append(node.path) }
@@ -60,16 +59,16 @@ struct Check: ParsableCommand {
             } else {
                 unlimited.append(node.path)
             }
-            if own.isEmpty { return }
+            if own.isEmpty { continue }
             limits += 1
             if !home.text(node.id, BURSAR_TEXT_LIMITS).contains("alert") { silent.append(node.path) }
         }
         func line(_ name: String, _ all: Int64, _ bad: [String], _ word: String, _ todo: (String) -> String) -> Line {
-            let first = bad.first.map { $0.visible } ?? ""
+            let first = bad.first ?? ""
             return Line(
                 name: name, good: all - Int64(bad.count), all: all,
                 found: "\(grouped(all - Int64(bad.count))) of \(grouped(all)) \(word)"
-                    + (bad.isEmpty ? "" : ", not `\(first)`"), todo: bad.isEmpty ? "" : todo(first))
+                    + (bad.isEmpty ? "" : ", not \(first.named)"), todo: bad.isEmpty ? "" : todo(first.shellWord))
         }
         return [
             line("owners", all, unowned, "budgets") { "bursar budget assign \($0) --owner …" },

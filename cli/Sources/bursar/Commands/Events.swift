@@ -21,6 +21,7 @@ struct EventsCommand: ParsableCommand {
         let types = try type.map(Words.events)
         let from = try parseTime(since)
         let home = try home.open()
+        if let path { try home.expectKnown(path) }
         var source = try EventSource(home)
         func isWanted(_ event: Happening) -> Bool {
             source.isWanted(event, path) && types?.contains(event.code) ?? true

@@ -41,7 +41,7 @@ extension OutcomeCommand {
                 for pair in pairs {
                     guard let split = pair.firstIndex(of: "=") else {
                         throw Failure(
-                            "`\(pair.visible)` has no `=`: \(isColumn ? "theirs=ours" : "column=text")",
+                            "\(pair.named) has no `=`: \(isColumn ? "theirs=ours" : "column=text")",
                             Code.usage)
                     }
                     let (left, right) = (
@@ -158,8 +158,9 @@ private final class Importing {
             }
             if result < 0 {
                 let column = result == BURSAR_E_MONEY_TEXT ? "value" : ""
+                let place = result == BURSAR_E_NOT_FOUND && !outcome.workflow.isEmpty ? outcome.workflow.named + ": " : ""
                 failed.append(
-                    (line, column, OutcomeFile.withoutPlace(Failure(errors[k]).description)))
+                    (line, column, place + OutcomeFile.withoutPlace(Failure(errors[k]).description)))
             } else if result == 0 {
                 unchanged += 1
             } else if outcome.state == BURSAR_OUTCOME_STATED {

@@ -61,7 +61,7 @@ struct PricesCommand: ParsableCommand {
             }
             bursar.show(PricesCommand.columns, rows, output)
             if let missing = try models.first(where: { try book.price($0, 0) == nil }) {
-                throw Failure("no price is known for `\(missing.visible)`", Code.notFound)
+                throw Failure("no price is known for \(missing.named)", Code.notFound)
             }
         }
     }

@@ -108,7 +108,7 @@ struct Report: ParsableCommand {
                 String.init)
             guard ends.count == 3, ends[1].isEmpty else {
                 throw Failure(
-                    "`\(explain.visible)` are no two periods: say `2026-09..2026-10`", Code.usage)
+                    "\(explain.named) are no two periods: say `2026-09..2026-10`", Code.usage)
             }
             let report = Explain(
                 home: try open(), dimensions: try dimensions(""), selection: selection,
@@ -154,7 +154,7 @@ struct Report: ParsableCommand {
         return try spread.split(separator: ",").map { word in
             guard let part = Chargeback.Part(rawValue: String(word)) else {
                 throw Failure(
-                    "`\(String(word).visible)` is no line: --spread takes shared, unallocated, unmetered, or none",
+                    "\(String(word).named) is no line: --spread takes shared, unallocated, unmetered, or none",
                     Code.usage)
             }
             return part
@@ -168,7 +168,7 @@ func parseMoney(_ text: String) throws -> Int64 {
     var error = bursar_error_t.new
     let status = text.withText { bursar_money_parse($0.data ?? emptyText, $0.len, &nanos, &error) }
     if status != BURSAR_OK {
-        throw Failure("`\(text.visible)`: \(Failure(error).description)", Code.text)
+        throw Failure(error, of: text)
     }
     return nanos
 }

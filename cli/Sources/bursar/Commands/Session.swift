@@ -23,10 +23,8 @@ struct SessionCommand: ParsableCommand {
 
         func run() throws {
             let home = try home.open()
-            var found: [Home.Node] = []
-            try home.eachNode(below: try path.map { try home.find($0) } ?? 0) {
-                if $0.view.kind == BURSAR_KIND_SESSION { found.append($0) }
-            }
+            var found = try home.nodes(below: try path.map { try home.find($0) } ?? 0)
+                .filter { $0.view.kind == BURSAR_KIND_SESSION }
             switch sort {
             case "age": found.sort { $0.view.opened_unix_ns < $1.view.opened_unix_ns }
             case "steps": found.sort { $0.view.steps > $1.view.steps }
@@ -77,7 +75,7 @@ struct SessionCommand: ParsableCommand {
             for target in targets {
                 let id = try home.find(target)
                 let status = (who ?? environment("USER") ?? "").withText { bursar_attend(home.runtime, id, $0.data, $0.len) }
-                if status != BURSAR_OK { throw Failure(status, "`\(target.visible)`") }
+                if status != BURSAR_OK { throw Failure(status, target.named) }
                 say("attended \(target.visible)")
             }
         }
@@ -93,10 +91,10 @@ struct SessionCommand: ParsableCommand {
             for session in sessions {
                 let id = try home.find(session)
                 if try home.read(id).kind != BURSAR_KIND_SESSION {
-                    throw Failure("`\(session.visible)` is a budget: `bursar budget remove` removes one", Code.usage)
+                    throw Failure("\(session.named) is a budget: `bursar budget remove` removes one", Code.usage)
                 }
                 let status = bursar_session_close(home.runtime, id)
-                if status != BURSAR_OK { throw Failure(status, "`\(session.visible)`") }
+                if status != BURSAR_OK { throw Failure(status, session.named) }
                 say("closed \(session.visible)")
             }
         }

@@ -30,7 +30,6 @@ struct Status: ParsableCommand {
         func add(_ node: Home.Node) {
             let view = node.view
             let isSession = view.kind == BURSAR_KIND_SESSION
-            if isSession, !sessions { return }
             let indent = output.isForPeople ? String(repeating: "  ", count: node.depth) : ""
             let agent = isSession ? home.text(node.id, BURSAR_TEXT_AGENT) : ""
             let name = output.isForPeople && isSession ? "· " + (agent.isEmpty ? "session" : agent) : node.path
@@ -45,9 +44,9 @@ struct Status: ParsableCommand {
         if let path {
             let id = try home.find(path)
             add(Home.Node(id: id, depth: 0, path: home.text(id, BURSAR_TEXT_PATH), view: try home.read(id)))
-            try home.eachNode(below: id, depth: 1, add)
+            try home.nodes(below: id, depth: 1, sessions: sessions).forEach(add)
         } else {
-            try home.eachNode(add)
+            try home.nodes(sessions: sessions).forEach(add)
         }
         if rows.isEmpty, output.isForPeople {
             say("No budgets yet in \(home.path). `bursar budget declare acme '$50/day'` declares one.")

@@ -31,7 +31,7 @@ struct Target: ParsableArguments {
         let ids: [(bursar_id_t, String)] = all ? [(0, "everything")] : try targets.map { (try home.find($0), $0) }
         for (id, name) in ids {
             let status = (reason ?? "").withText { call(home.runtime, id, $0.data, $0.len) }
-            if status != BURSAR_OK { throw Failure(status, "`\(name.visible)`") }
+            if status != BURSAR_OK { throw Failure(status, name.named) }
             say("\(done) \(name.visible)")
         }
         return (home, ids.map(\.0))

@@ -101,7 +101,7 @@ final class Supervisor {
         let sentence = String(cString: strerror(error))
         if place == 0 { throw Failure("no process for the command: \(sentence)", 125) }
         throw Failure(
-            "`\(command[0].visible)`: " + (error == ENOEXEC ? "it is no program, and has no #! line" : sentence),
+            "\(command[0].named): " + (error == ENOEXEC ? "it is no program, and has no #! line" : sentence),
             error == ENOENT ? 127 : 126)
     }
 
@@ -169,7 +169,7 @@ final class Supervisor {
         if isLenient || cause != nil || !isOurs(event.session) { return }
         switch event.type {
         case BURSAR_EVENT_HALT where path.contains(event.id), BURSAR_EVENT_STORM where event.reason == BURSAR_REASON_LIMIT:
-            conclude(.budget, "a limit of `\(home.text(event.id, BURSAR_TEXT_PATH).visible)` refused it")
+            conclude(.budget, "a limit of \(home.text(event.id, BURSAR_TEXT_PATH).named) refused it")
         default: break
         }
     }
@@ -209,7 +209,7 @@ final class Supervisor {
             where limit.end == BURSAR_END_HALT && limit.meter < BURSAR_METER_WALL
                 && limit.meter != BURSAR_METER_IN_FLIGHT && limit.remaining == 0
             {
-                return "`\(home.text(id, BURSAR_TEXT_PATH).visible)`"
+                return "\(home.text(id, BURSAR_TEXT_PATH).named)"
             }
         }
         return nil
