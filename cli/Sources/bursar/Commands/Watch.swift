@@ -88,12 +88,10 @@ struct WatchCommand: ParsableCommand {
 
     private func tell(_ alert: Alert) {
         if exec.isEmpty, webhook.isEmpty, slack.isEmpty { say(alert.json) }
-        for command in exec { report(command, Delivery.insist { Delivery.execute(command, alert) }) }
-        for url in webhook { report(url, Delivery.insist { Delivery.post(url, alert.json) }) }
-        for url in slack { report(url, Delivery.insist { Delivery.post(url, alert.message) }) }
-    }
-
-    private func report(_ place: String, _ wrong: String?) {
-        if let wrong { warn("bursar watch: \(place.named): \(wrong.visible)") }
+        let places =
+            exec.map { command in (command, { Delivery.execute(command, alert) }) }
+            + webhook.map { url in (url, { Delivery.post(url, alert.json) }) }
+            + slack.map { url in (url, { Delivery.post(url, alert.message) }) }
+        for (place, wrong) in Delivery.insist(places) { warn("bursar watch: \(place.named): \(wrong.visible)") }
     }
 }
