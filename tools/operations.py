@@ -22,7 +22,9 @@ from datetime import datetime, timedelta, timezone
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PAGE = os.path.join(ROOT, "docs", "operations.md")
+SEGMENT = (r"bursar-[0-9a-f]{32}-[0-9a-f]{8}", "SEGMENT")
 RULES = [
+    SEGMENT,
     (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME"),
     (r"\b\d\d:\d\d:\d\d\b", "TIME"),
     (r"\b\d+(\.\d+)?(us|ms|s)\b|\b\d+[mh] \d+[sm]\b", "SPAN"),
@@ -33,12 +35,13 @@ RULES = [
     (r"-{3,}", "---"),
     (r"\d+ of \d+ steps", "N steps"),
 ]
-LIVE = [(r"(?<![\w/-])[$\[]?\d[\d,.:]*[smhd%]?(\d+[smhd])?", "N"), (r"\|+", "|"), (r" +", " "), (r"N( N)+", "N")]
+LIVE = [SEGMENT, (r"(?m)^ +", ""), (r"-{3,}", "---"), (r"(?<![\w/-])[$\[]?\d[\d,.:]*[smhd%]?(\d+[smhd])?", "N"), (r"\|+", "|"), (r" +", " "), (r"N( N)+", "N")]
 BLOCK = re.compile(r"^<!-- \$\n?(.*?)-->$|^```console( live)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 # An agent of the page: `agent MODEL [STEPS]`, in the session it was given, or in one of its own.
 AGENT = """#!{python}
-import os, sys, time
+import os, signal, sys, time
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until it has said why
 import bursar
 model, steps = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0
 if "BURSAR_SESSION" in os.environ:
@@ -60,6 +63,7 @@ while not steps or k < steps:
         time.sleep(0.1)
     except bursar.BursarError as refusal:
         os.write(2, f"{{os.path.basename(sys.argv[0])}}: {{refusal}}\\n".encode())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         if "BURSAR_SESSION" in os.environ:
             time.sleep(30)  # until `bursar run` stops it
         sys.exit(1)

@@ -51,7 +51,7 @@ struct Happening {
         if percent > 0 { parts.append("\(percent)%") }
         if limit > 0 {
             parts.append("\(quantity(committed)) of \(quantity(limit))")
-        } else if amount != 0 {
+        } else if amount != 0, code != BURSAR_EVENT_LEDGER {  // of which it is SQLite's code
             parts.append(code == BURSAR_EVENT_LOST || code == BURSAR_EVENT_STORM ? grouped(amount) : quantity(amount))
         }
         if reason > BURSAR_REASON_RATE { parts.append(Words.reason(reason)) }

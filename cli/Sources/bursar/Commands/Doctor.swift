@@ -69,11 +69,13 @@ struct Doctor: ParsableCommand {
                 try home.ask("SELECT sum(cost_nanos) FROM v_steps") { _ in }
                 add("totals", failure.description, "stop, keep the home's files, and report it")
             } catch let failure as Failure {
-                add(
-                    "ledger", failure.description,
-                    failure.code == Code.busy
-                        ? "somebody else writes to it: look again"
-                        : "agents work on under their limits; repair it: docs/operations.md")
+                let advice =
+                    switch failure.code {
+                    case Code.busy: "somebody else writes to it: look again"
+                    case Code.bug: "agents work on under their limits; repair it: docs/operations.md"
+                    default: "agents work on under their limits; put it right soon, rows follow by themselves: docs/operations.md"
+                    }
+                add("ledger", failure.description, advice)
             }
         }
         try show(rows, isWell)
