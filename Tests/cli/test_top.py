@@ -191,8 +191,7 @@ class Ends(TopCase):
         agent.shows("bursar top", "q quit")
         agent.type("\x1a")
         # The shell takes the terminal back, and with it what was typed before.
-        # (On the last line of this screen, which does not scroll, its prompt is over what it says.)
-        agent.until(lambda text: re.search(r"^\$ .*Stopped|Stopped.*\n\$", text, re.M) is not None)
+        agent.until(lambda text: re.search(r"Stopped.*\n\$", text) is not None)
         agent.type("stty -a | tr ' ' '\\n' | grep icanon\n")
         agent.until(lambda text: re.search(r"^icanon", text, re.M) is not None)
         agent.type("fg\n")
