@@ -304,8 +304,8 @@ class Streams(EveryCase):
 
     def test_narrow(self):
         for columns in ("1", "20", "0", "-5", "99999999999999999999", "x"):
-            self.assertEqual(self.bursar("--help").returncode, 0)
-            for args in (["--help"], ["report", "--help"], ["top", "--once"], ["status"], ["status", "--nonsense"]):
+            top = [["top", "--once"]] if columns in ("20", "x") else []  # takes a second
+            for args in (["--help"], ["report", "--help"], *top, ["status"], ["status", "--nonsense"]):
                 done = self.run_to(subprocess.PIPE, args, COLUMNS=columns)
                 self.assertEqual(done.returncode, 64 if args[-1] == "--nonsense" else 0, (args, columns, done.stderr))
                 self.assertTrue(done.stdout or done.stderr)
