@@ -6,7 +6,11 @@
 #   make torture MINUTES=10 SEED=7                  make bench-home  what a home costs
 #   make ledger-torture KILLS=1000 BOOTS=50 SEED=7  the ledger's writer killed, disks full, reboots
 #   make bench-ledger     what a ledger costs       make ledger-year    a year, compacted
+<<<<<<< HEAD
 #   make integrations     real SDKs and frameworks  make bench-wrap     what wrapping adds to a call
+=======
+#   make test-operations  docs/operations.md is what the command prints
+>>>>>>> ops
 #   make install PREFIX=/usr/local                  make bootstrap  installs what is missing
 
 SHELL     := /bin/bash
@@ -233,11 +237,32 @@ FOCUS_ENV := build/focus-venv
 $(FOCUS_ENV)/.tried: Tests/cli/requirements-focus.txt
 	-python3 -m venv $(FOCUS_ENV) && $(FOCUS_ENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@mkdir -p $(@D) && touch $@
-test-cli: cli $(FOCUS_ENV)/.tried
+test-cli: cli $(FOCUS_ENV)/.tried test-operations
+	rm -rf build/installed
+	$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/build/installed
 	BURSAR=$(CURDIR)/$(CLI) BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONDONTWRITEBYTECODE=1 \
+		INSTALLED=$(CURDIR)/build/installed$(PREFIX) \
 		python3 -m unittest discover -s Tests/cli $(if $(ONLY),-k $(ONLY))
 
-install: lib
+# docs/operations.md: what it shows is what the commands print. UPDATE=1 writes it anew.
+.PHONY: test-operations
+test-operations: cli
+	python3 tools/operations.py $(CLI) $(LIB)
+
+# What goes with the command: its man page, and completions for three shells.
+SHARE := build/share/man/man1/bursar.1 build/share/bash-completion/completions/bursar \
+         build/share/zsh/site-functions/_bursar build/share/fish/vendor_completions.d/bursar.fish
+$(SHARE) &: $(CLI) tools/manual.py docs/operations.md
+	@mkdir -p $(dir $(SHARE))
+	python3 tools/manual.py $(CLI) > build/share/man/man1/bursar.1
+	$(CLI) --generate-completion-script bash > build/share/bash-completion/completions/bursar
+	$(CLI) --generate-completion-script zsh > build/share/zsh/site-functions/_bursar
+	$(CLI) --generate-completion-script fish > build/share/fish/vendor_completions.d/bursar.fish
+
+install: lib build/lib/bursar.pc $(SHARE)
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin $(patsubst build/%,%,$(dir $(SHARE))))
+	install -m 755 $(CLI) $(DESTDIR)$(PREFIX)/bin/
+	for file in $(patsubst build/%,%,$(SHARE)); do install -m 644 build/$$file $(DESTDIR)$(PREFIX)/$$file; done
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install -m 644 include/bursar.h $(DESTDIR)$(PREFIX)/include/
 	install -m 755 $(LIB) $(DESTDIR)$(PREFIX)/lib/libbursar.so.$(VERSION)

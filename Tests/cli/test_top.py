@@ -190,7 +190,8 @@ class Ends(TopCase):
         agent.type(f"{COMMAND} top\n")
         agent.shows("bursar top", "q quit")
         agent.type("\x1a")
-        agent.until(lambda _: not agent.screen.alternate)
+        # The shell takes the terminal back, and with it what was typed before.
+        agent.until(lambda text: re.search(r"Stopped.*\n\$", text) is not None)
         agent.type("stty -a | tr ' ' '\\n' | grep icanon\n")
         agent.until(lambda text: re.search(r"^icanon", text, re.M) is not None)
         agent.type("fg\n")

@@ -54,4 +54,12 @@ void terminal_restore(void);
 /* Its columns and rows. 0, or -1 when it is no terminal. */
 int terminal_size(int descriptor, int *columns, int *rows);
 
+/* A line on standard error with `text`, how much is done and since when: from one second on, until
+   progress_end(), which takes it away. One at a time, and of one thread. */
+void progress_begin(const char *text);
+
+/* How much of how much is done; 0 = not known. */
+void progress_count(long long part, long long whole);
+void progress_end(void);
+
 #endif
