@@ -144,6 +144,11 @@ int launch_signal(int descriptor, int signal) {
 
 pid_t launch_reap(int *status) { return waitpid(-1, status, WNOHANG); }
 
+int launch_has_children(void) {
+    siginfo_t info;
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
 int launch_exit_code(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
 
 int launch_is_stopped_apart(pid_t pid) {
