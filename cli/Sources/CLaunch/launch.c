@@ -17,8 +17,11 @@
 static sigset_t mask_before;
 static int is_pipe_ignored;
 
-// Before main() gives SIGPIPE another disposition.
-__attribute__((constructor)) static void remember_signals(void) {
+// Before main() gives SIGPIPE another disposition, and the home opens files: none of these may become
+// the standard output of who was started without one. To read and write is an error then, as it was.
+__attribute__((constructor)) static void remember_start(void) {
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0) open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
     struct sigaction action;
     is_pipe_ignored = sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
