@@ -173,7 +173,7 @@ SHOP = """
 import bursar
 from pathlib import Path
 folder = Path(sys.argv[1])
-rt = bursar.open(folder / "home", shm_dir=str(folder), name="shop")
+rt = bursar.open(folder / "home", name="shop")
 rt.prices_load(folder / "prices.json")
 rt.price("own", input="$2/M", output="$3/M")
 rt.budget("acme", "$1000 alert 50%", owner="ada", cost_center="cc-100")

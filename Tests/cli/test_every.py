@@ -22,7 +22,7 @@ STEADY = [
     (r"\d{4}-\d\d-\d\d", "DAY"),
     (r"\b\d\d:\d\d:\d\d\b", "CLOCK"),
     (r'("age_ns": |,open,\d+,\d*,\d+,)\d+', r"\1AGE"),
-    (r" +(\d+m )?\d+(\.\d)?m?s\b", " AGE"),
+    (r" +((\d+m )?\d+(\.\d)?m?s|AGE)\b", " AGE"),
     (r"\b[0-9a-f]{32}(-[0-9a-f]+)?\b", "HEX"),
     (r"\d+ \((bursar|shop)\)", r"PID (\1)"),
     (r"\buid \d+ pid \d+", "uid U pid P"),
@@ -43,7 +43,14 @@ class EveryCase(HomeCase):
         self.home = self.folder / "home"
         self.env.update(BURSAR_HOME=str(self.home), USER="worker")
         self.good = commands.shop(self.folder, self.env["PYTHON"], self.env)
+        self.addCleanup(self.remove_segments)
         self.wrong = []
+
+    def remove_segments(self):
+        """Of every home in the folder."""
+        for file in self.folder.rglob("home"):
+            for segment in re.findall("^s.gment (.*)", file.read_text() if file.is_file() else "", re.M):
+                Path(segment).unlink(missing_ok=True)
 
     def tearDown(self):
         self.assertFalse(self.wrong, "\n\n".join(["", *self.wrong]))
@@ -152,20 +159,12 @@ class Homes(EveryCase):
         sqlite3.connect(there / "foreign.db").execute("CREATE TABLE t (a)").connection.close()
         for name, change in (("future", ("bursar-home 1", "bursar-home 2")), ("damaged", ("segment ", "sagment "))):
             self.bursar("home", "create", "--home", there / name, check=True)
-            self.forget(there / name)
             text = (there / name / "home").read_text()
             (there / name / "home").write_text(text.replace(*change))
         self.bursar("home", "create", "--home", there / "ledger", check=True)
-        self.forget(there / "ledger")
         (there / "ledger/ledger.db").write_bytes((there / "foreign.db").read_bytes())
         os.symlink("loop", there / "loop")
         return [("missing", there / "missing"), ("missing", there / "text/below"), *sorted((p.name, p) for p in there.iterdir())]
-
-    def forget(self, home):
-        """Removes its segment when the test is over."""
-        for line in (home / "home").read_text().splitlines():
-            if line.startswith("segment "):
-                self.addCleanup(Path(line.split(" ", 1)[1]).unlink, missing_ok=True)
 
     def test_that_are_none(self):
         text = ""
@@ -314,8 +313,8 @@ class Streams(EveryCase):
 
     def test_narrow(self):
         for columns in ("1", "20", "0", "-5", "99999999999999999999", "x"):
-            self.assertEqual(self.bursar("--help").returncode, 0)
-            for args in (["--help"], ["report", "--help"], ["top", "--once"], ["status"], ["status", "--nonsense"]):
+            top = [["top", "--once"]] if columns in ("20", "x") else []  # takes a second
+            for args in (["--help"], ["report", "--help"], *top, ["status"], ["status", "--nonsense"]):
                 done = self.run_to(subprocess.PIPE, args, COLUMNS=columns)
                 self.assertEqual(done.returncode, 64 if args[-1] == "--nonsense" else 0, (args, columns, done.stderr))
                 self.assertTrue(done.stdout or done.stderr)

@@ -76,8 +76,10 @@ class Installed(HomeCase):
         script = PREFIX / "share/bash-completion/completions/bursar"
         said = self.output("bash", "--norc", "-c", f"source {script}; complete -p bursar")
         function = re.search(r"-F (\S+)", said)[1]
-        for typed, wanted in self.OFFERED:
+        for typed, wanted in [*self.OFFERED, (f"bursar pause --home {self.home} acme/s", "acme/support")]:
             words = typed.split(" ")
+            if "--home" in words:
+                self.env["BURSAR_HOME"] = "/no/such"
             said = self.output(
                 "bash", "--norc", "-c",
                 f'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${{#COMP_LINE}}; '
@@ -108,9 +110,9 @@ class Installed(HomeCase):
         terminal.type("source start\n")
         terminal.shows("ready>")
         for typed, wanted in self.OFFERED:
-            whole = typed[: typed.rindex(" ") + 1] + wanted
+            whole = re.compile(re.escape(typed[: typed.rindex(" ") + 1] + wanted) + r"( |$)", re.M)
             terminal.type(f"\x15\x0c{typed}\t")
-            terminal.until(lambda text: whole in text)
+            terminal.until(lambda text: whole.search(text))
 
 
 if __name__ == "__main__":

@@ -310,6 +310,13 @@ class Children(RunCase):
         os.close(write)
         self.assertEqual(json.loads(result.stdout), [0, 1, 2, write])
 
+    def test_get_the_callers_words(self):
+        words = [b"plain", b"", b"--", b"a b", b"\xff\xfe.txt", b"\x1b[2J", b"$HOME"]
+        program = "import os, sys; print([os.fsencode(word) for word in sys.argv[1:]])"
+        command = [COMMAND, "run", "--path", "acme/ci", "--quiet", "--", self.env["PYTHON"], "-c", program, *words]
+        done = subprocess.run(command, env=self.env, cwd=self.folder, capture_output=True)
+        self.assertEqual(done.stdout.decode(), f"{words}\n", done.stderr)
+
     def test_get_the_callers_signals(self):
         text = """
 for line in open('/proc/self/status'):

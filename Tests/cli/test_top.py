@@ -222,7 +222,7 @@ class Ends(TopCase):
         agent.shows("bursar top", "q quit")
         agent.type("\x1a")
         # The shell takes the terminal back, and with it what was typed before.
-        agent.until(lambda text: not agent.screen.alternate and "Stopped" in text and text.rstrip().endswith("$"))
+        agent.until(lambda text: re.search(r"Stopped.*\n\$", text) is not None)
         agent.type("stty -a | tr ' ' '\\n' | grep icanon\n")
         agent.until(lambda text: re.search(r"^icanon", text, re.M) is not None)
         agent.type("fg\n")

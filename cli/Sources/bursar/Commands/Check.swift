@@ -79,37 +79,39 @@ struct Check: ParsableCommand {
     }
 
     private func steps(_ home: Home, _ from: Int64) throws -> [Line] {
-        var workflows: Int64 = 0, stated: Int64 = 0, missing = ""
+        var known: Set<String> = []
+        try home.ask("SELECT DISTINCT workflow FROM v_outcomes WHERE workflow IS NOT NULL") { known.insert($0.text(0) ?? "") }
+        // The ledger is read once, for both.
+        var costs: [String: Int64] = [:], unpricedOf: [String: Int64] = [:]
+        var all: Int64 = 0
         try home.ask(
             """
-            SELECT workflow, workflow IN (SELECT workflow FROM v_outcomes WHERE workflow IS NOT NULL)
-              FROM v_steps WHERE settled_at >= ? AND workflow IS NOT NULL GROUP BY 1 ORDER BY sum(cost_nanos) DESC, 1
+            SELECT workflow, coalesce(model, ''), sum(cost_nanos), sum(steps), sum(iif(unpriced, steps, 0)) FROM v_steps
+             WHERE settled_at >= ? GROUP BY 1, 2
             """, [.integer(from)]
         ) { row in
-            workflows += 1
-            if row.int(1) != 0 { stated += 1 } else if missing.isEmpty { missing = (row.text(0) ?? "").visible }
+            if let workflow = row.text(0) { costs[workflow] = try sum(costs[workflow] ?? 0, row.int(2)) }
+            all += row.int(3)
+            if row.int(4) > 0 { unpricedOf[row.text(1) ?? "", default: 0] += row.int(4) }
         }
-        var all: Int64 = 0, unpriced: Int64 = 0, model = ""
-        try home.ask(
-            """
-            SELECT coalesce(model, ''), sum(steps), sum(iif(unpriced, steps, 0)) FROM v_steps WHERE settled_at >= ?
-             GROUP BY 1 ORDER BY 3 DESC, 1
-            """, [.integer(from)]
-        ) { row in
-            all += row.int(1)
-            unpriced += row.int(2)
-            if row.int(2) > 0, model.isEmpty { model = (row.text(0) ?? "").visible }
+        func most(_ amounts: [String: Int64]) -> String? {
+            amounts.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key
         }
+        let workflows = Int64(costs.count)
+        let without = costs.filter { !known.contains($0.key) }
+        let stated = workflows - Int64(without.count)
+        let unpriced = unpricedOf.values.reduce(0, +)
+        let missing = most(without), model = most(unpricedOf)
         return [
             Line(
                 name: "outcomes", good: stated, all: workflows,
                 found: "\(grouped(stated)) of \(grouped(workflows)) workflows"
-                    + (missing.isEmpty ? "" : ", not `\(missing)`"),
+                    + (missing.map { ", not \($0.named)" } ?? ""),
                 todo: "state results in the agent: session.outcome(…), or bursar outcome add"),
             Line(
                 name: "priced steps", good: all - unpriced, all: all,
-                found: "\(grouped(all - unpriced)) of \(grouped(all)) steps" + (model.isEmpty ? "" : ", not of `\(model)`"),
-                todo: "load a price for `\(model)`"),
+                found: "\(grouped(all - unpriced)) of \(grouped(all)) steps" + (model.map { ", not of \($0.named)" } ?? ""),
+                todo: "load a price for \((model ?? "").named)"),
         ]
     }
 

@@ -84,7 +84,9 @@ final class Supervisor {
             if !names.contains(name) { lines.append(strdup(line)) }
             at += 1
         }
-        var words: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) }
+        // As they were given: a file's name need not be UTF-8, and a String is.
+        let first = Int(CommandLine.argc) - command.count
+        var words = command.indices.map { strdup(CommandLine.unsafeArgv[first + $0] ?? strdup("")) }
         lines.append(nil)
         words.append(nil)
         defer { for text in lines + words { free(text) } }
