@@ -269,6 +269,15 @@ class Streams(EveryCase):
                 self.assertEqual(done.returncode, 71, (args, done.stderr))
                 self.assertIn(b"bursar: cannot write: No space left on device\n", done.stderr)
 
+    def test_nothing_is_open(self):
+        def close():
+            for descriptor in range(3):
+                os.close(descriptor)
+
+        for _, args in self.each():
+            done = subprocess.run([COMMAND, *args], env=self.env, cwd=self.folder, preexec_fn=close, timeout=60)
+            self.assertGreaterEqual(done.returncode, 0, args)
+
     def on_terminal(self, args, **env):
         """What it prints to a terminal."""
         master, slave = pty.openpty()

@@ -127,11 +127,11 @@ func parseTime(_ text: String) throws -> Int64 {
     throw bad
 }
 
-/// A length of time as people give it: `90s`, `30m`, `1h`, `2d`, `1w`. Nanoseconds.
+/// A length of time as people give it: `90s`, `30m`, `1h`, `2d`, `1w`. Nanoseconds, of 100 years at most.
 func parseSpan(_ text: String) throws -> Int64 {
     let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800]
     guard let last = text.last, let unit = units[last], let count = Int64(text.dropLast()), count > 0,
-        count < 100_000_000
+        count <= 3_153_600_000 / unit
     else {
         throw Failure("\(text.named) is no length of time: say `90s`, `30m`, `1h`, `2d` or `1w`", Code.usage)
     }

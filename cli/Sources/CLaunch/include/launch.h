@@ -39,6 +39,9 @@ int launch_signal(int descriptor, int signal);
 /* Reaps one child that ended, without waiting: its pid and wait status, 0, or -1 = errno. */
 pid_t launch_reap(int *status);
 
+/* 1 while there is a child that runs or was not reaped: what no look through /proc can miss. */
+int launch_has_children(void);
+
 /* The exit code of a wait status as shells have it: the process's own, or 128 + its signal. */
 int launch_exit_code(int status);
 

@@ -41,7 +41,7 @@ struct RunCommand: ParsableCommand {
 
     func run() throws {
         do {
-            let graceNanos = try parseSpan(grace)
+            let graceNanos = ["0", "0s"].contains(grace) ? 0 : try parseSpan(grace)
             guard launch_remember_descriptors() == 0 else { throw Failure("cannot read /proc/self/fd") }
             let signals = try Signals()
             let home = try home.open(role: BURSAR_ROLE_AGENT)

@@ -244,7 +244,7 @@ final class Supervisor {
         let deadline = monotonic() + grace
         while true {
             let members = tree.members()
-            if members.isEmpty, status != nil { return }
+            if members.isEmpty, status != nil, tree.isEmpty { return }
             let left = deadline - monotonic()
             if left <= 0 { break }
             let new = members.filter { !told.contains($0) }
@@ -257,8 +257,9 @@ final class Supervisor {
         while monotonic() < patience {
             tree.kill()
             wait(5_000_000)
-            let isAnybodyLeft = tree.members().contains { !tree.refused.contains($0.pid) }
-            if !isAnybodyLeft, status != nil || tree.refused.contains(child) { break }
+            let left = tree.members()
+            let isOver = left.isEmpty ? tree.isEmpty : left.allSatisfy { tree.refused.contains($0.pid) }
+            if isOver, status != nil || tree.refused.contains(child) { break }
         }
         if status == nil { status = SIGKILL }
         let rest = tree.members().map { String($0.pid) }
