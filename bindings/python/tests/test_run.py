@@ -126,7 +126,7 @@ class AsPython(Folder):
             process.stdout.readline()
             process.send_signal(number)
             _, said = process.communicate(timeout=60)
-            self.assertEqual(-number, process.returncode)
+            self.assertEqual((-number, []), (process.returncode, self.left()))
             if number == signal.SIGINT:
                 self.assertTrue(said.endswith("KeyboardInterrupt\n"), said)
 
