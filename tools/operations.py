@@ -23,19 +23,27 @@ from datetime import datetime, timedelta, timezone
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PAGE = os.path.join(ROOT, "docs", "operations.md")
 SEGMENT = (r"bursar-[0-9a-f]{32}-[0-9a-f]{8}", "SEGMENT")
-RULES = [
+AGE = [(r"(?m)^(built-in )?prices .*$", "prices"), (r"score (is )?\d+", "score N"),  # built-in prices grow old
+       (r"(?m)^(built-in prices: .*|All is well\.)$", "All is well, but for prices.")]
+RULES = AGE + [
     SEGMENT,
     (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME"),
     (r"\b\d\d:\d\d:\d\d\b", "TIME"),
     (r"\b\d+(\.\d+)?(us|ms|s)\b|\b\d+[mh] \d+[sm]\b", "SPAN"),
     (r"\b\d{9,}\b", "ID"),
-    (r"\bpid \d+", "pid N"),
-    (r"\b\d+ days old", "N days old"),
     (r" +", " "),  # columns are as wide as what stands in them
     (r"-{3,}", "---"),
     (r"\d+ of \d+ steps", "N steps"),
 ]
-LIVE = [SEGMENT, (r"(?m)^ +", ""), (r"-{3,}", "---"), (r"(?<![\w/-])[$\[]?\d[\d,.:]*[smhd%]?(\d+[smhd])?", "N"), (r"\|+", "|"), (r" +", " "), (r"N( N)+", "N")]
+LIVE = AGE + [
+    SEGMENT,
+    (r"(?m)^ +", ""),
+    (r"-{3,}", "---"),
+    (r"(?<![\w/-])[$\[]?\d[\d,.:]*[smhd%]?(\d+[smhd])?", "N"),
+    (r"\|+", "|"),
+    (r" +", " "),
+    (r"N( N)+", "N"),
+]
 BLOCK = re.compile(r"^<!-- \$\n?(.*?)-->$|^```console( live)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 # An agent of the page: `agent MODEL [STEPS]`, in the session it was given, or in one of its own.

@@ -76,7 +76,7 @@ class Progress(HomeCase):
         self.assertNotIn("\r", result.stderr)
 
     def test_is_of_no_work_that_is_quick(self):
-        for args in (["verify"], ["report"], ["report", "--waste", "-q"], ["export"], ["doctor", "-q"]):
+        for args in (["verify"], ["report"], ["report", "--waste", "-q"], ["export"]):
             process, terminal = self.start(*args)
             self.assertEqual(self.read(terminal), b"", args)
             self.assertEqual(process.wait(20), 0)

@@ -78,7 +78,7 @@ class Watch(EventCase):
     def test_tells_a_crossing_once_and_when_it_is_over(self):
         process = self.popen("watch", stdout=subprocess.PIPE)
         lines = self.lines(process)
-        until(lambda: self.bursar("doctor", check=True).stdout.count("bursar") >= 2, what="watching")
+        until(lambda: self.bursar("doctor").stdout.count("bursar") >= 2, what="watching")
         self.spend(6)
         until(lambda: len(lines) == 1)
         self.spend(1)
@@ -183,7 +183,7 @@ class Watch(EventCase):
         self.assertEqual(told("--since", "1h"), [])
         process = self.popen("watch", "--state", state, stdout=subprocess.PIPE)
         lines = self.lines(process)
-        until(lambda: self.bursar("doctor", check=True).stdout.count("bursar") >= 2, what="watching")
+        until(lambda: self.bursar("doctor").stdout.count("bursar") >= 2, what="watching")
         self.bursar("kill", "acme", check=True)
         until(lambda: len(lines) == 1)
         until(lambda: '"kill"' in state.read_text())
