@@ -5,7 +5,6 @@ else (BAD) to see what is said about it. A new command without a line here is a 
 """
 
 import json
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -212,7 +211,7 @@ def shop(folder: Path, python, env):
     """Makes FOLDER/home and files beside it; what the placeholders stand for there."""
     (folder / "prices.json").write_text(json.dumps(PRICES, indent=1))
     (folder / "deals.csv").write_text(DEALS)
-    (folder / "noise").write_bytes(os.urandom(64) + b"\0")
+    (folder / "noise").write_bytes(b"\xfe\0\x1b[2J" * 9)
     (folder / "others").mkdir()
     (folder / "others/diary.txt").write_text("mine\n")
     script = folder / "shop.py"

@@ -119,6 +119,21 @@ class Output(EveryCase):
                     text += self.steady(self.transcript(args, self.bursar(*args)))
         self.golden("every-output.txt", text)
 
+    def test_of_an_empty_home_says_so(self):
+        """Whatever can be asked without naming something."""
+        self.bursar("home", "create", "--home", "bare", check=True)
+        asked = {"file", "time", "sort", "dimensions", "focus", "period", "money", "spread", "sql", "types", "count", "model"}
+        text = ""
+        for command in commands.every():
+            if not command.has_home or command.words[0] in ("home", "outcome", "run") and command.name != "outcome list":
+                continue
+            for words in command.works:
+                if set(commands.placeholders(words)) <= asked and (words or command.words[0] != "prices"):
+                    for form in command.forms[:2]:
+                        args = [*command.words, *commands.filled(words, self.good), "--home", "bare", *[form][: bool(form)]]
+                        text += self.steady(self.transcript(args, self.bursar(*args)))
+        self.golden("every-empty.txt", text)
+
 
 class Mistakes(EveryCase):
     def test_of_what_is_typed_get_a_sentence(self):

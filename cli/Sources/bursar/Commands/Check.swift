@@ -8,7 +8,7 @@ struct Check: ParsableCommand {
         abstract: "Score how well budgets are looked after, and say what to do.",
         discussion: """
             Each line is a share of 100: budgets with an owner, with a cost centre, under a money limit, limits that alert, \
-            workflows whose results are stated, steps with a price, and the age of the prices. The score is their mean.
+            workflows whose results are stated, steps with a price, and the age of the prices. The score is the mean of those that there is something to say of.
             """)
     @Option(help: ArgumentHelp("Exit with 1 when the score is lower.", valueName: "score")) var least = 0
     @Option(help: "How far back steps and outcomes count.") var since = "30d"
@@ -25,21 +25,23 @@ struct Check: ParsableCommand {
         let all: Int64
         let found: String
         let todo: String
-        var share: Double { all == 0 ? 1 : Double(good) / Double(all) }
+        /// Of nothing there is none.
+        var share: Double? { all == 0 ? nil : Double(good) / Double(all) }
     }
 
     func run() throws {
         let from = try parseTime(since)
         let home = try home.open()
         let lines = try budgets(home) + steps(home, from) + [prices(home)]
-        let score = Int(lines.reduce(0) { $0 + $1.share * 100 } / Double(lines.count))
+        let shares = lines.compactMap(\.share)
+        let score = Int(shares.reduce(0) { $0 + $1 * 100 } / Double(shares.count))
         if output.isForPeople { say("score \(score) of 100\n") }
         show(
             [Column("check", "CHECK"), Column("share", "SCORE"), Column("found", "FOUND"), Column("todo", "WHAT TO DO")],
             lines.map { line in
                 let isGood = line.good >= line.all
                 return [
-                    .text(line.name), .share(line.share), .text(line.found), isGood ? .none : .text(line.todo),
+                    .text(line.name), line.share.map { .share($0) } ?? .none, .text(line.found), isGood ? .none : .text(line.todo),
                 ]
             }, output)
         if score < least { throw Failure("the score is \(score), less than \(least)") }
@@ -69,6 +71,11 @@ struct Check: ParsableCommand {
                 name: name, good: all - Int64(bad.count), all: all,
                 found: "\(grouped(all - Int64(bad.count))) of \(grouped(all)) \(word)"
                     + (bad.isEmpty ? "" : ", not \(first.named)"), todo: bad.isEmpty ? "" : todo(first.shellWord))
+        }
+        if all == 0 {
+            let none = Line(
+                name: "limits", good: 0, all: 1, found: "no budgets", todo: "bursar budget declare acme '$50/day'")
+            return [none]
         }
         return [
             line("owners", all, unowned, "budgets") { "bursar budget assign \($0) --owner …" },
