@@ -9,7 +9,7 @@ from bursar import BursarWarning, Content, InvalidArgumentError, NotFoundError
 from bursar.wire.attempt import begin
 from bursar.wire.dialects import dialect_of
 from bursar.wire.gate import Gate
-from bursar.wire.guess import beginning
+from bursar.wire.guess import conversation
 from support import Case
 
 ONE = 1 << 24
@@ -211,12 +211,13 @@ class Requests(Case):
         one = {"messages": [{"role": "system", "content": "S" * 999}, first]}
         more = {"messages": one["messages"] + [{"role": "assistant", "content": "to where?"}]}
         other = {"messages": [one["messages"][0], {"role": "user", "content": "cancel it"}]}
-        self.assertEqual(beginning(one), beginning(more))
-        self.assertNotEqual(beginning(one), beginning(other))
-        self.assertNotEqual(beginning({"system": "a", **one}), beginning({"system": "b", **one}))
+        self.assertEqual(conversation(one), conversation(more))
+        self.assertNotEqual(conversation(one), conversation(other))
+        a, b = ({"system": name, "messages": [first]} for name in "ab")
+        self.assertNotEqual(conversation(a), conversation(b))
         for odd in ({}, {"messages": 5}, {"messages": []}, {"input": [[[[[[]]]]]]},
                     {"contents": [{"parts": [{"text": "x", "n": {"deep": {"er": {}}}}]}]}):
-            hash(beginning(odd))
+            conversation(odd)
 
 
 if __name__ == "__main__":

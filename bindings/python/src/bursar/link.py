@@ -33,6 +33,8 @@ class Link:
         self.settle: Any = library.hot.bursar_settle
         self.stream: Any = library.hot.bursar_stream
         self.settle_and_reserve: Any = library.hot.bursar_settle_and_reserve
+        self.estimate: Any = library.hot.bursar_estimate
+        self.learn: Any = library.hot.bursar_learn
         self.decision: Type[Decision] = type(
             "Decision", (Decision,), {"_link": self, "__slots__": (), "__module__": "bursar"})
 
@@ -41,6 +43,7 @@ class Link:
         handle, self.handle = self.handle, None
         self.call = _Closed()
         self.reserve = self.settle = self.stream = self.settle_and_reserve = _closed
+        self.estimate = self.learn = _closed
         return handle
 
     # ---- Names, resolved once ----

@@ -100,11 +100,10 @@ class Attempt(Settling):
             turn.make_room()
         wanted = ask.max_output_tokens
         known = stored.get(ask.previous, 0) if ask.previous else 0
-        estimate = guess(self.session, self.dialect, ask, self._body, known)
-        self._estimate = estimate
+        self._tokens, self._guess = guess(self.session, self.dialect, ask, self._body, known)
         decision = self.session.reserve(
             ask.model or "(no model)",  # what is unknown has no price, and is not free
-            input_tokens=ask.input_tokens + known if estimate is None else estimate.tokens_max,
+            input_tokens=self._tokens,
             max_output_tokens=gate.max_output_tokens if wanted is None else wanted,
             min_output_tokens=(wanted or 0) if self.signed else 0,
             **self._options(),
@@ -136,11 +135,10 @@ class Attempt(Settling):
 
     def again(self) -> float:
         """As admit, for what is on its way and cannot be changed any more."""
-        granted, estimate = self._granted // max(1, self.ask.choices), self._estimate
+        granted = self._granted // max(1, self.ask.choices)
         model = self.session._link.model_name(self._model)
-        tokens = self.ask.input_tokens if estimate is None else estimate.tokens_max
         decision = self.session.reserve(
-            model, input_tokens=tokens, max_output_tokens=granted,
+            model, input_tokens=self._tokens, max_output_tokens=granted,
             min_output_tokens=granted, **{**self._options(), "as_asked": True})  # fmt: skip
         if decision:
             self._reservation = decision.reservation

@@ -1,17 +1,21 @@
 """A request's input in tokens, by what was learnt of its session, its model and its content.
 
-The bytes are the request's weight (weight.py), media and files stay at their fixed sizes. What
-the provider bills for a whole answer is learnt, unless it ran tools or called other models: they
-bring input that was not in the request.
+The bytes are the request's weight (weight.py); media and files stay at their fixed sizes. What the
+provider bills for a whole answer is learnt, unless it ran tools or called other models: they bring
+input that was not in the request. As in hot.py, arguments are written into a struct of a pool, here
+until the answer is in: this stands in the way of every call.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+import ctypes as C
+import struct
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
+from .. import _abi
 from ..errors import BursarError
 from ..estimate import measured
-from ..estimator import Estimate, counted, estimated, tokenizer_of
+from ..estimator import counted, tokenizer_of
 from ..words import Content
 
 if TYPE_CHECKING:
@@ -19,52 +23,113 @@ if TYPE_CHECKING:
     from ..usage import Usage
     from .dialect import Ask, Dialect
 
-_MOST = (1 << 31) - 1  # bytes, and tokens, that an estimate takes
-_TEXT, _WIDE, _JSON = int(Content.TEXT), int(Content.WIDE), int(Content.JSON)
+
+class _Call(C.Structure):
+    _fields_ = [("estimate", _abi.Estimate), ("input", C.c_int64), ("output", C.c_int64)]
+
+
+Frame = Tuple[Any, Any, Any, Any]  # a call, and its estimate, input and output as arguments
+
+_write = struct.Struct("=iqQqqiI").pack_into  # from `model` on, at byte 4
+_write_model = struct.Struct("=i").pack_into
+_write_bill = struct.Struct("=qq").pack_into
+_read = struct.Struct("=q").unpack_from
+_MODEL_AT, _MOST_AT = _abi.Estimate.model.offset, _abi.Estimate.tokens_max.offset
+_BILL_AT = _Call.input.offset
+_frames: List[Frame] = []
+
+_WORD = (1 << 64) - 1
+_TEXT, _WIDE, _JSON, _COUNTED = (
+    int(kind) for kind in (Content.TEXT, Content.WIDE, Content.JSON, Content.COUNTED))
 _TURNS = ("messages", "input", "contents")
 _INSTRUCTIONS = ("system", "instructions", "systemInstruction", "system_instruction")
+_MARK = 256  # characters that tell one text from another
 
 
 def guess(
     session: Session, dialect: Dialect, ask: Ask, body: Dict[str, Any], stored: int
-) -> Optional[Estimate]:
-    """The estimate of an input; `stored`: tokens that the provider adds to it, which are known.
-    None: there is nothing to go by."""
-    weight, link = ask.weight, session._link
-    size = weight.bytes
-    fixed = weight.fixed_tokens + max(0, ask.input_tokens - weight.tokens) + stored
-    if not ask.model or size > _MOST or fixed > _MOST:
-        return None
-    kind = _TEXT
-    if 2 * weight.wide_bytes > size:
-        kind = _WIDE
-    elif 2 * weight.json_bytes > size:
-        kind = _JSON
+) -> Tuple[int, Optional[Frame]]:
+    """The tokens to reserve, and for `learn` how they were come by. `stored`: tokens that the
+    provider adds, and that are known."""
+    link = session._link
+    text, wide, shaped, fixed = ask.weight
+    size, kind = text + wide + shaped, _TEXT
+    if not ask.model or not size:
+        return ask.input_tokens + stored, None
+    if wide or shaped:
+        kind = _WIDE if wide * 2 > size else _JSON if shaped * 2 > size else _TEXT
     if link.tokenizers:
-        tokenizer = tokenizer_of(link, ask.model)
-        if tokenizer is not None:
-            texts: List[str] = []
-            for name in getattr(dialect, "inputs", ()):
-                measured(body.get(name), texts)
-            count = counted(tokenizer, texts)
-            if count is not None:
-                size, kind = count, int(Content.COUNTED)
-    if ask.as_asked:  # embeddings: nothing continues them
-        return estimated(link, 0, ask.model, size, fixed, kind)
-    return estimated(link, session.id, ask.model, size, fixed, kind, hash(beginning(body)))
+        count = _counted(session, dialect, ask, body)
+        if count is not None:
+            size, kind = count, _COUNTED
+    try:
+        frame = _frames.pop()
+    except IndexError:
+        call = _Call(_abi.Estimate())
+        at = C.c_int64.from_buffer(call, _BILL_AT), C.c_int64.from_buffer(call, _BILL_AT + 8)
+        frame = call, C.byref(call), *at
+    try:
+        model = link.models[ask.model]
+    except KeyError:
+        model = link.model(ask.model)
+    # nothing continues an embedding
+    whose, which = (0, 0) if ask.as_asked else (session.id, conversation(body))
+    call = frame[0]
+    _write(call, _MODEL_AT, model, whose, which, size, fixed + stored, kind, 0)
+    if link.estimate(link.arg, frame[1]):
+        return ask.input_tokens + stored, None  # larger than any input
+    tokens: int = _read(call, _MOST_AT)[0]
+    return tokens, frame
 
 
-def learn(estimate: Optional[Estimate], usage: Usage, model: int) -> None:
+def learn(session: Session, frame: Optional[Frame], usage: Usage, model: int) -> None:
     """What was billed for it, to the model that was granted."""
-    if estimate is not None:
-        try:
-            estimate.learn(usage.input_tokens, usage.output_tokens, model)
-        except BursarError:
-            pass  # a count that is none: it was settled as it is
+    if frame is None:
+        return
+    call, estimate, tokens, output = frame
+    link = session._link
+    try:
+        _write_model(call, _MODEL_AT, model)
+        _write_bill(call, _BILL_AT, usage[0], usage[4])
+        link.learn(link.arg, estimate, tokens, output)
+    except (BursarError, struct.error):
+        return  # it was closed, or no count of tokens: it was settled as it is
+    _frames.append(frame)
 
 
-def beginning(body: Dict[str, Any]) -> Any:
-    """What stays the same while a conversation grows: its instructions and first message."""
+def _counted(
+    session: Session, dialect: Dialect, ask: Ask, body: Dict[str, Any]
+) -> Optional[int]:
+    """What the user's tokenizer for this model counts; None when there is none."""
+    tokenizer = tokenizer_of(session._link, ask.model)
+    if tokenizer is None:
+        return None
+    texts: List[str] = []
+    for name in getattr(dialect, "inputs", ()):
+        measured(body.get(name), texts)
+    return counted(tokenizer, texts)
+
+
+def conversation(body: Dict[str, Any]) -> int:
+    """A number that stays the same while a conversation grows: of its instructions and its first
+    message."""
+    try:
+        turns = body["messages"]
+        first = turns[0]
+        text = first["content"]
+        role = first["role"]
+        if role == "system" or role == "developer":
+            more = turns[1]["content"]
+            if type(text) is str and type(more) is str:
+                return hash((len(text), text[:_MARK], len(more), more[:_MARK])) & _WORD
+        elif type(text) is str and "system" not in body:
+            return hash((len(text), text[:_MARK])) & _WORD
+    except (LookupError, TypeError):
+        pass
+    return hash(_beginning(body)) & _WORD
+
+
+def _beginning(body: Dict[str, Any]) -> Any:
     found: List[Any] = [_mark(body[name], 4) for name in _INSTRUCTIONS if name in body]
     for name in _TURNS:
         turns = body.get(name)
@@ -82,7 +147,7 @@ def _mark(value: Any, depth: int) -> Any:
     """Enough of a value to tell it from others, and no more."""
     kind = type(value)
     if kind is str:
-        return len(value), value[:256]
+        return len(value), value[:_MARK]
     if not depth:
         return None
     if kind is list:

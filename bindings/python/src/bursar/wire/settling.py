@@ -16,11 +16,10 @@ from ..estimate import text_tokens
 from ..usage import Usage
 from .dialect import Dialect, Others
 from .gate import Gate
-from .guess import learn
+from .guess import Frame, learn
 from .sse import Events
 
 if TYPE_CHECKING:
-    from ..estimator import Estimate
     from ..session import Session
 
 stored: Dict[str, int] = {}  # tokens of answers that providers keep, by their names
@@ -35,7 +34,7 @@ class Settling:
 
     __slots__ = (
         "session", "dialect", "_gate", "_asked_with", "_reservation", "_granted", "_model",
-        "_estimate", "_born", "_lock",
+        "_tokens", "_guess", "_born", "_lock",
     )  # fmt: skip
 
     def __init__(self, gate: Gate, session: Session, dialect: Dialect, content: bytes) -> None:
@@ -46,7 +45,8 @@ class Settling:
         self._reservation = 0
         self._granted = 0  # output tokens, of all choices
         self._model = 0  # the one granted
-        self._estimate: Optional[Estimate] = None  # of the input
+        self._tokens = 0  # reserved for the input
+        self._guess: Optional[Frame] = None  # how they were come by
         self._born = _forks  # what was in flight belongs to the process that sent it
         self._lock = threading.Lock()  # of _reservation, against another thread that looks after it
 
@@ -81,7 +81,7 @@ class Settling:
             self._settle_worst(reservation, str(error))
         tools = dialect.tools(answer)
         if not tools and not others:  # those bring input that was not in the request
-            learn(self._estimate, usage, self._model)
+            learn(session, self._guess, usage, self._model)
         for name, uses in tools:
             self._charge(name, uses)
         for name in dialect.stored(answer):
