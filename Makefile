@@ -6,11 +6,8 @@
 #   make torture MINUTES=10 SEED=7                  make bench-home  what a home costs
 #   make ledger-torture KILLS=1000 BOOTS=50 SEED=7  the ledger's writer killed, disks full, reboots
 #   make bench-ledger     what a ledger costs       make ledger-year    a year, compacted
-<<<<<<< HEAD
 #   make integrations     real SDKs and frameworks  make bench-wrap     what wrapping adds to a call
-=======
 #   make test-operations  docs/operations.md is what the command prints
->>>>>>> ops
 #   make install PREFIX=/usr/local                  make bootstrap  installs what is missing
 
 SHELL     := /bin/bash
