@@ -7,14 +7,16 @@ it is. What was there before is called, so that other instrumentation stays in f
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from .errors import InvalidArgumentError, Refused
 from .session import Session, _current, current
+from .turn import inside
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
@@ -28,7 +30,8 @@ class _State:
     """What instrument() was told, and what it changed."""
 
     def __init__(self) -> None:
-        self.on = False
+        self.on = False  # patched
+        self.everywhere = False  # by instrument(), not only for within()
         self.session: Optional[Session] = None
         self.gate: Optional[Gate] = None  # made when it is wanted: importing bursar is quick
         self.patches: List[_Patch] = []
@@ -56,6 +59,8 @@ def whose() -> Optional[Session]:
     if not state.on:
         return None
     entered = current()
+    if not state.everywhere:
+        return entered if inside.get() else None
     if entered is not None:
         return entered
     if state.session is None and os.environ.get("BURSAR_SESSION"):
@@ -87,13 +92,41 @@ def instrument(
     """
     if refuse not in ("raise", "error"):
         raise InvalidArgumentError(f'refuse is "raise" or "error", not {refuse!r}')
+    state = _state
+    with state.lock:
+        _patch()
+        gate = state.gate
+        assert gate is not None
+        state.session, state.everywhere = session, True
+        gate.wait, gate.max_output_tokens, gate.refuse = wait, max_output_tokens, refuse
+
+
+def metering() -> None:
+    """Meters the requests that are made in a turn or `within` a session, and no others, unless
+    instrument() was called: what it was told stays in force. uninstrument() undoes it."""
+    if not _state.on:
+        _patch()
+
+
+@contextlib.contextmanager
+def within(session: Session) -> Iterator[None]:
+    """A part of a run: the session is the current one, and what is sent there is metered."""
+    before = inside.get()
+    inside.set(True)
+    session._enter()
+    try:
+        yield
+    finally:
+        session._leave()
+        inside.set(before)
+
+
+def _patch() -> None:
     from .wire.attempt import Gate
 
     state = _state
     with state.lock:
-        state.session = session
-        gate = state.gate = state.gate or Gate(whose)
-        gate.wait, gate.max_output_tokens, gate.refuse = wait, max_output_tokens, refuse
+        state.gate = state.gate or Gate(whose)
         if state.on:
             return
         state.on = True
@@ -115,7 +148,7 @@ def uninstrument() -> None:
     with state.lock:
         if not state.on:
             return
-        state.on, state.session = False, None
+        state.on, state.everywhere, state.session = False, False, None
         if _finder in sys.meta_path:
             sys.meta_path.remove(_finder)
         while state.patches:
@@ -188,13 +221,14 @@ def _sdk(module: Any) -> List[Tuple[Any, str, Change]]:
 def _threads(module: Any) -> List[Tuple[Any, str, Change]]:
     def made(start: Any) -> Any:
         def started(self: Any) -> None:
-            chain = _current.get()
+            chain, there = _current.get(), inside.get()
             if chain is not None and _state.on:
                 run = self.run
 
                 def carried() -> None:
                     self.__dict__.pop("run", None)
                     _current.set(chain)
+                    inside.set(there)
                     run()
 
                 self.run = carried
@@ -208,15 +242,16 @@ def _threads(module: Any) -> List[Tuple[Any, str, Change]]:
 def _executors(module: Any) -> List[Tuple[Any, str, Change]]:
     def made(submit: Any) -> Any:
         def submitted(self: Any, function: Any, /, *arguments: Any, **named: Any) -> Any:
-            chain = _current.get()
+            chain, there = _current.get(), inside.get()
             if chain is None or not _state.on:
                 return submit(self, function, *arguments, **named)
 
             def carried() -> Any:
-                token = _current.set(chain)
+                token, outside = _current.set(chain), inside.set(there)
                 try:
                     return function(*arguments, **named)
                 finally:
+                    inside.reset(outside)
                     _current.reset(token)
 
             return submit(self, carried)

@@ -17,6 +17,7 @@ from .estimate import Input, estimate_tokens
 from .hot import DECISION_AT, NO_MEDIA, RECEIPT_AT, USAGE_SIZE, Steps, reserve_frame, reserve_frames
 from .hot import settle_failed, settle_frame, settle_frames, tuple_as, write_request, write_settle
 from .limits import Limits
+from .loops import Loops
 from .money import Money, Span, nanos
 from .options import Key, filled, flags_of, key_words, request_struct
 from .step import Step, Tool
@@ -64,6 +65,7 @@ class Session(Steps):
         self._link = runtime._link
         self._arg: Any = C.c_int64.from_param(id)  # as the hot functions take it
         self._closed = False
+        self.loops = Loops()  # of its tools: Tool.came
         self._opener = 0 if attached else os.getpid()  # the process whose it is
 
     def __repr__(self) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _turn: contextvars.ContextVar[Optional[Turn]]
 _turn = contextvars.ContextVar("bursar.turn", default=None)
+# In a turn, or in another part of a run that an integration meters: see instrument.within.
+inside: contextvars.ContextVar[bool] = contextvars.ContextVar("bursar.inside", default=False)
 
 
 def current_turn() -> Optional[Turn]:
@@ -35,6 +37,7 @@ class Turn(Step):
         self.metered = False
         self._held: List[int] = [decision.reservation]
         self._before: Optional[Turn] = None
+        self._entered = self._outside = False
 
     def make_room(self) -> None:
         """A metered request is about to reserve: gives back what is held for it. Any thread."""
@@ -62,16 +65,30 @@ class Turn(Step):
 
     def __enter__(self) -> Self:
         self._before = _turn.get()
+        self._outside = inside.get()
         _turn.set(self)
+        inside.set(True)
         self.session._enter()
+        self._entered = True
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        if _turn.get() is self:
-            _turn.set(self._before)
-        self.session._leave()
+    def leave(self) -> None:
+        """Ends what `with` began, but for the step: a stream was opened, and is settled later."""
+        if self._entered:
+            self._entered = False
+            if _turn.get() is self:
+                _turn.set(self._before)
+            inside.set(self._outside)
+            self.session._leave()
+
+    def finish(self) -> None:
+        """Settles what nobody settled."""
         self._held.clear()  # what comes later holds for itself
         self._finish()
+
+    def __exit__(self, *exception: object) -> None:
+        self.leave()
+        self.finish()
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
