@@ -35,6 +35,7 @@ class Turn(Step):
     def __init__(self, session: Session, decision: Decision) -> None:
         super().__init__(session, decision)
         self.metered = False
+        self.wait: Optional[float] = None  # seconds that a metered request may, when not None
         self._held: List[int] = [decision.reservation]
         self._before: Optional[Turn] = None
         self._entered = self._outside = False

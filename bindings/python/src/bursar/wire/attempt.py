@@ -176,7 +176,8 @@ class Attempt:
         delay = decision.retry_after or min(1.0, 0.02 * 2**self._refusals)
         now = time.monotonic()
         if not self._refusals:
-            self._deadline = now + gate.wait
+            wait = gate.wait if turn is None or turn.wait is None else turn.wait
+            self._deadline = now + wait
         self._refusals += 1
         if decision.remedy != Remedy.WAIT or now + delay > self._deadline:
             raise refusal(decision)
