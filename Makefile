@@ -6,6 +6,7 @@
 #   make torture MINUTES=10 SEED=7                  make bench-home  what a home costs
 #   make ledger-torture KILLS=1000 BOOTS=50 SEED=7  the ledger's writer killed, disks full, reboots
 #   make bench-ledger     what a ledger costs       make ledger-year    a year, compacted
+#   make integrations     real SDKs and frameworks  make bench-wrap     what wrapping adds to a call
 #   make install PREFIX=/usr/local                  make bootstrap  installs what is missing
 
 SHELL     := /bin/bash
@@ -305,6 +306,23 @@ $(DEMO_ENV)/.ready: demo/requirements.txt | build/.bootstrap
 	python3 -m venv $(DEMO_ENV)
 	$(DEMO_ENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+# SDKs and frameworks as they are on PyPI, at pinned versions (Tests/integrations/requirements*.txt),
+# against a provider on the loopback that bills by itself. Apart from `make test`. ONLY=Streams
+INTEGRATIONS_ENV := $(CURDIR)/build/integrations-venv
+INTEGRATIONS = cd Tests/integrations && BURSAR_LIBRARY=$(CURDIR)/$(LIB) \
+	PYTHONPATH=$(CURDIR)/bindings/python/src PYTHONDONTWRITEBYTECODE=1
+.PHONY: integrations bench-wrap
+integrations: lib
+	Tests/integrations/env.sh $(INTEGRATIONS_ENV)
+	$(INTEGRATIONS) $(INTEGRATIONS_ENV)/bin/python -m unittest discover -p 'test_*.py' $(if $(ONLY),-k $(ONLY))
+	Tests/integrations/env.sh $(INTEGRATIONS_ENV)-google google
+	$(INTEGRATIONS) $(INTEGRATIONS_ENV)-google/bin/python -m unittest discover -p 'test_*.py' $(if $(ONLY),-k $(ONLY))
+
+# What metering adds to a call of OpenAI's SDK, beside the bare SDK on the same stub.
+bench-wrap: lib
+	Tests/integrations/env.sh $(INTEGRATIONS_ENV)
+	$(INTEGRATIONS) $(INTEGRATIONS_ENV)/bin/python bench_wrap.py
 
 # README.md's samples, as they stand there.
 test-readme: lib $(DEMO_ENV)/.ready

@@ -10,6 +10,7 @@ as they are however old they get; with --old they are a year older, and the libr
 import json
 import sqlite3
 import sys
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def make(folder, old=False):
         rt.budget("lab", "$20")
 
         def step(s, model, given, taken, read=0, write=0, **options):
+            time.sleep(0.01)  # a step's time has the resolution of the system's coarse clock
             settle = {k: options.pop(k) for k in ("cost", "worst") if k in options}
             d = s.reserve(model, input_tokens=given, max_output_tokens=max(taken, 1), **options)
             assert d, d.explain()

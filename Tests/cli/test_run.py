@@ -288,7 +288,11 @@ class Children(RunCase):
         self.assertEqual(json.loads(result.stdout), [0, 1, 2, write])
 
     def test_get_the_callers_signals(self):
-        text = "print([line for line in open('/proc/self/status') if line[:6] in ('SigBlk', 'SigIgn')])"
+        text = """
+for line in open('/proc/self/status'):
+    if line[:6] in ('SigBlk', 'SigIgn'):
+        print(line[:6], hex(int(line[8:], 16) & ~(3 << 31)))  # two are the C library's own
+"""
         ours = subprocess.run(self.python(text)[1:], env=self.env, cwd=self.folder, capture_output=True, text=True).stdout
         self.assertEqual(self.run_(*self.python(text), check=True).stdout, ours)
         nohup = subprocess.run(
@@ -375,12 +379,10 @@ sys.exit(40 + count)"""
     def test_suspends_and_goes_on_under_a_shell(self):
         agent = self.script("agent.py", "print('ready', flush=True)\nprint('got', input(), flush=True)")
         pid, terminal = self.start("bash", "--norc", "-im")
-        os.write(terminal, f"PS1=; {COMMAND} run -q --path acme -- $PYTHON {agent}\n".encode())
+        os.write(terminal, f"PS1='the'' shell>'; {COMMAND} run -q --path acme -- $PYTHON {agent}\n".encode())
         self.read_until(terminal, b"ready\r\n")
         os.write(terminal, b"\x1a")
-        self.read_until(terminal, b"Stopped")
-        os.write(terminal, b"echo sh''ell\n")
-        self.read_until(terminal, b"shell")
+        self.read_until(terminal, b"the shell>")
         os.write(terminal, b"fg\n")
         self.read_until(terminal, b"run")
         os.write(terminal, b"hello\n")

@@ -23,7 +23,10 @@ class EventCase(HomeCase):
     limits = "$10 alert 50% 80%"
 
     def spend(self, dollars):
+        """Spends, and waits until what it crossed is told, which is the keeper's work, soon after."""
         subprocess.run([self.env["PYTHON"], self.script("spend.py", SPEND), str(dollars)], env=self.env, check=True)
+        crossed = (dollars >= 5) + (dollars >= 8)
+        until(lambda: self.bursar("events", "--json", check=True).stdout.count('"threshold"') >= crossed)
 
     def lines(self, process):
         """What a process prints, line by line, read by a thread."""

@@ -312,7 +312,13 @@ static void look(input_t *in, bursar_runtime_t *rt) {
     case 15: query(in, rt); break;
     case 0: {
         bursar_view_t v = BURSAR_VIEW_INIT;
-        bursar_read(rt, take_id(in), p = take_struct(in, &v, sizeof v));
+        bursar_id_t id = take_id(in);
+        p = take_struct(in, &v, sizeof v);
+        if (take8(in) & 1) {
+            bursar_views(rt, &id, 1, p);
+        } else {
+            bursar_read(rt, id, p);
+        }
         break;
     }
     case 1: {

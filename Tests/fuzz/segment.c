@@ -252,6 +252,7 @@ static void call(input_t *in, bursar_runtime_t *rt) {
         bursar_limit_view_t limit = {.size = sizeof limit};
         bursar_meter_view_t meter = BURSAR_METER_VIEW_INIT;
         bursar_read(rt, id, &view);
+        bursar_views(rt, &id, 1, &view);
         for (uint32_t i = 0; i < 8; i++) bursar_limit_read(rt, id, i, &limit);
         for (int32_t m = 0; m < 35; m++) bursar_meter_read(rt, id, m, &meter);
         break;

@@ -3,6 +3,8 @@ an answer may end."""
 
 import asyncio
 import gc
+import os
+import tempfile
 import threading
 import time
 import unittest
@@ -120,6 +122,8 @@ class Whole(Case):
         raw = self.client(OpenAIChat, "out=8").chat.completions.with_raw_response.create(
             **OpenAIChat.arguments(60))
         self.assertTrue(raw.headers)
+        if Anthropic not in WAYS:
+            self.skipTest("no anthropic in this set")
         raw = self.client(Anthropic, "out=8").messages.with_raw_response.create(
             model=Anthropic.model, max_tokens=60, messages=[{"role": "user", "content": ASK}])
         self.assertTrue(raw.parse().content)
@@ -154,8 +158,6 @@ class Failures(Case):
         self.assertGreaterEqual(self.spent(), self.billed())
 
     def test_a_retry_is_known_as_one(self):
-        import tempfile
-
         with tempfile.TemporaryDirectory() as folder:
             with bursar.open(f"{folder}/home") as rt:
                 rt.budget("acme", "$10")
@@ -167,13 +169,11 @@ class Failures(Case):
                     way.ask(self.client(way, "out=8,500=1"))
                     way.ask(self.client(way, "out=8,429=1"))
                     self.s.close()
-                    rows = rt.query("SELECT attempt, estimated, steps FROM v_steps WHERE workflow "
-                                    "= ? ORDER BY at", f"acme/{way.__name__}")
-                    self.assertEqual([(0, 1), (1, 0), (0, 0)],
-                                     [(row["attempt"], row["estimated"]) for row in rows])
+                    rows = rt.query("SELECT attempt, estimated FROM v_steps WHERE workflow = ?",
+                                    f"acme/{way.__name__}")
+                    self.assertEqual([(0, 0), (0, 1), (1, 0)],
+                                     sorted((row["attempt"], row["estimated"]) for row in rows))
                 segment = rt.home_info().segment_path
-            import os
-
             os.remove(segment)
 
     @each_way

@@ -476,6 +476,15 @@ func abiRead(e *engine, id ID, v *View) Status {
 	return Status(C.bursar_read(e.c(), C.bursar_id_t(id), (*C.bursar_view_t)(unsafe.Pointer(v))))
 }
 
+func abiViews(e *engine, ids []ID, vs []View) Status {
+	if len(ids) == 0 {
+		return OK
+	}
+	vs[0].size = C.sizeof_bursar_view_t
+	return Status(C.bursar_views(e.c(), (*C.bursar_id_t)(unsafe.Pointer(&ids[0])), C.size_t(len(ids)),
+		(*C.bursar_view_t)(unsafe.Pointer(&vs[0]))))
+}
+
 func abiMeterRead(e *engine, id ID, m Meter, v *MeterView) Status {
 	v.size = C.sizeof_bursar_meter_view_t
 	return Status(C.bursar_meter_read(e.c(), C.bursar_id_t(id), C.bursar_meter_t(m),

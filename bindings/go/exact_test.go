@@ -111,3 +111,27 @@ func TestSiblingsTogetherNeverExceedTheirParent(t *testing.T) {
 	must(t, err)
 	equal(t, "spent", view.Spent, Dollar)
 }
+
+func TestManyViewsAtOnceAreWhatEachSays(t *testing.T) {
+	rt := open(t)
+	budget, err := rt.Budget("acme", Limits("$1"))
+	must(t, err)
+	_, s, err := rt.Session(context.Background(), "acme/agent")
+	must(t, err)
+	defer s.Close()
+	_, err = s.Charge(Charge{Nanos: Dollar / 4})
+	must(t, err)
+	var views []View
+	for views == nil || views[0].Spent == 0 { // as of the last fold, which the clock's thread does
+		views, err = rt.Views([]ID{budget, s.ID(), 1 << 40})
+		must(t, err)
+	}
+	for k, id := range []ID{budget, s.ID()} {
+		view, err := rt.Read(id)
+		must(t, err)
+		views[k].OpenedUnix, view.OpenedUnix = 0, 0 // told by two clocks, to some nanoseconds
+		equal(t, "view", views[k], view)
+	}
+	equal(t, "spent by what is not there", views[2].Spent, 0)
+	equal(t, "opened, what is not there", views[2].OpenedUnix, 0)
+}

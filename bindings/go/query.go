@@ -13,6 +13,14 @@ func (rt *Runtime) Read(id ID) (View, error) {
 	return view, rt.check(status)
 }
 
+// Views returns many at once, as of the last fold, for who shows all of them. Where an
+// id is gone, the view is zero.
+func (rt *Runtime) Views(ids []ID) ([]View, error) {
+	views := make([]View, len(ids))
+	status := abiViews(rt.engine(), ids, views)
+	return views, rt.check(status)
+}
+
 // Opened is when the budget or session was opened.
 func (v *View) Opened() time.Time { return instant(int64(v.OpenedUnix)) }
 

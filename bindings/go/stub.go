@@ -75,6 +75,7 @@ func abiMoneyParse(s string) (Nanos, error)                        { return 0, e
 func abiRateParse(s string) (int64, error)                         { return 0, errNoCgo }
 func abiMoneyFormat(n Nanos, buf []byte) (int, Status)             { return 0, ErrUnsupported }
 func abiRead(e *engine, id ID, v *View) Status                     { return ErrUnsupported }
+func abiViews(e *engine, ids []ID, vs []View) Status               { return ErrUnsupported }
 func abiMeterRead(e *engine, id ID, m Meter, v *MeterView) Status  { return ErrUnsupported }
 func abiLimitRead(e *engine, id ID, position int, v *Limit) Status { return ErrUnsupported }
 func abiTextRead(e *engine, id int64, which int32, buf []byte) (int, Status) {

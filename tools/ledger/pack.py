@@ -5,6 +5,7 @@ takes less than half the room. `pack.py --check` says whether they are up to dat
 import pathlib
 import re
 import sys
+import textwrap
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -32,16 +33,13 @@ def sections():
 
 
 def rows(values):
-    lines = []
-    for i in range(0, len(values), 24):
-        lines.append("    " + ", ".join(str(v) for v in values[i : i + 24]) + ",")
-    return "\n".join(lines)
+    return textwrap.fill(", ".join(map(str, values)) + ",", 100, initial_indent="    ", subsequent_indent="    ")
 
 
 def generate():
     parts = sections()
     seqs, pairs = pack([sql for _, sql in parts])
-    table = [v for symbol in range(256) for v in pairs.get(symbol, (symbol, 0))]
+    table = ["{%d, %d}" % pairs.get(symbol, (symbol, 0)) for symbol in range(256)]
     starts, packed = [], []
     for seq in seqs:
         starts.append(len(packed))

@@ -1,13 +1,13 @@
-"""OpenAI's chat completions and embeddings on the wire.
+"""OpenAI's chat completions, completions and embeddings on the wire.
 
-Source: platform.openai.com/docs/api-reference/chat and /embeddings; parsed by `openai` 3.54.
+Source: platform.openai.com/docs/api-reference/chat, /completions and /embeddings; parsed by `openai` 3.54.
 """
 
 import base64
 import struct
 
 from .say import Asked, measure, pieces, tokens_of
-from .wire import Bad, fault_openai as fault, sse  # noqa: F401
+from .wire import Bad, fault_openai as fault, padded, sse  # noqa: F401
 
 FINISH = {"stop": "stop", "length": "length", "tools": "tool_calls"}
 READ = ("messages", "tools", "functions", "response_format")
@@ -48,7 +48,8 @@ def read(body, path, query):
     return Asked(body["model"], limits[0] if limits else None, bool(body.get("stream")), tools, rounds,
                  sum(measure(body.get(k)) for k in READ), force=force, schema=schema,
                  choices=body.get("n") or 1, parallel=parallel,
-                 with_usage=bool((body.get("stream_options") or {}).get("include_usage")))
+                 with_usage=bool((body.get("stream_options") or {}).get("include_usage")),
+                 padded=(body.get("stream_options") or {}).get("include_obfuscation") is not False)
 
 
 def usage_json(usage):
@@ -90,8 +91,9 @@ def events(asked, turns, usage, number, piece):
         frame["usage"] = None
 
     def chunk(index, delta, finish=None):
-        return sse({**frame, "choices": [
-            {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}]})
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+        padding = padded(index + len(str(delta))) if asked.more["padded"] else {}
+        return sse({**frame, "choices": [choice], **padding})
 
     done = 0
     for index, turn in enumerate(turns):
@@ -118,6 +120,57 @@ def events(asked, turns, usage, number, piece):
     yield b"data: [DONE]\n\n", done
 
 
+def broken(number):
+    """A stream's last event when the provider fails in its middle."""
+    return sse(fault(500, "The server had an error while processing your request", None, 0))
+
+
+class completions:
+    """POST /v1/completions, whole and streamed"""
+
+    fault = staticmethod(fault)
+    broken = staticmethod(broken)
+
+    @staticmethod
+    def read(body, path, query):
+        limit = body.get("max_tokens")
+        prompts = body["prompt"] if isinstance(body["prompt"], list) else [body["prompt"]]
+        options = body.get("stream_options") or {}
+        return Asked(body["model"], 16 if limit is None else limit, bool(body.get("stream")), [], 0,
+                     sum(measure(p) for p in prompts), choices=len(prompts) * (body.get("n") or 1),
+                     with_usage=bool(options.get("include_usage")))
+
+    @staticmethod
+    def frame(asked, number, choices, usage):
+        value = {"id": f"cmpl-{number:08d}", "object": "text_completion", "created": 1763700000,
+                 "model": asked.model, "choices": choices}
+        return value if usage is None else {**value, "usage": usage_json(usage)}
+
+    @staticmethod
+    def answer(asked, turns, usage, number):
+        choices = [
+            {"index": i, "text": "".join(p.text for p in t.parts if p.kind == "text"), "logprobs": None,
+             "finish_reason": FINISH[t.finish]} for i, t in enumerate(turns)
+        ]
+        return completions.frame(asked, number, choices, usage)
+
+    @staticmethod
+    def events(asked, turns, usage, number, piece):
+        done = 0
+        for index, turn in enumerate(turns):
+            for part in turn.parts:
+                for said, upto in pieces(part, piece):
+                    shown = {"index": index, "text": said, "logprobs": None, "finish_reason": None}
+                    data = sse(completions.frame(asked, number, [shown], None))
+                    yield data if part.kind == "text" else b"", done + upto
+                done += part.tokens
+            end = {"index": index, "text": "", "logprobs": None, "finish_reason": FINISH[turn.finish]}
+            yield sse(completions.frame(asked, number, [end], None)), done
+        if asked.more["with_usage"] and usage is not None:
+            yield sse(completions.frame(asked, number, [], usage)), done
+        yield b"data: [DONE]\n\n", done
+
+
 class embeddings:
     """POST /v1/embeddings"""
 
@@ -128,7 +181,7 @@ class embeddings:
         given = body["input"]
         given = [given] if isinstance(given, str) or given and isinstance(given[0], int) else given
         size = sum(len(g) * 4 if isinstance(g, list) else measure(g) for g in given)
-        return Asked(body["model"], 0, False, [], 0, size, count=len(given),
+        return Asked(body["model"], None, False, [], 0, size, count=len(given), silent=True,
                      dimensions=body.get("dimensions") or 8, packed=body.get("encoding_format") == "base64")
 
     @staticmethod

@@ -141,6 +141,27 @@ def events(asked, turns, usage, number, piece):
         yield b"]", done
 
 
+def broken(number):
+    """A stream's last event when the provider fails in its middle."""
+    return b"data: " + encode(fault(500, "An internal error has occurred.", None, 0)) + b"\r\n\r\n"
+
+
+class counting:
+    """…:countTokens, which costs nothing"""
+
+    fault = staticmethod(fault)
+
+    @staticmethod
+    def read(body, path, query):
+        asked = read(get(body, "generateContentRequest") or body, path, query)
+        asked.more.update(silent=True, free=True)
+        return asked
+
+    @staticmethod
+    def answer(asked, turns, usage, number):
+        return {"totalTokens": asked.input_tokens}
+
+
 class embeddings:
     """…:embedContent and …:batchEmbedContents"""
 
@@ -150,8 +171,8 @@ class embeddings:
     def read(body, path, query):
         batch = path.endswith(":batchEmbedContents")
         each = body["requests"] if batch else [body]
-        return Asked(model_of(path), 0, False, [], 0, sum(measure(r.get("content")) for r in each),
-                     count=len(each), batch=batch)
+        return Asked(model_of(path), None, False, [], 0, sum(measure(r.get("content")) for r in each),
+                     count=len(each), batch=batch, silent=True)
 
     @staticmethod
     def answer(asked, turns, usage, number):

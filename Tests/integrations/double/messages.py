@@ -117,3 +117,24 @@ def events(asked, turns, usage, number, piece):
     delta = {"stop_reason": FINISH[turn.finish], "stop_sequence": None}
     yield event("message_delta", delta=delta, usage=total), done
     yield event("message_stop"), done
+
+
+def broken(number):
+    """A stream's last event when the provider fails in its middle."""
+    return sse(fault(529, "Overloaded", None, 0), "error")
+
+
+class counting:
+    """POST /v1/messages/count_tokens, which costs nothing"""
+
+    fault = staticmethod(fault)
+
+    @staticmethod
+    def read(body, path, query):
+        asked = read({**body, "max_tokens": 1 << 20, "stream": False}, path, query)
+        asked.more.update(silent=True, free=True)
+        return asked
+
+    @staticmethod
+    def answer(asked, turns, usage, number):
+        return {"input_tokens": asked.input_tokens}

@@ -5,7 +5,7 @@ Source: platform.openai.com/docs/api-reference/responses and /responses-streamin
 """
 
 from .say import Asked, measure, pieces, tokens_of
-from .wire import Bad, fault_openai as fault, sse  # noqa: F401
+from .wire import Bad, fault_openai as fault, padded, sse  # noqa: F401
 
 READ = ("input", "instructions", "tools", "text")
 LEAST = 16  # output tokens that a request may be limited to
@@ -47,7 +47,8 @@ def read(body, path, query):
     shown = bool((body.get("reasoning") or {}).get("summary"))
     return Asked(body["model"], limit, bool(body.get("stream")), tools, rounds,
                  sum(measure(body.get(k)) for k in READ), force=force, schema=schema, before=before,
-                 parallel=body.get("parallel_tool_calls") is not False, body=body, shown=shown)
+                 parallel=body.get("parallel_tool_calls") is not False, body=body, shown=shown,
+                 padded=(body.get("stream_options") or {}).get("include_obfuscation") is not False)
 
 
 def usage_json(usage):
@@ -115,6 +116,8 @@ def events(asked, turns, usage, number, piece):
     def event(name, **fields):
         nonlocal sequence
         sequence += 1
+        if name.endswith(".delta") and asked.more["padded"]:
+            fields.update(padded(sequence))
         return sse({"type": f"response.{name}", "sequence_number": sequence, **fields}, f"response.{name}")
 
     begun = response(asked, turn, None, number, [], "in_progress")
@@ -162,3 +165,9 @@ def _inside(part, at, event, piece, shown):
         yield event("output_text.delta", delta=said, logprobs=[], **place), upto
     yield event("output_text.done", text=part.text, logprobs=[], **place), part.tokens
     yield event("content_part.done", part={**content, "text": part.text}, **place), part.tokens
+
+
+def broken(number):
+    """A stream's last event when the provider fails in its middle."""
+    error = {"type": "error", "code": "server_error", "message": "The server had an error", "param": None}
+    return sse({**error, "sequence_number": 1 << 20}, "error")

@@ -3,7 +3,7 @@
 from urllib.parse import unquote
 
 FLAGS = {"loop", "text", "same", "wrong", "nousage", "hang", "billed"}
-NUMBERS = {"parallel", "turns", "out", "piece", "cut", "429", "429every", "500", "500every",
+NUMBERS = {"parallel", "turns", "out", "piece", "cut", "fail", "429", "429every", "500", "500every",
            "cached", "cachewrite", "cachewrite1h", "reasoning"}
 SECONDS = {"slow", "after"}
 TEXTS = {"call", "wrong"}
@@ -40,6 +40,7 @@ class Scenario:
         self.out = given.get("out")
         self.piece = max(1, given.get("piece", 4))
         self.cut = given.get("cut")
+        self.fail = given.get("fail")
         self.slow = given.get("slow", 0.0)
         self.after = given.get("after", 0.02)
         self.cached = given.get("cached", 0)

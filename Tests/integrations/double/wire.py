@@ -14,6 +14,10 @@ class Bad(Exception):
         self.status = status
 
 
+class Gone(Exception):
+    """The client hung up."""
+
+
 def encode(value):
     return _encode(value).encode("utf-8", "surrogatepass")
 
@@ -25,6 +29,11 @@ def sse(value, event=None):
     return b"event: " + event.encode() + b"\ndata: " + encode(value) + b"\n\n"
 
 
+def padded(number):
+    """The field by which OpenAI hides the length of a delta."""
+    return {"obfuscation": "uXj4pQ2kLm9wRt"[: number * 7 % 15]}
+
+
 def fault_openai(status, message, code, after):
     kind = {429: "requests", 500: "server_error"}.get(status, "invalid_request_error")
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
@@ -32,7 +41,7 @@ def fault_openai(status, message, code, after):
 
 def fault_anthropic(status, message, code, after):
     kinds = {400: "invalid_request_error", 401: "authentication_error", 404: "not_found_error",
-             429: "rate_limit_error", 500: "api_error"}
+             429: "rate_limit_error", 500: "api_error", 529: "overloaded_error"}
     return {"type": "error", "error": {"type": kinds[status], "message": message},
             "request_id": "req_double"}
 

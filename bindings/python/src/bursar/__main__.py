@@ -16,6 +16,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 import types
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -44,8 +45,8 @@ def main(arguments: Optional[List[str]] = None) -> None:
         "run", help="run a script under a budget", description=_ABOUT,
         usage="python -m bursar run [options] (script.py | -m module | -c code | -) [argument ...]")
     run.add_argument("--limits", default="", metavar="TEXT", help="'$0.05, 200 steps, 10m wall'")
-    run.add_argument("--home", help="a directory. Default: $BURSAR_HOME, else ~/.bursar where there "
-                     "is one, else one for this run alone")  # fmt: skip
+    run.add_argument("--home", help="a directory. Default: $BURSAR_HOME, else ~/.bursar where "
+                     "there is one, else one for this run alone")  # fmt: skip
     run.add_argument("--path", help="the budget it is under. Default: the session that it is run "
                      "in, else `run`")  # fmt: skip
     run.add_argument("--agent", help="what it is called. Default: the script's name")
@@ -96,7 +97,6 @@ def _run(options: Any, program: List[str]) -> None:
         if code is not None and not isinstance(code, int):
             print(code, file=sys.stderr)
             code = 1
-        run.refused = _refusal_in(exit)
     except BaseException as error:
         code = run.report(error)
     sys.exit(run.ended(code or 0))
@@ -106,17 +106,6 @@ def _users() -> str:
     """The user's home, where there is one."""
     path = os.path.expanduser("~/.bursar")
     return path if os.path.isdir(path) else ""
-
-
-def _refusal_in(error: Optional[BaseException]) -> Optional[Refused]:
-    """The refusal that an exception is, or comes from."""
-    seen: List[BaseException] = [error] if error is not None else []
-    for found in seen:
-        if isinstance(found, Refused):
-            return found
-        behind = [found.__cause__, found.__context__, *getattr(found, "exceptions", ())]
-        seen += [each for each in behind if each is not None and each not in seen]
-    return None
 
 
 def _interrupted() -> None:
@@ -137,7 +126,8 @@ class _Run:
 
     def __init__(self, options: Any, program: List[str]) -> None:
         self.own_home = ""
-        self.refused: Optional[Refused] = None
+        self.runtime: Optional[Runtime] = None
+        self.session: Optional[Session] = None
         self.said = ""
         self.process = os.getpid()
         home = options.home or os.environ.get("BURSAR_HOME") or _users()
@@ -147,10 +137,10 @@ class _Run:
         labels: Dict[str, str] = dict(label.partition("=")[::2] for label in options.label)
         try:
             self.runtime = Runtime(home, name="bursar run")
-            self.session = self._open(options, agent[:64], labels)
+            self.session = self._open(self.runtime, options, agent[:64], labels)
             os.environ.update(self.session.environ())
         except BaseException:
-            shutil.rmtree(self.own_home or os.devnull, ignore_errors=True)
+            self._remove()
             raise
         atexit.register(self.close)
         os.environ["BURSAR_WAIT"] = str(options.wait)
@@ -160,56 +150,69 @@ class _Run:
         instrument(
             self.session, wait=options.wait, max_output_tokens=options.max_output_tokens)
 
-    def _open(self, options: Any, agent: str, labels: Dict[str, str]) -> Session:
+    def _open(
+        self, runtime: Runtime, options: Any, agent: str, labels: Dict[str, str]
+    ) -> Session:
         path: Any = options.path or "run"
         if self.own_home:
             # nobody else is there to declare a budget: that of the run is the session's
-            self.runtime.budget(path, "$1000000000 then observe")
+            runtime.budget(path, "$1000000000 then observe")
         elif options.path is None and os.environ.get("BURSAR_SESSION"):
             try:
-                path = self.runtime.attach(os.environ["BURSAR_SESSION"])
+                path = runtime.attach(os.environ["BURSAR_SESSION"])
             except BursarError:
                 pass  # of another home, or ended: none to be in
-        return self.runtime.session(path, options.limits, agent=agent, labels=labels)
+        return runtime.session(path, options.limits, agent=agent, labels=labels)
 
     def execute(self, program: List[str]) -> None:
         """Runs it in a module `__main__` of its own, as Python would."""
         word, *rest = program
+        former = sys.modules["__main__"].__dict__
         main = types.ModuleType("__main__")
-        main.__dict__.update(__builtins__=__builtins__, __package__=None, __spec__=None)
-        first = "" if word.startswith("-") else os.path.dirname(os.path.realpath(word))
+        names: Dict[str, Any] = main.__dict__
+        names.update(__builtins__=__builtins__, __package__=None, __spec__=None)
+        if "__annotations__" in former:
+            names["__annotations__"] = {}
         if word == "-m" and rest:
             sys.argv = rest
             sys.modules["__main__"] = main
             runpy._run_module_as_main(rest[0])  # type: ignore[attr-defined]
             return
         if not getattr(sys.flags, "safe_path", False):
-            sys.path[0] = first  # it is where `-m bursar` was started
+            # instead of where `-m bursar` was started
+            sys.path[0] = "" if word[0] == "-" else os.path.dirname(os.path.realpath(word))
         if word == "-c" and rest:
             sys.argv = ["-c", *rest[1:]]
             code: Any = compile(rest[0], "<string>", "exec")
         elif word == "-":
             sys.argv = ["-", *rest]
+            names.update(__file__="<stdin>", __cached__=None)
             code = compile(sys.stdin.read(), "<stdin>", "exec")
         elif os.path.isdir(word) or word.endswith((".zip", ".pyz")):
-            sys.argv = program
+            sys.argv, sys.path[0] = program, os.path.abspath(word)
             sys.modules["__main__"] = main
-            runpy.run_path(word, run_name="__main__")
+            runpy._run_module_as_main("__main__", False)  # type: ignore[attr-defined]
             return
         else:
-            sys.argv = program
-            with open(word, "rb") as file:
-                code = compile(file.read(), word, "exec")
             from importlib.machinery import SourceFileLoader
 
-            main.__file__, main.__loader__ = word, SourceFileLoader("__main__", word)
-            main.__dict__["__cached__"] = None
+            sys.argv = program
+            path = os.path.join(os.getcwd(), word)
+            names.update(
+                __file__=path, __cached__=None, __loader__=SourceFileLoader("__main__", path))
+            try:
+                with open(word, "rb") as file:
+                    source = file.read()
+            except OSError as error:
+                said = f"[Errno {error.errno}] {error.strerror}"
+                print(f"{sys.executable}: can't open file {path!r}: {said}", file=sys.stderr)
+                sys.exit(2)
+            code = compile(source, path, "exec")
         sys.modules["__main__"] = main
-        exec(code, main.__dict__)
+        exec(code, names)
 
     def report(self, error: BaseException) -> int:
         """Says what Python would say of an exception that nobody caught."""
-        self.refused = _refusal_in(error)
         trace = error.__traceback__
         while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, runpy.__file__):
             trace = trace.tb_next
@@ -221,7 +224,7 @@ class _Run:
 
     def ended(self, code: int) -> int:
         """The exit code. A program that failed after a refusal failed because of it."""
-        refused = self.refused or last_refusal()
+        refused = last_refusal()
         if code == 0 or refused is None or code == INTERRUPTED:
             return code
         self.said = f"stopped: {refused}"
@@ -231,23 +234,51 @@ class _Run:
         """At exit, behind the program's own: the session is over."""
         if os.getpid() != self.process:
             return  # the child of a fork
+        self._remove()
+        if self.said:
+            print(f"bursar run: {self.said}", file=sys.stderr)
+
+    def _remove(self) -> None:
+        """Closes what is open; takes a home of its own away when nobody else is in it."""
         segment = ""
         try:
-            self.session.close()
-            info = self.runtime.home_info()
-            segment = info.segment_path if info.processes <= 1 else ""
-            self.runtime.close()
+            if self.session is not None:
+                self.session.close()
+            if self.runtime is not None:
+                segment = self.runtime.home_info().segment_path
+                if self.own_home and not self._alone(self.runtime):
+                    segment = ""  # who is left in it finds the session closed
+                self.runtime.close()
         except BursarError as error:
             print(f"bursar run: {error}", file=sys.stderr)
-        if self.own_home and segment:  # else somebody is left in it
+        if self.own_home and (segment or self.runtime is None):
             try:
-                os.remove(segment)
+                os.remove(segment or self.own_home)
             except OSError:
                 pass
             shutil.rmtree(self.own_home, ignore_errors=True)
-        if self.said:
-            print(f"bursar run: {self.said}", file=sys.stderr)
-        sys.stderr.flush()
+
+    def _alone(self, runtime: Runtime) -> bool:
+        """Whether nobody else has the home open. Who has just died may still be counted."""
+        until = time.monotonic() + 1.5
+        while runtime.home_info().processes > 1:
+            others = [each.pid for each in runtime.processes() if each.pid != self.process]
+            if not any(map(_lives, others)):
+                break
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.02)
+        return True
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 if __name__ == "__main__":

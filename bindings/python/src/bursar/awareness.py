@@ -1,4 +1,4 @@
-"""What an agent may be told of its budget: one sentence for the prompt, when somebody asks for it."""
+"""What an agent may be told of its budget: a sentence for the prompt, when somebody asks for it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def brief(session: Session) -> str:
             break
         for limit in view.limits:
             window = limit.window_end_unix_ns - limit.window_start_unix_ns
-            is_rate = limit.window_end_unix_ns and window < _SHORT
+            is_rate = limit.meter < Meter.WALL and 0 < limit.window_end_unix_ns and window < _SHORT
             if limit.end in (End.OBSERVE, End.THROTTLE) or is_rate:
                 continue
             known = nearest.get(limit.meter)

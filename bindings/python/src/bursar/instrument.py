@@ -14,14 +14,14 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple
 
-from .errors import InvalidArgumentError, Refused
+from .errors import InvalidArgumentError, Refused, refusal
 from .session import Session, _current, current
 from .turn import inside
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
-    from .wire.attempt import Gate
+    from .wire.gate import Gate
 
 Change = Callable[[Any], Any]  # a function, to what is to be in its place
 
@@ -73,6 +73,7 @@ def whose() -> Optional[Session]:
 
 
 _state = _State()
+_pool = threading.local()
 
 
 def instrument(
@@ -122,7 +123,7 @@ def within(session: Session) -> Iterator[None]:
 
 
 def _patch() -> None:
-    from .wire.attempt import Gate
+    from .wire.gate import Gate
 
     state = _state
     with state.lock:
@@ -157,7 +158,8 @@ def uninstrument() -> None:
 
 def last_refusal() -> Optional[Refused]:
     """The last request that instrument() did not let go, in this process."""
-    return None if _state.gate is None else _state.gate.refused
+    decision = None if _state.gate is None else _state.gate.refused
+    return None if decision is None else refusal(decision)
 
 
 # ---- What is changed ----
@@ -222,7 +224,7 @@ def _threads(module: Any) -> List[Tuple[Any, str, Change]]:
     def made(start: Any) -> Any:
         def started(self: Any) -> None:
             chain, there = _current.get(), inside.get()
-            if chain is not None and _state.on:
+            if chain is not None and _state.on and not getattr(_pool, "starts", False):
                 run = self.run
 
                 def carried() -> None:
@@ -254,7 +256,11 @@ def _executors(module: Any) -> List[Tuple[Any, str, Change]]:
                     inside.reset(outside)
                     _current.reset(token)
 
-            return submit(self, carried)
+            _pool.starts = True  # the threads that this may start are nobody's
+            try:
+                return submit(self, carried)
+            finally:
+                _pool.starts = False
 
         return submitted
 

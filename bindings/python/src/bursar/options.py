@@ -68,7 +68,7 @@ _USAGE_FLAGS = {"incomplete": UsageFlag.INCOMPLETE, "worst": UsageFlag.WORST}
 _S = TypeVar("_S", bound=_abi.Sized)
 
 
-_QUICK_FLAGS = {
+_QUICK_FLAGS: Dict[Tuple[str, Any], int] = {
     **{(name, True): int(flag) for name, flag in _REQUEST_FLAGS.items()},
     **{(name, False): 0 for name in (*_REQUEST_FLAGS, "cache_write")},
     ("cache_write", True): int(RequestFlag.CACHE_WRITE),

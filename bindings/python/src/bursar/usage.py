@@ -8,7 +8,7 @@ provider uses. A mapping that could mean both is refused, never guessed. The tab
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .errors import AmbiguousUsage, InvalidArgumentError
 
@@ -68,7 +68,7 @@ def usage_of(value: Any, provider: Optional[str] = None) -> Usage:
     for shape in (_gemini, _bedrock, _cohere, _chat, _tokens):
         usage = shape(value, provider)
         if usage is not None:
-            return checked(usage)
+            return checked(_iterated(value, usage, provider))
     raise InvalidArgumentError(
         f"no usage in {type(value).__name__}: it has none of prompt_tokens, input_tokens, "
         "inputTokens, prompt_token_count; pass input_tokens= and output_tokens=")
@@ -117,7 +117,7 @@ def _count(value: Any, *names: str) -> int:
     return 0
 
 
-def _details(value: Any, *names: str) -> Iterable[Any]:
+def _details(value: Any, *names: str) -> Sequence[Any]:
     """The first of these fields that is a list, else nothing."""
     for name in names:
         found = _field(value, name)
@@ -193,23 +193,22 @@ def _chat(value: Any, provider: Optional[str]) -> Optional[Usage]:
     """OpenAI's chat completions, and all who speak it: Mistral, DeepSeek, xAI, LiteLLM, …"""
     if not _has(value, "prompt_tokens"):
         return None
-    details, made = "prompt_tokens_details", "completion_tokens_details"
-    read = _count(
-        value, f"{details}.cached_tokens", "prompt_cache_hit_tokens", "num_cached_tokens",
-        "cached_tokens")  # fmt: skip
-    write = _count(
-        value, f"{details}.cache_write_tokens", f"{details}.cache_creation_tokens")
-    named = _count(value, "cache_read_input_tokens"), _count(value, "cache_creation_input_tokens")
+    details = _field(value, "prompt_tokens_details") or {}
+    made = _field(value, "completion_tokens_details") or {}
     total = _count(value, "prompt_tokens")
+    read = _count(details, "cached_tokens") or _count(
+        value, "prompt_cache_hit_tokens", "num_cached_tokens", "cached_tokens")
+    write = _count(details, "cache_write_tokens", "cache_creation_tokens")
+    named = _count(value, "cache_read_input_tokens"), _count(value, "cache_creation_input_tokens")
     if any(named) and named != (read, write):  # the details say nothing about these
         read, write = named
         total += 0 if _inside(value, provider, total) else read + write
     else:
         write = min(write, max(0, total - read))  # OpenAI's count of writes is "unadjusted"
-    long = _count(value, f"{details}.cache_creation_token_details.ephemeral_1h_input_tokens")
+    long = write and _count(details, "cache_creation_token_details.ephemeral_1h_input_tokens")
     output, reasoning = _reasoned(
         _count(value, "completion_tokens"),
-        _count(value, f"{made}.reasoning_tokens", "reasoning_tokens"),
+        _count(made, "reasoning_tokens") or _count(value, "reasoning_tokens"),
         _count(value, "total_tokens") - total, not (read or write))  # fmt: skip
     return Usage(
         input_tokens=total,
@@ -218,10 +217,10 @@ def _chat(value: Any, provider: Optional[str]) -> Optional[Usage]:
         cache_write_1h_input_tokens=min(long, write),
         output_tokens=output,
         reasoning_output_tokens=reasoning,
-        audio_input_tokens=_count(value, f"{details}.audio_tokens"),
-        audio_output_tokens=_count(value, f"{made}.audio_tokens"),
-        image_input_tokens=_count(value, f"{details}.image_tokens"),
-        image_output_tokens=_count(value, f"{made}.image_tokens"),
+        audio_input_tokens=_count(details, "audio_tokens"),
+        audio_output_tokens=_count(made, "audio_tokens"),
+        image_input_tokens=_count(details, "image_tokens"),
+        image_output_tokens=_count(made, "image_tokens"),
     )
 
 
@@ -277,6 +276,19 @@ def _tokens(value: Any, provider: Optional[str]) -> Optional[Usage]:
         cache_read_audio_input_tokens=_count(value, "cache_audio_read_tokens"),
         audio_output_tokens=_count(value, "output_audio_tokens", "audio_output_tokens"),
     )  # fmt: skip
+
+
+def _iterated(value: Any, usage: Usage, provider: Optional[str]) -> Usage:
+    """Anthropic: all iterations but an advisor's, which is another model's. What was compacted, and
+    what a hosted tool's turns read again, is billed but may be missing from the whole's counts."""
+    found = _details(value, "iterations")
+    if not found or _has(value, "prompt_tokens"):  # LiteLLM has added them up
+        return usage
+    parts = [part for part in found if _field(part, "type") != "advisor_message"]
+    counts = [checked(_tokens(part, provider) or Usage()) for part in parts]
+    total = Usage(*(sum(column) for column in zip(*counts)))
+    more = total.input_tokens + total.output_tokens > usage.input_tokens + usage.output_tokens
+    return total if more else usage
 
 
 def _inside(value: Any, provider: Optional[str], total: int) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from .errors import UnsupportedError
 from .session import current
-from .wire.attempt import Gate
+from .wire.gate import Gate
 from .wire.httpx import metered
 from .wire.sdk import guarded
 
@@ -32,7 +32,8 @@ def wrap(session: Session, client: Any, *, wait: float, max_output_tokens: int) 
         from .wire.google import wrapped
 
         return wrapped(client, gate)
-    if callable(getattr(client, "copy", None)) and hasattr(inner, "send"):
+    bedrock = type(client).__name__ in ("AnthropicBedrock", "AsyncAnthropicBedrock")
+    if callable(getattr(client, "copy", None)) and hasattr(inner, "send") and not bedrock:
         return _sdk(client, inner, gate)
     raise UnsupportedError(
         f"{type(client).__module__}.{type(client).__name__} cannot be wrapped; known are {KNOWN}. "

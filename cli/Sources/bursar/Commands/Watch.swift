@@ -53,7 +53,7 @@ struct WatchCommand: ParsableCommand {
         }
         if let since { for event in try source.past(since: try parseTime(since), path: path) { raise(event) } }
         while true {
-            while let event = source.next() { raise(event) }
+            repeat { while let event = source.next() { raise(event) } } while once && source.wait(milliseconds: 200)
             alerts.settle().forEach(tell)
             if flush_output() != 0 { throw Failure("cannot write: \(String(cString: strerror(errno)))", Code.system) }
             if once { return }

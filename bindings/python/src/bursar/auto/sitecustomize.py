@@ -8,7 +8,7 @@ import os
 import sys
 
 
-def _join():
+def _join() -> str:
     here = os.path.dirname(os.path.abspath(__file__))
     if os.environ.get("BURSAR_HOME") and os.environ.get("BURSAR_SESSION"):
         package = os.path.dirname(os.path.dirname(here))
@@ -29,7 +29,7 @@ def _join():
     return here
 
 
-def _next(here):
+def _next(here: str) -> None:
     """Runs the sitecustomize behind this one, if there is one."""
     from importlib.machinery import PathFinder
     from importlib.util import module_from_spec

@@ -55,7 +55,7 @@ _in_run = contextvars.ContextVar("bursar.pydantic_ai", default=None)  # of the r
 class _Both(UsageLimitExceeded):
     """What is said is the decision's; `decision` has the rest."""
 
-    message = property(lambda self: self.args[0])  # type: ignore[assignment]
+    message = property(lambda self: self.args[0])
 
     def __init__(self, decision: Decision) -> None:
         RuntimeError.__init__(self, decision.explain())

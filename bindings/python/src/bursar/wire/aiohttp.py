@@ -11,8 +11,9 @@ import sys
 from typing import Any, Awaitable, Callable, Dict, Optional
 
 from ..errors import BursarError, UnsupportedError
-from .attempt import Attempt, Gate, begin, passing
+from .attempt import Attempt, begin
 from .dialects import dialect_of
+from .gate import Gate, passing
 from .watch import watch
 
 _LIMIT = 1 << 30  # bytes that a reader may hold: it takes one piece at a time
@@ -142,7 +143,7 @@ class _Protocol:
 def _make_classes(inner: Any) -> Any:
     streams: Any = sys.modules["aiohttp.streams"]
 
-    class Reader(streams.StreamReader):  # type: ignore[misc,name-defined]
+    class Reader(streams.StreamReader):  # type: ignore[misc]
         """Takes from the reader that it stands for whenever it is empty."""
 
         bursar: Any
@@ -178,7 +179,7 @@ def _response_class(kind: Any) -> Any:
     made = _classes.get(kind)
     if made is None:
 
-        class Response(kind):  # type: ignore[misc,valid-type]
+        class Response(kind):  # type: ignore[misc]
             """Settles what came when it is let go."""
 
             def close(self) -> None:

@@ -13,12 +13,11 @@ or released exactly once:
 
 from __future__ import annotations
 
-import contextvars
 import os
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
 
 from ..decision import Decision
 from ..errors import BursarError, BursarWarning, ExpiredError, Refused, UnsupportedError, refusal
@@ -27,15 +26,13 @@ from ..turn import current_turn
 from ..usage import Usage
 from ..words import Reason, Remedy
 from .dialect import Ask, Dialect, Others, Unpriceable, packed, parsed
-from .dialects import unmetered
+from .gate import Gate, sending
+from .quick import chat_usage
 from .sse import Events
 from .stopped import stopped
 
 if TYPE_CHECKING:
     from ..session import Session
-
-MAX_OUTPUT_TOKENS = 4_096  # wanted where a call names no limit
-WAIT = 60.0  # seconds that a throttled call may wait
 
 _NOT_SENT = {
     "ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "LocalProtocolError",
@@ -47,57 +44,10 @@ _MAY_BE_BILLED = (408, 409)  # of the statuses below 500
 _FAILURES_MAX = 1_024
 _FAILURE_SECONDS = 900.0  # what is sent again later is a request of its own
 
-_sending: contextvars.ContextVar[Optional[Attempt]]
-_sending = contextvars.ContextVar("bursar.sending", default=None)
-carrying: contextvars.ContextVar[bool] = contextvars.ContextVar("bursar.carrying", default=False)
 _forks = 0  # attempts of the parent are not a child's to settle
-_warned: Set[str] = set()
 _stored: Dict[str, int] = {}  # tokens of answers that providers keep, by their names
 _STORED_MAX = 4_096
 _USES_MAX = 1_000  # of a hosted tool in one answer
-
-
-class Carrier(BaseException):
-    """An error on its way through code that swallows every Exception and tries again."""
-
-    def __init__(self, error: BursarError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-class Gate:
-    """Whose the requests of a client are, how long they wait, and which of them failed.
-
-    `whose` answers with the session of a request that is about to go; None: it passes.
-    """
-
-    def __init__(
-        self,
-        whose: Callable[[], Optional[Session]],
-        wait: float = WAIT,
-        max_output_tokens: int = MAX_OUTPUT_TOKENS,
-        refuse: str = "raise",
-    ) -> None:
-        self.whose = whose
-        self.wait = wait
-        self.max_output_tokens = max_output_tokens
-        self.refuse = refuse
-        self.refused: Optional[Refused] = None  # the last one that was
-        # what failed and may have been billed: its first reservation, how often, and when
-        self.failures: Dict[Tuple[int, int], Tuple[int, int, float]] = {}
-
-    def session(self) -> Optional[Session]:
-        """Whose a request is that is about to go; None: it passes, nobody's or metered above."""
-        above = _sending.get()
-        if above is not None and above.is_sending:
-            return None
-        return self.whose()
-
-    def raised(self, error: BursarError) -> BaseException:
-        """What to raise before a request goes, so that it reaches the caller at once."""
-        if isinstance(error, Refused):
-            self.refused = error
-        return Carrier(error) if carrying.get() else error
 
 
 def begin(
@@ -111,19 +61,11 @@ def begin(
     try:
         body = parsed(content)
     except Unpriceable as error:
-        raise UnsupportedError(f"POST {path} was not sent: nobody knows its price: {error}") from None
+        raise UnsupportedError(f"POST {path} was not sent, its price is unknown: {error}") from None
     ask = dialect.ask(body, path, host)
-    return None if ask is None else Attempt(gate, session, dialect, ask, body, content, path, is_new)
-
-
-def passing(gate: Gate, method: str, path: str, host: str) -> None:
-    """Says once of a kind of request that it costs money and is not metered."""
-    kind = unmetered(method, path, host)
-    if kind and kind not in _warned and gate.session() is not None:
-        _warned.add(kind)
-        warnings.warn(
-            f"{method} {path}: Bursar does not meter {kind}; charge them with session.charge()",
-            BursarWarning, stacklevel=5)
+    if ask is None:
+        return None
+    return Attempt(gate, session, dialect, ask, body, content, path, is_new)
 
 
 class Attempt:
@@ -143,7 +85,7 @@ class Attempt:
         self.cut: Optional[Callable[[], None]] = None  # wakes a reader that waits for a piece
         self._gate = gate
         self._body = body
-        self._key = hash(content), session.id
+        self._asked_with = content
         self._is_new = is_new
         self._events: Optional[Events] = None  # of a stream
         self._whole: Optional[bytearray] = None  # of an answer that is read in parts
@@ -164,10 +106,13 @@ class Attempt:
             turn.make_room()
         wanted = ask.max_output_tokens
         if wanted is None:
-            wanted = gate.max_output_tokens if ask.limits else 0
+            wanted = gate.max_output_tokens
         decision = self.session.reserve(
             ask.model or "(no model)",  # what is unknown has no price, and is not free
-            input_tokens=ask.input_tokens + _stored.get(ask.previous, 0), max_output_tokens=wanted, **self._options())
+            input_tokens=ask.input_tokens + _stored.get(ask.previous, 0),
+            max_output_tokens=wanted,
+            **self._options(),
+        )
         if decision:
             self._reservation = decision.reservation
             self._grant(decision)
@@ -196,11 +141,11 @@ class Attempt:
             options["as_asked"] = True
         if ask.cache_write:
             options["cache_write"] = ask.cache_write
-        failed = failures.get(self._key) if failures else None
+        failed = failures.get(self._key()) if failures else None
         if failed is not None:
             first, attempt, when = failed
             if self._is_new or time.monotonic() - when > _FAILURE_SECONDS:
-                failures.pop(self._key, None)
+                failures.pop(self._key(), None)
             else:
                 options["parent"], options["attempt"] = first, attempt
         return options
@@ -226,36 +171,39 @@ class Attempt:
 
     def __enter__(self) -> Attempt:
         """The layers below see nothing in this request while it is sent."""
-        self._token = _sending.set(self)
+        self._token = sending.set(self)
         self.is_sending = True
         return self
 
     def __exit__(self, kind: Any, error: Optional[BaseException], trace: Any) -> None:
         self.is_sending = False
-        _sending.reset(self._token)
+        sending.reset(self._token)
         if error is not None:
             self.failed(error)
 
     # ---- After ----
 
-    def answered(self, status: int, content: bytes) -> None:
-        """A whole answer came."""
+    def answered(self, status: int, content: bytes) -> Any:
+        """A whole answer came. As it was read, or None."""
         if status >= 300:
             self._no_answer(status)
-            return
+            return None
         reservation = self._take()
         if not reservation:
-            return
+            return None
         try:
             answer = parsed(content)
-            usage = self.dialect.usage(answer)
+            usage = chat_usage(answer.get("usage")) if type(answer) is dict else None
+            if usage is None:
+                usage = self.dialect.usage(answer)
         except BursarError as error:
             self._settle_worst(reservation, str(error))
-            return
+            return None
         if usage is None:
             self._settle_worst(reservation, "the answer has no usage")
         else:
             self._settle(reservation, usage, answer)
+        return answer
 
     def failed(self, error: BaseException) -> None:
         """Nothing came: the request failed, or was cancelled."""
@@ -266,11 +214,11 @@ class Attempt:
             if isinstance(seen, ConnectionRefusedError) or type(seen).__name__ in _NOT_SENT:
                 self._release()
                 return
-            status = getattr(seen, "status", None)
-            if type(status) is int and status >= 400:  # aiohttp's raise_for_status
-                self._no_answer(status)
-                return
-            seen = seen.__cause__ or seen.__context__
+            seen = seen.__cause__
+        status = getattr(error, "status", None)
+        if type(status) is int and status >= 400:  # aiohttp's raise_for_status
+            self._no_answer(status)
+            return
         self._may_be_billed(self._take())
 
     def _no_answer(self, status: int) -> None:
@@ -354,14 +302,15 @@ class Attempt:
             return True
         if reason is None or (reason == Reason.LIMIT and tokens <= self._granted):
             return True  # one that used up its output is ending by itself
-        self.refused = self._gate.refused = stopped(self.session, reason)
+        self.refused = stopped(self.session, reason)
+        self._gate.refused = self.refused.decision
         return False
 
     def _settle(self, reservation: int, usage: Usage, answer: Any) -> None:
         if self._gate.failures:
-            self._gate.failures.pop(self._key, None)
+            self._gate.failures.pop(self._key(), None)
         dialect, session = self.dialect, self.session
-        others, tools, stored = dialect.others(answer), dialect.tools(answer), dialect.stored(answer)
+        others, tools = dialect.others(answer), dialect.tools(answer)
         try:
             if others:
                 session.settle(reservation, usage, extra=self._cost_of(others))
@@ -372,7 +321,7 @@ class Attempt:
                     session.charge(tool=name, force=True)
         except BursarError as error:
             self._settle_worst(reservation, str(error))
-        for name in stored:
+        for name in dialect.stored(answer):
             while len(_stored) >= _STORED_MAX:
                 _stored.pop(next(iter(_stored), name), None)
             _stored[name] = usage.input_tokens + usage.output_tokens
@@ -421,10 +370,15 @@ class Attempt:
     def _remember(self, reservation: int) -> None:
         """The same request may be sent again."""
         failures = self._gate.failures
-        first, attempt, _ = failures.get(self._key, (reservation, 0, 0.0))
+        key = self._key()
+        first, attempt, _ = failures.get(key, (reservation, 0, 0.0))
         while len(failures) >= _FAILURES_MAX:
-            failures.pop(next(iter(failures), self._key), None)
-        failures[self._key] = first, attempt + 1, time.monotonic()
+            failures.pop(next(iter(failures), key), None)
+        failures[key] = first, attempt + 1, time.monotonic()
+
+    def _key(self) -> Tuple[int, int]:
+        """What a request that is sent again has in common with this one."""
+        return hash(self._asked_with), self.session.id
 
     def _release(self) -> None:
         reservation = self._take()

@@ -110,7 +110,9 @@ class Dialect:
 def parsed(content: Union[bytes, str]) -> Any:
     """A request's or answer's JSON. Raises Unpriceable, and nothing else."""
     try:
-        return json.loads(content)
+        if not isinstance(content, str):
+            content = content.decode()
+        return _decode(content[1:] if content[:1] == "\ufeff" else content)
     except RecursionError:
         raise Unpriceable("the body is nested too deeply to be read") from None
     except ValueError as error:  # not JSON, not UTF-8, or a number of thousands of digits
@@ -128,6 +130,7 @@ def packed(body: Body) -> bytes:
         raise Unpriceable("the body is nested too deeply to be written") from None
 
 
+_decode = json.JSONDecoder().decode
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -164,8 +167,12 @@ def text(value: Any) -> str:
 
 def smaller(budget: Any, asked: Optional[int], granted: int, least: int) -> Optional[int]:
     """A thinking budget that was below the limit asked for, below the limit granted: its share
-    of the limit stays, but never less than `least`. None: leave it as it is. 0: no room."""
+    of the limit stays (half, where none was asked for), but never less than `least`. None: leave
+    it as it is. 0: no room for one."""
     given = count(budget)
-    if not given or asked is None or given >= asked or granted >= asked:
+    if not given:
+        return None
+    asked = 2 * given if asked is None else asked
+    if given >= asked or granted >= asked:
         return None
     return 0 if granted <= least else max(least, given * granted // asked)

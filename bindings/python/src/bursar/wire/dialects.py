@@ -18,7 +18,6 @@ _BY_NAME: Dict[str, Tuple[Tuple[str, Dialect], ...]] = {
     "completions": (
         ("/chat/completions", _CHAT),
         ("/fim/completions", Fim()),
-        ("/v1/completions", Completions()),
         ("/completions", Completions()),
     ),
     "responses": (("/responses", Responses()),),
@@ -52,7 +51,8 @@ _UNMETERED_THERE: Tuple[Tuple[str, str], ...] = (
     ("/batches", "batches"), ("/batch/jobs", "batches"), ("/videos", "video"),
     ("/fine_tuning/jobs", "fine-tuning"), ("/rerank", "rerank"), ("/ocr", "documents"),
     ("/runs", "assistants"), ("/v1/complete", "completions before messages"),
-    ("/v1/chat", "chat before v2"), ("/v1/generate", "completions before chat"),
+    ("/v1/chat", "chat before v2"), ("/v1/embed", "embeddings before v2"),
+    ("/v1/generate", "completions before chat"),
     ("/conversations", "agents"), (":predict", "predictions"), ("/converse", "Bedrock"),
     ("/converse-stream", "Bedrock"), ("/invoke", "Bedrock"),
     ("/invoke-with-response-stream", "Bedrock"),
@@ -61,9 +61,9 @@ _UNMETERED_THERE: Tuple[Tuple[str, str], ...] = (
 
 def dialect_of(method: str, path: str) -> Optional[Dialect]:
     """The dialect of a priced request, or None. `path` may have a query; any host, any prefix."""
-    if method != "POST":
+    if method != "POST" and method.upper() != "POST":
         return None
-    path = path.partition("?")[0]
+    path = path.partition("?")[0].rstrip("/")
     name = path.rpartition("/")[2]
     for end, dialect in _BY_NAME.get(name, ()):
         if path.endswith(end) and not path.endswith("/agents/completions"):
@@ -77,7 +77,7 @@ def dialect_of(method: str, path: str) -> Optional[Dialect]:
 def unmetered(method: str, path: str, host: str = "") -> str:
     """What a request costs money for although no dialect meters it ("images", "batches", …),
     or ""."""
-    path = path.partition("?")[0]
+    path, method = path.partition("?")[0].rstrip("/"), method.upper()
     if method == "GET":
         return "realtime" if path.endswith("/realtime") else ""
     if method != "POST" or dialect_of(method, path) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, Optional, Tuple
 
 from ..errors import InvalidArgumentError
-from ..usage import Usage, usage_of
+from ..usage import usage_of
 from .dialect import Ask, Body, Dialect, Others, Piece, Tools
 from .dialect import count, fields, items, smaller, text, text_size
 from .dialects_google import model_in, with_model
@@ -14,9 +14,6 @@ from .weight import weigh
 _TOOLS_TOKENS = 600  # what is said to the model once it has any tool
 _HOSTED_TOKENS = 1_000  # and for each tool that Anthropic has defined
 _THINKING_MIN = 1_024
-_OWN = ("message", "compaction")  # iterations at the rates of the model asked for
-_COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens",
-           "cache_creation_input_tokens")  # fmt: skip
 
 
 class Messages(Dialect):
@@ -83,12 +80,6 @@ class Messages(Dialect):
                 body["thinking"] = {"type": "disabled"}
         return body, path
 
-    def usage(self, answer: Any) -> Optional[Usage]:
-        found = fields(answer).get("usage")
-        if type(found) is not dict or not found:
-            return None
-        return _whole(found, usage_of(found, self.provider))
-
     def tools(self, answer: Any) -> Tools:
         used = fields(fields(fields(answer).get("usage")).get("server_tool_use"))
         found = ((name, count(used.get(f"{name}_requests")) or 0)
@@ -96,11 +87,11 @@ class Messages(Dialect):
         return tuple((name, number) for name, number in found if number)
 
     def others(self, answer: Any) -> Others:
-        """Advisors and fallbacks: other models, beside the usage of this one."""
+        """Advisors: other models, beside the usage of this one."""
         found = []
         for part in items(fields(fields(answer).get("usage")).get("iterations")):
             part = fields(part)
-            if part.get("type") not in _OWN and text(part.get("model")):
+            if part.get("type") == "advisor_message" and text(part.get("model")):
                 try:
                     found.append((part["model"], usage_of(part, self.provider)))
                 except InvalidArgumentError:
@@ -153,16 +144,3 @@ class VertexMessages(Messages):
         body, path = super().grant(body, path, ask, "", max_output_tokens)
         return body, with_model(path, model) if model and model != ask.model else path
 
-
-def _whole(found: Body, usage: Usage) -> Usage:
-    """A usage with all its iterations at the model's own rates: what was compacted, and what
-    turns of hosted tools read again, is billed but may be missing from the top-level counts."""
-    own = [
-        usage_of(part, "anthropic") for part in items(found.get("iterations"))
-        if type(part) is dict and part.get("type") in _OWN
-    ]  # fmt: skip
-    if not own:
-        return usage
-    total = Usage(*map(sum, zip(*own)))
-    more = total.input_tokens + total.output_tokens > usage.input_tokens + usage.output_tokens
-    return total if more else usage

@@ -63,7 +63,7 @@ class Generate(_Google):
         if config:
             shapes = {name: config[name] for name in self.schemas if name in config}
             if shapes:
-                weight = Weight(*map(sum, zip(weight, weigh({"tools": shapes}, ("tools",))[0])))
+                weight = Weight(*map(sum, zip(weight, weigh({"tools": shapes}, ("tools",), 0)[0])))
         given = tuple(name for name in _LIMITS if config.get(name) is not None)
         counts = [c for c in (count(config[name]) for name in given) if c is not None]
         choices = next((count(config[n]) for n in _CHOICES if n in config), 1) or 1
@@ -125,7 +125,9 @@ class Generate(_Google):
                 size += _part_size(part)
             if "groundingMetadata" in candidate:
                 seen["grounded"] = data
-        ended = ended or "promptFeedback" in data
+        if ended or "promptFeedback" in data:
+            seen["ended"] = True
+        ended = "ended" in seen  # the usage may come later
         usage = self.reported(data)
         return Piece(usage, size, usage is not None and ended, False, seen.get("grounded"))
 
@@ -172,15 +174,16 @@ class Embed(_Google):
         usage = super().usage(answer)
         if usage is not None:
             return usage
-        counts: List[Any] = [
+        told: List[Any] = [
             fields(fields(fields(one).get("embeddings")).get("statistics")).get("token_count")
             for one in items(fields(answer).get("predictions"))
         ]
-        if not counts or any(count(one) is None for one in counts):
-            if any(one is not None for one in counts):
-                raise InvalidArgumentError(f"token_count is {counts!r:.100}, not numbers of tokens")
-            return None
-        return Usage(min(sum(map(int, counts)), TOKENS_MAX))
+        counts = [number for number in map(count, told) if number is not None]
+        if counts and len(counts) == len(told):
+            return Usage(min(sum(counts), TOKENS_MAX))
+        if any(one is not None for one in told):
+            raise InvalidArgumentError(f"token_count is {told!r:.100}, not numbers of tokens")
+        return None
 
     def piece(self, event: str, data: Any, seen: Body) -> Piece:
         return Piece()

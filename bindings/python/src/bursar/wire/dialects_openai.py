@@ -156,8 +156,8 @@ class Chat(OpenAI):
                 size += len(value) if value.isascii() else text_size(value)
             elif type(value) is list:  # Mistral's, with its thinking
                 for part in map(fields, value):
-                    size += text_size(part.get("text"))
-                    size += sum(text_size(fields(p).get("text")) for p in items(part.get("thinking")))
+                    for words in (part, *map(fields, items(part.get("thinking")))):
+                        size += text_size(words.get("text"))
         for call in items(delta.get("tool_calls")):
             function = fields(fields(call).get("function"))
             size += text_size(function.get("name")) + text_size(function.get("arguments"))
@@ -209,7 +209,10 @@ class Embeddings(OpenAI):
 
     def ask(self, body: Any, path: str = "", host: str = "") -> Optional[Ask]:
         ask = super().ask(body, path, host)
-        return ask and ask._replace(as_asked=True, choices=1)
+        if ask is None:
+            return None
+        each = 2 * len(items(body["input"]))  # what some put around every input
+        return _heavier(ask, each)._replace(as_asked=True, choices=1)
 
     def piece(self, event: str, data: Any, seen: Body) -> Piece:
         return Piece()

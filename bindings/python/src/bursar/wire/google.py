@@ -1,7 +1,7 @@
-"""google-genai's client, which has HTTP clients of three kinds inside: a copy that is metered.
+"""google-genai's client, which has HTTP clients of three kinds inside: a metered copy.
 
-Its parts (`models`, `chats`, …) refer to one API client; the copy's refer to a copy of that, whose
-httpx clients and aiohttp sessions are those of the original, metered.
+Its parts (`models`, `chats`, …) refer to one API client, those of the copy to a copy of that, whose
+httpx clients and aiohttp sessions are the original's, metered.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Dict, Tuple
 
 from ..errors import UnsupportedError
 from .aiohttp import request
-from .attempt import Gate
+from .gate import Gate
 from .httpx import metered
 
 

@@ -6,6 +6,7 @@ what was granted written into it, and its answer is read on the way to the calle
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 import time
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any, AsyncIterator, Awaitable, Callable, Dict,
 from typing import Tuple, Type
 
 from ..errors import BursarError, Refused
-from .attempt import Attempt, Gate, begin, passing
+from .attempt import Attempt, begin
 from .dialect import Dialect
 from .dialects import dialect_of
+from .gate import Gate, passing
 from .watch import watch
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ def send(
         _rewrite(attempt, request)
     except BursarError as error:
         if attempt is not None and gate.refuse == "error" and isinstance(error, Refused):
+            gate.refused = error.decision
             return _refusal(attempt, request, error)
         raise gate.raised(error) from None
     in_parts = stream or attempt.ask.stream
@@ -87,7 +90,7 @@ def send(
         if not stream:
             response.read()
     else:
-        attempt.answered(response.status_code, response.content)
+        _answered(attempt, response)
     return response
 
 
@@ -111,6 +114,7 @@ async def send_async(
         _rewrite(attempt, request)
     except BursarError as error:
         if attempt is not None and gate.refuse == "error" and isinstance(error, Refused):
+            gate.refused = error.decision
             return _refusal(attempt, request, error)
         raise gate.raised(error) from None
     in_parts = stream or attempt.ask.stream
@@ -121,7 +125,7 @@ async def send_async(
         if not stream:
             await response.aread()
     else:
-        attempt.answered(response.status_code, response.content)
+        _answered(attempt, response)
     return response
 
 
@@ -155,10 +159,38 @@ def _classes(of: type, name: str) -> Any:
 # ---- Answers ----
 
 
+def _answered(attempt: Attempt, response: Any) -> None:
+    content = response.content
+    answer = attempt.answered(response.status_code, content)
+    if answer is not None:
+        response.json = _Read(answer, content)
+
+
+class _Read:
+    """An answer's JSON, for the first who asks: it need not be read twice."""
+
+    __slots__ = ("_answer", "_content")
+
+    def __init__(self, answer: Any, content: bytes) -> None:
+        self._answer = answer
+        self._content = content
+
+    def __call__(self, **options: Any) -> Any:
+        answer, self._answer = self._answer, None
+        return json.loads(self._content, **options) if options or answer is None else answer
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return _Read, (None, self._content)
+
+
 def _reading(attempt: Attempt, response: Any, base: str, body: Type[_Part]) -> None:
     """Puts a reader between the answer and whoever reads it."""
     headers = response.headers
     if not attempt.opened(response.status_code, headers.get("content-type", "")):
+        return
+    if response.is_closed:  # a hook has read it
+        attempt.feed(response.content)
+        attempt.finish()
         return
     decoder = None
     if "content-encoding" in headers:  # though it was asked for none
@@ -292,7 +324,7 @@ def metered(client: Any, gate: Gate) -> Any:
     """The same client, seen through a class whose `send` is metered: it shares everything with
     the one given, connections and settings, and keeps it alive."""
     client = getattr(client, "_bursar_client", client)
-    kind = type(client)
+    kind: Any = type(client)
     view = _views.get(kind)
     if view is None:
         base = _AsyncView if hasattr(kind, "aclose") else _View
@@ -300,13 +332,13 @@ def metered(client: Any, gate: Gate) -> Any:
             "__module__": kind.__module__, "__qualname__": kind.__qualname__, "__init__": _no_init,
             "__slots__": ("_bursar_client", "_bursar_gate"),
         })  # fmt: skip
-    made = view.__new__(view)
+    made = object.__new__(view)
     made.__dict__ = client.__dict__
     made._bursar_client, made._bursar_gate = client, gate
     return made
 
 
-_views: Dict[type, Any] = {}
+_views: Dict[Any, Any] = {}
 
 
 def _no_init(self: Any) -> None:
@@ -319,7 +351,8 @@ class _View:
     __slots__ = ()
 
     def send(self, request: Any, *, stream: bool = False, **more: Any) -> Any:
-        return send(self._bursar_gate, super().send, self, request, stream, **more)  # type: ignore[misc]
+        plain: Any = super().send  # type: ignore[misc]
+        return send(self._bursar_gate, plain, self, request, stream, **more)
 
     def __del__(self) -> None:  # the client's own closes it, when nobody has it any more
         pass
@@ -331,7 +364,8 @@ class _AsyncView:
     __slots__ = ()
 
     async def send(self, request: Any, *, stream: bool = False, **more: Any) -> Any:
-        return await send_async(self._bursar_gate, super().send, self, request, stream, **more)  # type: ignore[misc]
+        plain: Any = super().send  # type: ignore[misc]
+        return await send_async(self._bursar_gate, plain, self, request, stream, **more)
 
     def __del__(self) -> None:
         pass

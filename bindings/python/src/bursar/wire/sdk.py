@@ -12,23 +12,24 @@ import functools
 import types
 from typing import Any, Callable, Dict
 
-from .attempt import Carrier, carrying
+from .gate import Carrier, carrying
 
-_guarded: Dict[type, type] = {}
+_guarded: Dict[type, Any] = {}
 
 
 def guarded(client: Any) -> Any:
     """The client, seen through a class whose `request` lets refusals out."""
-    kind = type(client)
-    if getattr(kind.request, "_bursar", None) is not None:
+    kind: Any = type(client)
+    if "_bursar_view" in kind.__dict__:
         return client
     view = _guarded.get(kind)
     if view is None:
         view = _guarded[kind] = type(kind.__name__, (kind,), {
             "__module__": kind.__module__, "__qualname__": kind.__qualname__,
             "request": around(kind.request, hasattr(kind, "__aenter__")), "__doc__": kind.__doc__,
+            "_bursar_view": True,
         })  # fmt: skip
-    made = view.__new__(view)
+    made = object.__new__(view)
     made.__dict__ = client.__dict__
     return made
 
@@ -56,24 +57,23 @@ def around(request: Callable[..., Any], is_async: bool) -> Callable[..., Any]:
         finally:
             carrying.reset(token)
 
-    made: Any = request_async if is_async else request_sync
-    made._bursar = request
-    return made
+    return request_async if is_async else request_sync
 
 
 def _loose(result: Any) -> Any:
     """A stream of OpenAI's refers to itself, so that one that is dropped stays open until garbage
     is collected: this one ends, and is settled, when it is dropped."""
+    stream: Any = result
     iterator = getattr(result, "__dict__", {}).get("_iterator")
-    kind = type(iterator)
-    if kind is types.GeneratorType:
+    if isinstance(iterator, types.GeneratorType):
         frame = iterator.gi_frame
-    elif kind is types.AsyncGeneratorType:
+    elif isinstance(iterator, types.AsyncGeneratorType):
         frame = iterator.ag_frame
     else:
         return result
-    if frame is not None and frame.f_locals.get("self") is result and hasattr(result, "__stream__"):
-        twin = copy.copy(result)
+    is_own = frame is not None and frame.f_locals.get("self") is result
+    if is_own and hasattr(stream, "__stream__"):
+        twin = copy.copy(stream)
         del twin._iterator
-        result._iterator = twin.__stream__()
-    return result
+        stream._iterator = twin.__stream__()
+    return stream

@@ -13,7 +13,7 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 from ..usage import Usage
 from .dialect import Ask, Body, Dialect, Others, Piece, Tools, Unpriceable, parsed
 
-_LINE = rb"(?:\r\n|\n|\r(?!\n))"
+_LINE = rb"(?:\r\n|\n|\r(?=[^\n]))"  # a last CR may yet be half a CRLF
 _BLANK = re.compile(_LINE + _LINE)
 _OUTSIDE = re.compile(rb'["{}]')
 _IN_STRING = re.compile(rb'["\\]')
@@ -63,6 +63,9 @@ class Events:
     def feed(self, data: bytes) -> List[Event]:
         """The events that these bytes complete, in order. All their `raw` in a row is what the
         caller gets."""
+        if not self._held and data[-2:] == b"\n\n" and not self._is_array:
+            if data.find(b"\n\n") == len(data) - 2 and b"\r" not in data:  # one event, mostly
+                return [self._event(bytes(data))]
         self._held += data
         return self._array() if self._is_array else self._events()
 
@@ -90,7 +93,8 @@ class Events:
         if self._is_array:
             return Event(raw, self._read("", raw.strip(b" \t\r\n[],")))
         name, lines = "", []
-        for line in raw.splitlines():
+        is_line = raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw
+        for line in (raw[:-2],) if is_line else raw.splitlines():
             if line.startswith(b"data:"):
                 lines.append(line[6:] if line.startswith(b"data: ") else line[5:])
             elif line.startswith(b"event:"):
@@ -111,7 +115,7 @@ class Events:
         while True:
             mark = (_IN_STRING if self._in_string else _OUTSIDE).search(held, at)
             if mark is None:
-                at = len(held)
+                at = max(at, len(held))
                 break
             at = mark.end()
             sign = held[at - 1]

@@ -13,6 +13,7 @@ from ..estimate import (
 )  # fmt: skip
 
 STORED_TOKENS = FILE_TOKENS  # what the provider has stored and nobody here has seen
+PROMPT_TOKENS = 8  # what begins and ends a prompt
 VIDEO_TOKENS = 300_000  # a video that is only referred to: 17 minutes at 290 a second
 _URL_MAX = 8_192  # longer ones are no address
 
@@ -55,10 +56,12 @@ _NAMES = {
 }  # fmt: skip
 
 
-def weigh(body: Dict[str, Any], names: Tuple[str, ...]) -> Tuple[Weight, str]:
+def weigh(
+    body: Dict[str, Any], names: Tuple[str, ...], fixed: int = PROMPT_TOKENS
+) -> Tuple[Weight, str]:
     """The weight of these fields of a body, and how long it asks for them to be cached: "5m",
-    "1h" or "". Any JSON is fine."""
-    text = wide = shaped = fixed = 0
+    "1h" or "". Any JSON is fine. `fixed`: tokens to begin with."""
+    text = wide = shaped = 0
     cached = ""
     stack: List[Tuple[Any, bool]] = [
         (body[name], name != "input" and _NAMES.get(name) == _JSON)
@@ -84,7 +87,14 @@ def weigh(body: Dict[str, Any], names: Tuple[str, ...]) -> Tuple[Weight, str]:
                     text += (len(key) if key.isascii() else _size(key)) + 2
                 rule = rule_of(key)
                 if rule is None:
-                    push((item, is_json))
+                    if type(item) is not str:
+                        push((item, is_json))
+                    elif is_json:
+                        shaped += len(item) if item.isascii() else _size(item)
+                    elif item.isascii():
+                        text += len(item)
+                    else:
+                        wide += _size(item)
                 elif rule == _CACHE:
                     ttl = item.get("ttl") if type(item) is dict else None
                     cached = cached or "5m"
