@@ -13,9 +13,10 @@ import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Union
 
 from .errors import InvalidArgumentError, Refused, refusal
-from .session import Session, _current, current
+from .session import Seat, Session, _current, current
 from .turn import inside
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def metering() -> None:
 
 
 @contextlib.contextmanager
-def within(session: Session) -> Iterator[None]:
+def within(session: Union[Session, Seat]) -> Iterator[None]:
     """A part of a run: the session is the current one, and what is sent there is metered."""
     before = inside.get()
     inside.set(True)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .runtime import Runtime
     from .views import View
 
-_Chain = Optional[Tuple["Session", Any]]  # a session that was entered, and those before it
+_Chain = Optional[Tuple[Any, Any]]  # a session (or seat) that was entered, and those before it
 _current: contextvars.ContextVar[_Chain]
 _current = contextvars.ContextVar("bursar.session", default=None)
 
@@ -40,10 +40,27 @@ _current = contextvars.ContextVar("bursar.session", default=None)
 def current() -> Optional[Session]:
     """The innermost session that was entered in this task or thread, or None."""
     chain = _current.get()
-    return None if chain is None else chain[0]
+    if chain is None:
+        return None
+    inner: Any = chain[0]
+    return inner.session if type(inner) is Seat else inner  # type: ignore[no-any-return]
 
 
-def _without(chain: _Chain, session: Session) -> _Chain:
+class Seat:
+    """What is entered by a run that passes from one session to another: whichever sits there is
+    the current one, also for tasks and threads that were started before it sat down."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def _enter(self) -> None:
+        _current.set((self, _current.get()))
+
+    def _leave(self) -> None:
+        _current.set(_without(_current.get(), self))
+
+
+def _without(chain: _Chain, session: Union[Session, Seat]) -> _Chain:
     """A chain without the last entry of a session: it need not be the innermost when a generator
     leaves, and is not there at all when another task does."""
     if chain is None:

@@ -26,7 +26,7 @@ from ..turn import current_turn
 from ..usage import Usage
 from ..words import Reason, Remedy
 from .dialect import Ask, Dialect, Others, Unpriceable, packed, parsed
-from .gate import Gate, sending
+from .gate import Gate, sending, theirs
 from .quick import chat_usage
 from .sse import Events
 from .stopped import stopped
@@ -87,6 +87,7 @@ class Attempt:
         self._body = body
         self._asked_with = content
         self._is_new = is_new
+        self._theirs = theirs.get()
         self._events: Optional[Events] = None  # of a stream
         self._whole: Optional[bytearray] = None  # of an answer that is read in parts
         self._reservation = 0
@@ -302,7 +303,8 @@ class Attempt:
             return True
         if reason is None or (reason == Reason.LIMIT and tokens <= self._granted):
             return True  # one that used up its output is ending by itself
-        self.refused = stopped(self.session, reason)
+        refused = stopped(self.session, reason)
+        self.refused = refused if self._theirs is None else self._theirs(refused)
         self._gate.refused = self.refused.decision
         return False
 
