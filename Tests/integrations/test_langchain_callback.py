@@ -1,7 +1,6 @@
 """BursarCallback around LangChain's models, chains and LangGraph's graphs, against the provider."""
 
 import asyncio
-import gc
 import unittest
 
 import bursar
@@ -79,7 +78,6 @@ class Models(Callbacks):
             for _ in range(6):
                 await stream.__anext__()
             await stream.aclose()
-            gc.collect()
             await asyncio.sleep(0.2)  # for the generators below it
 
         run(work())
