@@ -1,5 +1,7 @@
 """What the tests of the frameworks share: bills to the nano-dollar, and a fleet on one budget."""
 
+import asyncio
+import contextvars
 import itertools
 import threading
 import warnings
@@ -9,6 +11,12 @@ import sdks
 MODEL, CLAUDE = "gpt-4o", "claude-haiku-4-5"  # their prices are whole nano-dollars a token
 FLEET = 20
 _numbers = itertools.count(1)
+_loop = asyncio.Runner()  # one for all: frameworks share their async clients
+
+
+def run(work):
+    """What a coroutine answers, run in this context."""
+    return _loop.run(work, context=contextvars.copy_context())
 
 
 class Case(sdks.Case):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import bursar
 import casework  # noqa: F401  (what the frameworks read in the environment)
-from agents import CLAUDE, MODEL, Case
+from agents import CLAUDE, MODEL, Case, run
 
 try:
     from langchain.agents import create_agent
@@ -26,7 +26,6 @@ except ImportError as error:
 
 from bursar.integrations.langchain import BursarMiddleware, decision_of
 
-run = asyncio.Runner().run  # one loop for all: LangChain's models share their async clients
 HI = {"messages": ["How is the weather?"]}
 THREAD = {"configurable": {"thread_id": "1"}}
 

@@ -5,7 +5,7 @@ import unittest
 
 import bursar
 import casework  # noqa: F401  (what the frameworks read in the environment)
-from agents import FLEET, MODEL
+from agents import FLEET, MODEL, run
 
 try:
     from langchain.agents import create_agent
@@ -24,7 +24,7 @@ except ImportError as error:
     raise unittest.SkipTest(f"{error}: run `make integrations`")
 
 from bursar.integrations.langchain import BursarCallback, BursarMiddleware, decision_of
-from test_langchain import HI, THREAD, Chains as _Chains, run
+from test_langchain import HI, THREAD, Chains as _Chains
 
 
 class Callbacks(_Chains):
