@@ -65,7 +65,8 @@ class Attempt(Settling):
 
     __slots__ = (
         "ask", "content", "path", "is_sending", "refused", "cut", "_body", "_is_new", "_events",
-        "_whole", "_ran_out", "_model", "_deadline", "_refusals", "_token", "__weakref__",
+        "_whole", "_ran_out", "_model", "_deadline", "_refusals", "_token", "_theirs",
+        "__weakref__",
     )  # fmt: skip
 
     def __init__(
