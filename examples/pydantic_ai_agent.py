@@ -1,4 +1,4 @@
-"""An agent of pydantic-ai on a budget: it stops when the money is gone, and goes on from its messages.
+"""An agent of pydantic-ai on a budget: it stops when the money is gone, and goes on after a top-up.
 
     pip install 'bursar[pydantic-ai]' pydantic-ai-slim[openai]
     OPENAI_API_KEY=… python examples/pydantic_ai_agent.py

@@ -204,8 +204,9 @@ class Streams(Agents):
                     if not self.rt.read(self.s).why:
                         self.rt.kill(self.s, reason="enough")
 
-        with self.assertRaises(bursar.Killed):
+        with self.assertRaises(UsageLimitExceeded) as caught:
             run(work(self.agent(self.openai("text,out=900,slow=0.01", limit=1_000))))
+        self.assertIsInstance(caught.exception, bursar.Killed)
         self.assert_paid(1_000)
 
 
@@ -390,14 +391,15 @@ class SubAgents(Agents):
         self.assert_exact()
 
     def test_a_session_that_somebody_opened_for_it(self):
-        with self.s.child("mine", "$0.5") as mine:
-            helper = Agent(self.openai("text,out=6"), name="helper", capabilities=[Bursar(mine)])
+        mine = self.s.child("mine", "$0.5")
+        self.addCleanup(mine.close)
+        helper = Agent(self.openai("text,out=6"), name="helper", capabilities=[Bursar(mine)])
 
-            async def research(topic: str) -> str:
-                """Finds out."""
-                return (await helper.run("hi")).output
+        async def research(topic: str) -> str:
+            """Finds out."""
+            return (await helper.run("hi")).output
 
-            run(self.agent(self.openai("turns=1,out=6"), [research]).run("hi"))
+        run(self.agent(self.openai("turns=1,out=6"), [research]).run("hi"))
         self.assertEqual({"mine"}, set(self.agents()))
         self.assert_exact()
 

@@ -19,8 +19,8 @@ from ..errors import InvalidArgumentError, Refused
 from ..instrument import metering, within
 from ..session import Session, current
 from ..step import Tool
-from .common import Patience, children, close_turn, in_tool, is_below, missing, open_turn, session_of
-from .common import told
+from .common import Patience, children, close_turn, in_tool, is_below, missing, open_turn
+from .common import session_of, told
 
 try:
     from langchain.agents.middleware import AgentMiddleware, ExtendedModelResponse, ModelResponse
@@ -255,6 +255,8 @@ class _Use:
     def __init__(self, hook: BursarMiddleware, request: Any) -> None:
         self._hook = hook
         self._call = request.tool_call
+        # what a model makes up is no name for the books
+        self._name = self._call["name"] if request.tool is not None else "(no such tool)"
         self._session = hook.session_for(request.runtime)
         self._run = _run(request.runtime)
         self._asked = 0  # interrupts of ours, since this task began anew
@@ -265,7 +267,7 @@ class _Use:
         patience = Patience(self._hook.wait)
         while True:
             try:
-                self.step = self._session.tool(self._call["name"], self._call["args"])
+                self.step = self._session.tool(self._name, self._call["args"])
                 return
             except Refused as refused:
                 try:
