@@ -1,11 +1,14 @@
 """What the tests of the frameworks share: bills to the nano-dollar, and a fleet on one budget."""
 
 import asyncio
+import contextlib
 import contextvars
+import gc
 import itertools
 import threading
 import warnings
 
+import bursar
 import sdks
 
 MODEL, CLAUDE = "gpt-4o", "claude-haiku-4-5"  # their prices are whole nano-dollars a token
@@ -48,6 +51,16 @@ class Case(sdks.Case):
             if row.agent:
                 found[row.agent] = found.get(row.agent, 0) + row.cost_nanos
         return found
+
+    @contextlib.contextmanager
+    def closing(self):
+        """No session is left to the garbage collector."""
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", bursar.BursarWarning)
+            yield
+            gc.collect()
+        self.assertEqual([], [str(w.message) for w in said])
+        self.assertEqual([], self.rt.children(self.s))
 
     def fleet(self, run, limits=("$0.02", "150 tool_calls")):
         """Runs FLEET agents on one budget, `run(number, session)` each, until all were refused.

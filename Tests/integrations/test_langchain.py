@@ -381,13 +381,27 @@ class SubAgents(Chains):
             """Finds out."""
             return helper.invoke(HI)["messages"][-1].text
 
-        self.agent(self.openai("turns=1,parallel=3,out=6"), [research]).invoke(HI)
+        with self.closing():
+            self.agent(self.openai("turns=1,parallel=3,out=6"), [research]).invoke(HI)
         self.assertEqual(8, len(self.lines()))
         self.assert_exact()
         self.assertEqual({"helper"}, set(self.agents()))
         self.assertLess(0, self.agents()["helper"])
         self.assertLess(self.agents()["helper"], self.spent())
-        self.assertEqual([], self.rt.children(self.s))  # they are closed
+
+    def test_one_that_fails(self):
+        helper = create_agent(self.openai("loop,out=6"), [self.weather], name="helper", middleware=[
+            BursarMiddleware(limits="$0.002", exit_behavior="error")])
+
+        def research(topic: str) -> str:
+            """Finds out."""
+            return helper.invoke(HI)["messages"][-1].text
+
+        with self.closing():
+            agent = self.agent(self.openai("turns=1,parallel=2,out=6"), [research])
+            told = [m for m in agent.invoke(HI)["messages"] if isinstance(m, ToolMessage)]
+            self.assertEqual(["limit", "limit"], [decision_of(m)["reason"] for m in told])
+        self.assert_exact()
 
     def test_its_limits_are_its_own(self):
         helper = create_agent(self.openai("loop,out=6"), [self.weather], name="helper",

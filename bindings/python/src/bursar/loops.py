@@ -33,7 +33,10 @@ def action_of(tool: str, arguments: Any) -> str:
 
 def canonical(value: Any) -> str:
     """The same text for values that mean the same: keys sorted, 1.0 as 1."""
-    return json.dumps(_plain(value, 0), sort_keys=True, separators=(",", ":"), default=str)
+    try:
+        return json.dumps(_plain(value, 0), sort_keys=True, separators=(",", ":"), default=str)
+    except ValueError:  # a number of thousands of digits
+        return type(value).__name__
 
 
 def _plain(value: Any, depth: int) -> Any:

@@ -23,11 +23,11 @@ from .common import Patience, children, close_turn, in_tool, is_below, missing, 
 from .common import session_of, told
 
 try:
-    from langchain.agents.middleware import AgentMiddleware, ExtendedModelResponse, ModelResponse
+    from langchain.agents.middleware import AgentMiddleware
     from langchain_core.messages import AIMessage, SystemMessage, ToolMessage
     from langgraph.config import get_config
     from langgraph.errors import GraphInterrupt
-    from langgraph.types import Command, interrupt
+    from langgraph.types import interrupt
 
     from .langchain_callback import BursarCallback
     from .langchain_models import Model, is_cached, usage_in
@@ -112,7 +112,7 @@ class BursarMiddleware(AgentMiddleware[Any, Any, Any]):
                 with call.turn:
                     return call.came(handler(call.granted()))
             except Refused as refused:
-                ended = self._stopped(refused, request)
+                ended = self._stopped(refused)
                 if ended is not None:
                     return ended
 
@@ -125,11 +125,11 @@ class BursarMiddleware(AgentMiddleware[Any, Any, Any]):
                 with call.turn:
                     return call.came(await handler(call.granted()))
             except Refused as refused:
-                ended = self._stopped(refused, request)
+                ended = self._stopped(refused)
                 if ended is not None:
                     return ended
 
-    def _stopped(self, refused: Refused, request: Any) -> Any:
+    def _stopped(self, refused: Refused) -> Any:
         """How the run ends; None: it was resumed, try again."""
         self.refused = refused
         said = {_KEY: told(refused.decision)}
@@ -137,10 +137,7 @@ class BursarMiddleware(AgentMiddleware[Any, Any, Any]):
             return None
         if self.exit_behavior == "error":
             raise refused
-        if request.messages and _is_said(request.messages[-1]):
-            raise refused  # it was said, and the graph did not end
-        message = AIMessage(str(refused), response_metadata=said)
-        return ExtendedModelResponse(ModelResponse([message]), Command(update={"jump_to": "end"}))
+        return AIMessage(str(refused), response_metadata=said)  # it calls no tool: the end
 
     # ---- Tools ----
 

@@ -301,7 +301,8 @@ def _is_over_http(kind: type) -> bool:
 
 
 def _usage(used: Any) -> Optional[Usage]:
-    used = used() if callable(used) else used
+    if not hasattr(used, "input_tokens"):  # of a stream before 2
+        used = used()
     found = usage_of(used, "pydantic_ai")
     return found if found.input_tokens or found.output_tokens else None
 
