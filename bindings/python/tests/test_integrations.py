@@ -24,8 +24,8 @@ class Case(unittest.TestCase):
         self.addCleanup(session.close)
         return session
 
-    def open(self, kind="kind", over_http=False, **more):
-        return open_turn(self.s, kind, "m", over_http, lambda: "hello", 100, **more)
+    def open(self, kind="kind", over_http=False, wanted=100, **more):
+        return open_turn(self.s, kind, "m", over_http, lambda: "hello", wanted, **more)
 
 
 class Turns(Case):
@@ -42,10 +42,12 @@ class Turns(Case):
         self.assertEqual(202_000, self.s.read().spent_nanos)
 
     def test_fewer_tokens_than_wanted(self):
-        self.s = self.session("$0.0001")
-        self.assertLess(self.open().max_output_tokens, 100)
+        self.s = self.session("$0.001")
+        turn = self.open(wanted=1_000)
+        self.assertIn(turn.max_output_tokens, range(256, 500))
+        turn.release()
         with self.assertRaises(bursar.BudgetExceeded):
-            self.open(whole=True)
+            self.open(wanted=1_000, whole=True)
 
     def test_over_http_nothing_is_held(self):
         with self.open(over_http=True) as turn:
@@ -54,7 +56,8 @@ class Turns(Case):
             turn.make_room()  # as a metered request does
             close_turn(turn, "learnt", {"input_tokens": 10, "output_tokens": 5}, "openai")
         self.assertEqual(0, self.s.read().spent_nanos)
-        self.assertIsInstance(self.open("learnt"), Passage)
+        with self.open("learnt") as turn:
+            self.assertIsInstance(turn, Passage)
 
     def test_what_went_another_way_is_recorded(self):
         with self.open(over_http=True) as turn:

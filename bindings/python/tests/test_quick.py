@@ -9,8 +9,10 @@ from bursar.wire import dialect_of
 from bursar.wire.quick import chat_ask, chat_usage
 from support import LONG
 
-VALUES = [0, 1, 5, 7, 7, 7, 12, None, "x", -1, True, False, 2**31, 2**40, 1.0, [], {}, [1], {"a": 1}]
-TEXTS = ["", "hello", "häuser", "日本語", "x" * 300, "\ud800", None, 5, [{"type": "text", "text": "a"}]]
+VALUES = [0, 1, 5, 7, 7, 7, 12, None, "x", -1, True, False, 2**31, 2**40, 1.0, [], {}, [1],
+          {"a": 1}]  # fmt: skip
+TEXTS = ["", "hello", "häuser", "日本語", "x" * 300, "\ud800", None, 5,
+         [{"type": "text", "text": "a"}]]  # fmt: skip
 
 
 class Quick(unittest.TestCase):
@@ -55,8 +57,8 @@ class Quick(unittest.TestCase):
                             "content": pick(TEXTS[: pick([5, 9])])}, 0.03, name="x")
                 for _ in range(self.random.randrange(4))
             ]  # fmt: skip
-            body = self.maybe({"messages": messages if pick([1] * 20 + [0]) else pick(VALUES)}, 0.95,
-                              model=pick(["gpt-4o", "gpt-5", "o3", "x/y", "", None]))  # fmt: skip
+            body = {"messages": messages if pick([1] * 20 + [0]) else pick(VALUES)}
+            self.maybe(body, 0.95, model=pick(["gpt-4o", "gpt-5", "o3", "x/y", "", None]))
             self.maybe(body, 0.6, max_tokens=pick(VALUES))
             self.maybe(body, 0.2, max_completion_tokens=pick(VALUES), temperature=1,
                        stream=pick([True, False, None, 1]))
@@ -65,13 +67,13 @@ class Quick(unittest.TestCase):
                        prompt_cache_options={"mode": "explicit"})
             path = pick(["/v1/chat/completions"] * 9 + ["/deployments/d/chat/completions"])
             host = pick(["", "api.openai.com", "api.mistral.ai"])
-            quick = chat_ask(body, path, host)
+            quick = chat_ask(chat, body, path, host)
             if quick is not None:
                 read += 1
                 self.assertEqual(chat.ask(body, path, host), quick, (body, path, host))
         self.assertGreater(read, 500)
         for odd in (None, [], "x", 5, {"messages": None}):
-            self.assertIsNone(chat_ask(odd, "", ""))
+            self.assertIsNone(chat_ask(chat, odd, "", ""))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any, Optional
 from ..estimate import MESSAGE_TOKENS, text_tokens
 from ..usage import Usage
 from .dialect import Ask
+from .dialects_openai import Chat
 from .weight import PROMPT_TOKENS, Weight
 
 _SILENT = {  # what a request may say that has no price
@@ -30,7 +31,7 @@ _MADE = {
 _MAX = 1 << 31
 
 
-def chat_ask(body: Any, path: str, host: str) -> Optional[Ask]:
+def chat_ask(chat: Chat, body: Any, path: str, host: str) -> Optional[Ask]:
     """What a plain request for a chat wants; None: ask the dialect."""
     try:
         if not body.keys() <= _SILENT or "/deployments/" in path or "mistral.ai" in host:
@@ -39,11 +40,14 @@ def chat_ask(body: Any, path: str, host: str) -> Optional[Ask]:
         name, other = "max_tokens", "max_completion_tokens"
         if other in body:
             name, other = other, name
-        limit, stream = body[name], body.get("stream", False)
-        if (
-            other in body or type(limit) is not int or not 0 <= limit < _MAX
-            or type(messages) is not list or type(model) is not str or type(stream) is not bool
-        ):  # fmt: skip
+        limit, stream = body.get(name), body.get("stream", False)
+        if limit is None:
+            if name in body:
+                return None
+            name = chat.limit_for(model, host)
+        elif other in body or type(limit) is not int or not 0 <= limit < _MAX:
+            return None
+        if type(messages) is not list or type(model) is not str or type(stream) is not bool:
             return None
         text, wide = len(messages) * _NAMES_SIZE, 0
         for message in messages:
