@@ -6,6 +6,7 @@ import contextvars
 import gc
 import itertools
 import threading
+import time
 import warnings
 
 import bursar
@@ -60,7 +61,21 @@ class Case(sdks.Case):
             yield
             gc.collect()
         self.assertEqual([], [str(w.message) for w in said])
-        self.assertEqual([], self.rt.children(self.s))
+        self.assert_closed()
+
+    def assert_closed(self, wait=10):
+        """The session has no children: those that were closed go soon."""
+        until = time.monotonic() + wait
+        while self.rt.children(self.s):
+            self.assertLess(time.monotonic(), until, "a sub-agent's session was not closed")
+            time.sleep(0.01)
+
+    async def held(self, wait=10):
+        """A step has been reserved."""
+        until = time.monotonic() + wait
+        while not self.s.read().reserved_nanos:
+            self.assertLess(time.monotonic(), until, "nothing was reserved")
+            await asyncio.sleep(0.02)
 
     def fleet(self, run, limits=("$0.02", "150 tool_calls")):
         """Runs FLEET agents on one budget, `run(number, session)` each, until all were refused.

@@ -187,8 +187,7 @@ class Streams(Agents):
                         pass
 
             task = asyncio.ensure_future(read())
-            while not self.s.read().reserved_nanos:
-                await asyncio.sleep(0.05)
+            await self.held()
             await asyncio.sleep(0.1)
             task.cancel()
             with self.assertRaises(asyncio.CancelledError):
