@@ -7,14 +7,17 @@ it is. What was there before is called, so that other instrumentation stays in f
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Union
 
 from .errors import BursarError, ForkedError, InvalidArgumentError, Refused, refusal
-from .session import Session, _current, current
+from .seat import Seat, _current, current, in_seat
+from .session import Session
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
@@ -28,7 +31,8 @@ class _State:
     """What instrument() was told, and what it changed."""
 
     def __init__(self) -> None:
-        self.on = False
+        self.on = False  # patched
+        self.everywhere = False  # by instrument(), not only for within()
         self.session: Optional[Session] = None
         self.gate: Optional[Gate] = None  # made when it is wanted: importing bursar is quick
         self.patches: List[_Patch] = []
@@ -57,6 +61,8 @@ def whose() -> Optional[Session]:
     if not state.on:
         return None
     entered = current()
+    if not state.everywhere:
+        return entered if in_seat() else None
     if entered is not None:
         return entered
     if state.cannot:
@@ -91,13 +97,39 @@ def instrument(
     """
     if refuse not in ("raise", "error"):
         raise InvalidArgumentError(f'refuse is "raise" or "error", not {refuse!r}')
+    state = _state
+    with state.lock:
+        _patch()
+        gate = state.gate
+        assert gate is not None
+        state.session, state.everywhere, state.cannot = session, True, ""
+        gate.wait, gate.max_output_tokens, gate.refuse = wait, max_output_tokens, refuse
+
+
+def metering() -> None:
+    """Meters the requests that are made in a turn or `within` a session, and no others, unless
+    instrument() was called: what it was told stays in force. uninstrument() undoes it."""
+    if not _state.on:
+        _patch()
+
+
+@contextlib.contextmanager
+def within(session: Union[Session, Seat]) -> Iterator[None]:
+    """A part of a run: the session is the current one, and what is sent there is metered."""
+    seat = session if isinstance(session, Seat) else Seat(session)
+    seat._enter()
+    try:
+        yield
+    finally:
+        seat._leave()
+
+
+def _patch() -> None:
     from .wire.gate import Gate
 
     state = _state
     with state.lock:
-        state.session, state.cannot = session, ""
-        gate = state.gate = state.gate or Gate(whose)
-        gate.wait, gate.max_output_tokens, gate.refuse = wait, max_output_tokens, refuse
+        state.gate = state.gate or Gate(whose)
         if state.on:
             return
         state.on = True
@@ -119,7 +151,7 @@ def uninstrument() -> None:
     with state.lock:
         if not state.on:
             return
-        state.on, state.session, state.cannot = False, None, ""
+        state.on, state.everywhere, state.session, state.cannot = False, False, None, ""
         if _finder in sys.meta_path:
             sys.meta_path.remove(_finder)
         while state.patches:

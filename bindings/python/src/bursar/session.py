@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 import ctypes as C
 import os
 import struct
@@ -18,8 +17,10 @@ from .estimator import Estimate, Estimator
 from .hot import DECISION_AT, NO_MEDIA, RECEIPT_AT, USAGE_SIZE, Steps, reserve_frame, reserve_frames
 from .hot import settle_failed, settle_frame, settle_frames, tuple_as, write_request, write_settle
 from .limits import Limits
+from .loops import Loops
 from .money import Money, Span, nanos
 from .options import Key, filled, flags_of, key_words, request_struct
+from .seat import Seat as Seat, _current, _without, current as current
 from .step import Step, Tool
 from .turn import Turn
 from .usage import Usage
@@ -31,25 +32,6 @@ if TYPE_CHECKING:
     from .options import RequestOptions
     from .runtime import Runtime
     from .views import View
-
-_Chain = Optional[Tuple["Session", Any]]  # a session that was entered, and those before it
-_current: contextvars.ContextVar[_Chain]
-_current = contextvars.ContextVar("bursar.session", default=None)
-
-
-def current() -> Optional[Session]:
-    """The innermost session that was entered in this task or thread, or None."""
-    chain = _current.get()
-    return None if chain is None else chain[0]
-
-
-def _without(chain: _Chain, session: Session) -> _Chain:
-    """A chain without the last entry of a session: it need not be the innermost when a generator
-    leaves, and is not there at all when another task does."""
-    if chain is None:
-        return None
-    inner, below = chain
-    return below if inner is session else (inner, _without(below, session))
 
 
 class Session(Steps, Estimator):
@@ -65,6 +47,7 @@ class Session(Steps, Estimator):
         self._link = runtime._link
         self._arg: Any = C.c_int64.from_param(id)  # as the hot functions take it
         self._closed = False
+        self.loops = Loops()  # of its tools: Tool.came
         self._opener = 0 if attached else os.getpid()  # the process whose it is
 
     def __repr__(self) -> str:

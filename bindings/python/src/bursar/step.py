@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from .decision import Decision, Receipt
 from .errors import BursarError, BursarWarning
+from .loops import action_of
 from .usage import Usage, usage_of
 from .words import Reason
 
@@ -138,6 +139,16 @@ class Tool(Step):
         super().__init__(session, decision)
         self.name = name
         self.arguments = arguments
+
+    @property
+    def action(self) -> str:
+        """The same for the same tool with the same arguments, in whatever order they are named."""
+        return action_of(self.name, self.arguments)
+
+    def came(self, result: Any) -> int:
+        """Notes what it answered: how often in a row this action had this answer, in its session.
+        From REPEATS_MAX on a BursarWarning says, once for each row, that it runs in circles."""
+        return self.session.loops.note(self.action, self.name, result)
 
     def _finish(self) -> None:
         if self._open:

@@ -6,6 +6,7 @@ import contextvars
 from typing import TYPE_CHECKING, Any, List, Optional
 
 from .decision import Decision, Receipt
+from .seat import Seat
 from .step import Step
 
 if TYPE_CHECKING:
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
 _turn: contextvars.ContextVar[Optional[Turn]]
 _turn = contextvars.ContextVar("bursar.turn", default=None)
 
-
 def current_turn() -> Optional[Turn]:
     """The turn that this task or thread is in, or None."""
-    return _turn.get()
+    turn = _turn.get()
+    while turn is not None and not turn.is_here:
+        turn = turn._before
+    return turn
 
 
 class Turn(Step):
@@ -36,8 +39,11 @@ class Turn(Step):
     ) -> None:
         super().__init__(session, decision, guess)
         self.metered = False
+        self.wait: Optional[float] = None  # seconds that a metered request may, when not None
         self._held: List[int] = [decision.reservation]
         self._before: Optional[Turn] = None
+        self._seat = Seat(session)
+        self.is_here = False  # between entering and leaving
 
     def make_room(self) -> None:
         """A metered request is about to reserve: gives back what is held for it. Any thread."""
@@ -64,17 +70,29 @@ class Turn(Step):
             super().release()
 
     def __enter__(self) -> Self:
-        self._before = _turn.get()
+        self._before = current_turn()
+        self.is_here = True
         _turn.set(self)
-        self.session._enter()
+        self._seat._enter()
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        if _turn.get() is self:
-            _turn.set(self._before)
-        self.session._leave()
+    def leave(self) -> None:
+        """Ends what `with` began, but for the step: a stream was opened, and is settled later. Any
+        task or thread."""
+        if self.is_here:
+            self.is_here = False
+            if _turn.get() is self:
+                _turn.set(self._before)
+            self._seat._leave()
+
+    def finish(self) -> None:
+        """Settles what nobody settled."""
         self._held.clear()  # what comes later holds for itself
         self._finish()
+
+    def __exit__(self, *exception: object) -> None:
+        self.leave()
+        self.finish()
 
     async def __aenter__(self) -> Self:
         return self.__enter__()

@@ -22,7 +22,7 @@ from ..turn import current_turn
 from ..words import Reason, Remedy
 from .dialect import Ask, Dialect, Unpriceable, packed, parsed
 from .dialects_openai import Chat
-from .gate import Gate, sending
+from .gate import Gate, sending, theirs
 from .guess import guess
 from .quick import chat_ask, chat_usage
 from .settling import Settling, stored
@@ -67,7 +67,8 @@ class Attempt(Settling):
 
     __slots__ = (
         "ask", "content", "path", "signed", "is_sending", "refused", "cut", "_body", "_is_new",
-        "_events", "_whole", "_ran_out", "_deadline", "_refusals", "_token", "__weakref__",
+        "_events", "_whole", "_ran_out", "_deadline", "_refusals", "_token", "_theirs",
+        "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -84,6 +85,7 @@ class Attempt(Settling):
         self.cut: Optional[Callable[[], None]] = None  # wakes a reader that waits for a piece
         self._body = body
         self._is_new = is_new
+        self._theirs = theirs.get()
         self._events: Optional[Events] = None  # of a stream
         self._whole: Optional[bytearray] = None  # of an answer that is read in parts
         self._ran_out = False
@@ -120,7 +122,9 @@ class Attempt(Settling):
         delay = decision.retry_after or min(1.0, 0.02 * 2**self._refusals)
         now = time.monotonic()
         if not self._refusals:
-            self._deadline = now + self._gate.wait
+            turn = current_turn()
+            wait = self._gate.wait if turn is None or turn.wait is None else turn.wait
+            self._deadline = now + wait
         self._refusals += 1
         if decision.remedy != Remedy.WAIT or now + delay > self._deadline:
             raise refusal(decision)
@@ -330,7 +334,8 @@ class Attempt(Settling):
         if reason is None or (reason == Reason.LIMIT and tokens <= self._granted):
             return True  # one that used up its output is ending by itself
         self._ran_out = reason == Reason.LIMIT
-        self.refused = stopped(self.session, reason)
+        refused = stopped(self.session, reason)
+        self.refused = refused if self._theirs is None else self._theirs(refused)
         self._gate.refused = self.refused.decision
         return False
 

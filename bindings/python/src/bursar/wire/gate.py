@@ -20,6 +20,9 @@ WAIT = 60.0  # seconds that a throttled call may wait
 sending: contextvars.ContextVar[Optional[Attempt]]  # for the layers below
 sending = contextvars.ContextVar("bursar.sending", default=None)
 carrying: contextvars.ContextVar[bool] = contextvars.ContextVar("bursar.carrying", default=False)
+# How a refusal is raised in a framework's run: as an error of the framework that is a Refused too.
+theirs: contextvars.ContextVar[Optional[Callable[[Refused], Refused]]]
+theirs = contextvars.ContextVar("bursar.theirs", default=None)
 _warned: Set[str] = set()
 
 
@@ -63,6 +66,8 @@ class Gate:
         """What to raise before a request goes, so that it reaches the caller at once."""
         if isinstance(error, Refused):
             self.refused = error.decision
+            change = theirs.get()
+            error = error if change is None else change(error)
         return Carrier(error) if carrying.get() else error
 
 
