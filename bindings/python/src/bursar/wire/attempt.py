@@ -40,6 +40,7 @@ _NOT_SENT = {
     "ClientConnectorCertificateError", "ConnectionTimeoutError", "ClientProxyConnectionError",
     "InvalidUrlClientError", "NonHttpUrlClientError", "UnixClientConnectorError",
 }  # fmt: skip
+_CLIENTS = ("httpx", "httpx2", "aiohttp")
 _MAY_BE_BILLED = (408, 409)  # of the statuses below 500
 _FAILURES_MAX = 1_024
 _FAILURE_SECONDS = 900.0  # what is sent again later is a request of its own
@@ -72,8 +73,8 @@ class Attempt:
     """See above. For one thread or task at a time, but for `stop`."""
 
     __slots__ = (
-        "session", "ask", "dialect", "content", "path", "is_sending", "refused", "cut", "_gate",
-        "_body", "_asked_with", "_is_new", "_events", "_whole", "_reservation", "_granted",
+        "session", "ask", "dialect", "content", "path", "request", "is_sending", "refused",
+        "cut", "_gate", "_body", "_asked_with", "_is_new", "_events", "_whole", "_reservation", "_granted",
         "_model", "_deadline", "_refusals", "_forks", "_lock", "_token", "__weakref__",
     )  # fmt: skip
 
@@ -86,6 +87,7 @@ class Attempt:
         self.dialect = dialect
         self.content: Optional[bytes] = None  # to be sent in place of the caller's, when not None
         self.path = path
+        self.request: Any = None  # httpx's own
         self.is_sending = False
         self.refused: Optional[Refused] = None  # why the stream was cut: raise it at the reader
         self.cut: Optional[Callable[[], None]] = None  # wakes a reader that waits for a piece
@@ -240,7 +242,7 @@ class Attempt:
         for _ in range(16):
             if seen is None:
                 break
-            if isinstance(seen, ConnectionRefusedError) or type(seen).__name__ in _NOT_SENT:
+            if self._was_not_sent(seen):
                 self._release()
                 return
             seen = seen.__cause__
@@ -249,6 +251,16 @@ class Attempt:
             self._no_answer(status)
             return
         self._may_be_billed(self._take())
+
+    def _was_not_sent(self, error: BaseException) -> bool:
+        """Whether an error says that this request never left: a hook that ran once it was
+        answered may have failed to reach somebody else."""
+        kind = type(error)
+        if kind.__name__ not in _NOT_SENT:
+            return False
+        package = kind.__module__.partition(".")[0]
+        of = getattr(error, "_request", None)
+        return package in _CLIENTS and (of is None or self.request is None or of is self.request)
 
     def _no_answer(self, status: int) -> None:
         if status >= 500 or status in _MAY_BE_BILLED:

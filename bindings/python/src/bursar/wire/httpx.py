@@ -44,7 +44,10 @@ def _priced(gate: Gate, client: Any, request: Any) -> Optional[_Priced]:
 def _begin(gate: Gate, priced: _Priced, request: Any, content: bytes) -> Optional[Attempt]:
     dialect, session, path = priced
     is_new = request.headers.get("x-stainless-retry-count") == "0"
-    return begin(gate, session, dialect, path, request.url.host, content, is_new)
+    attempt = begin(gate, session, dialect, path, request.url.host, content, is_new)
+    if attempt is not None:
+        attempt.request = request
+    return attempt
 
 
 def _rewrite(attempt: Attempt, request: Any) -> None:
