@@ -6,6 +6,7 @@ import unittest
 import bursar
 from sdks import Case, OpenAIChat
 
+import aiohttp
 import httpx
 import httpx2
 import openai
@@ -40,6 +41,50 @@ class Hooks(Case):
 
     def refused(self, response):
         raise ConnectionRefusedError("of the hook's own")
+
+    def test_one_that_asks_a_model(self):
+        """Requests that a hook makes, or starts, are none of the one that is being sent."""
+        for module, kind in ((httpx, httpx), (httpx2, httpx2), (httpx2, httpx)):
+            with self.subTest(f"{kind.__name__} in {module.__name__}"):
+                self.fresh()
+                other = self.s.wrap(kind.Client())
+                client = module.Client(
+                    event_hooks={"request": [lambda request: self.send(other, "A hook's.")]})
+                self.send(self.s.wrap(client))
+                self.assertEqual(2, len(self.lines()))
+                self.assert_even()
+
+    def test_and_so_in_an_event_loop(self):
+        async def work(way):
+            started = []
+
+            async def hook(request):
+                started.append(asyncio.create_task(self.aside(way)))
+
+            http = httpx2.AsyncClient(event_hooks={"request": [hook]})
+            async with self.sdk(http, "out=8,slow=0.2", True) as client:
+                await OpenAIChat.ask(client)
+            await asyncio.gather(*started)
+
+        for way in ("httpx2", "aiohttp"):
+            with self.subTest(way):
+                self.fresh()
+                bursar.instrument(self.s)
+                self.addCleanup(bursar.uninstrument)
+                self.run_async(work(way))
+                self.assertEqual(2, len(self.lines()))
+                self.assert_even()
+
+    async def aside(self, way):
+        if way == "httpx2":
+            async with httpx2.AsyncClient() as client:
+                await self.send(client)
+            return
+        async with aiohttp.ClientSession() as client:
+            async with client.post(
+                    self.stub.url("out=9") + "/v1/chat/completions", json=self.body("Aside."),
+                    headers={"Authorization": f"Bearer {self.account}"}) as answer:
+                await answer.read()
 
 
 if __name__ == "__main__":

@@ -30,10 +30,15 @@ async def request(
         passing(gate, method.upper(), whole.path, whole.host or "")
         return await original(method, url, **options)
     try:
-        of = gate.session()
+        content = _content(session, options)
+        of = gate.session(None, content)
         if of is None or session.closed:
             return await original(method, url, **options)
-        content = _content(session, whole, options)
+        if content is None:
+            kind = type(options.get("data")).__name__
+            raise UnsupportedError(
+                f"POST {whole.path} was not sent: its price is in a body of {kind}, which is read "
+                "only while it is sent; pass bytes, text or json=")
         attempt = begin(gate, of, dialect, whole.path, whole.host or "", content)
         if attempt is None:
             return await original(method, url, **options)
@@ -62,8 +67,8 @@ async def request(
     return response
 
 
-def _content(session: Any, url: Any, options: Dict[str, Any]) -> bytes:
-    """The body of a request as bytes."""
+def _content(session: Any, options: Dict[str, Any]) -> Optional[bytes]:
+    """The body of a request as bytes; None for one that is read only while it is sent."""
     data, json = options.get("data"), options.get("json")
     if json is not None:
         text = session._json_serialize(json)
@@ -75,9 +80,7 @@ def _content(session: Any, url: Any, options: Dict[str, Any]) -> bytes:
     held = getattr(data, "_value", None)  # a payload of aiohttp's
     if isinstance(held, (bytes, bytearray, memoryview)):
         return bytes(held)
-    raise UnsupportedError(
-        f"POST {url.path} was not sent: its price is in a body of {type(data).__name__}, which is "
-        "read only while it is sent; pass bytes, text or json=")
+    return None
 
 
 async def _whole(attempt: Attempt, response: Any) -> None:

@@ -200,6 +200,12 @@ class Attempt:
 
     # ---- While it is sent ----
 
+    def sends(self, request: Any, content: Optional[bytes]) -> bool:
+        """Whether a request that a layer below is about to send is this one."""
+        sent = self._asked_with if self.content is None else self.content
+        return content is None or content == sent or (
+            request is not None and request is self.request)  # fmt: skip
+
     def __enter__(self) -> Attempt:
         """The layers below see nothing in this request while it is sent."""
         self._token = sending.set(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import warnings
-from typing import TYPE_CHECKING, Callable, Dict, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set, Tuple
 
 from ..errors import BursarError, BursarWarning, Refused
 from .dialects import unmetered
@@ -52,10 +52,13 @@ class Gate:
         # what failed and may have been billed: its first reservation, how often, and when
         self.failures: Dict[Tuple[int, int], Tuple[int, int, float]] = {}
 
-    def session(self) -> Optional[Session]:
-        """Whose a request is that is about to go; None: it passes, nobody's or metered above."""
+    def session(self, request: Any = None, content: Optional[bytes] = None) -> Optional[Session]:
+        """Whose a request is that is about to go; None: it passes, nobody's or metered above.
+
+        Hooks and transports may make requests of their own while one is sent: those are not
+        metered above. `content` None: the same as above, for all that is known."""
         above = sending.get()
-        if above is not None and above.is_sending:
+        if above is not None and above.is_sending and above.sends(request, content):
             return None
         return self.whose()
 

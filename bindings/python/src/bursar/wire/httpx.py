@@ -35,7 +35,7 @@ def _priced(gate: Gate, client: Any, request: Any) -> Optional[_Priced]:
     if dialect is None:
         passing(gate, method, path, request.url.host)
         return None
-    session = gate.session()
+    session = gate.session(request, getattr(request, "_content", None))
     if session is None or client.is_closed:  # which it says itself
         return None
     return dialect, session, path
