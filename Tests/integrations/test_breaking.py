@@ -4,7 +4,7 @@ import asyncio
 import unittest
 
 import bursar
-from sdks import Case, OpenAIChat
+from sdks import WAYS, Case, OpenAIChat
 
 import aiohttp
 import httpx
@@ -85,6 +85,22 @@ class Hooks(Case):
                     self.stub.url("out=9") + "/v1/chat/completions", json=self.body("Aside."),
                     headers={"Authorization": f"Bearer {self.account}"}) as answer:
                 await answer.read()
+
+
+class Copies(Case):
+    def test_another_http_client_is_metered_as_well(self):
+        for way in WAYS[:-1]:
+            for name in ("copy", "with_options"):
+                with self.subTest(f"{way.__name__}.{name}"):
+                    self.fresh()
+                    client = self.client(way, "out=8")
+                    with httpx2.Client() as http:
+                        way.ask(getattr(client, name)(http_client=http))
+                        own = self.rt.session("acme/integrations", "$1")
+                        way.ask(client.copy(http_client=own.wrap(http)))
+                    self.assertEqual(own.read().spent_nanos, self.spent())
+                    self.assertEqual(2 * self.spent(), self.billed())
+                    own.close()
 
 
 if __name__ == "__main__":
