@@ -1,10 +1,12 @@
 """What SDKs and their clients can be made to do that would leave money uncounted."""
 
 import asyncio
+import gc
+import time
 import unittest
 
 import bursar
-from sdks import WAYS, Case, OpenAIChat
+from sdks import WAYS, Case, Gemini, OpenAIChat, each_way, for_async
 
 import aiohttp
 import httpx
@@ -101,6 +103,93 @@ class Copies(Case):
                     self.assertEqual(own.read().spent_nanos, self.spent())
                     self.assertEqual(2 * self.spent(), self.billed())
                     own.close()
+
+
+class Left(Case):
+    """Streams that are left: the provider bills what it sent, also what nobody has read."""
+
+    def assert_covered(self):
+        self.assertGreaterEqual(self.spent(), self.billed())
+        self.assertGreater(self.billed(), 0)
+
+    def leave(self, stream, how):
+        next(iter(stream))
+        time.sleep(0.3)  # meanwhile all of the answer arrives
+        if how == "closed":
+            getattr(stream, "close", lambda: None)()
+        elif how == "killed":
+            self.rt.kill(self.s)
+            with self.assertRaises(bursar.Killed):
+                list(stream)
+
+    @each_way
+    def test_after_it_dawdled(self, way):
+        for how in ("closed", "dropped", "killed"):
+            with self.subTest(how):
+                self.fresh()
+                self.leave(way.stream_with_limit(self.client(way, "out=400"), 1_000), how)
+                gc.collect()
+                self.assert_covered()
+
+    @each_way
+    def test_and_so_in_an_event_loop(self, way):
+        async def work(how):
+            client = self.client_async(way, "out=400")
+            stream = await way.stream_with_limit(for_async(way, client), 1_000)
+            iterator = stream.__aiter__()
+            await iterator.__anext__()
+            await asyncio.sleep(0.3)
+            if how == "killed":
+                self.rt.kill(self.s)
+                with self.assertRaises(bursar.Killed):
+                    async for _ in iterator:
+                        pass
+            elif hasattr(stream, "close"):
+                await stream.close()
+            else:
+                await iterator.aclose()
+            await way.close(client)
+
+        for how in ("closed", "killed"):
+            with self.subTest(how):
+                self.fresh()
+                self.run_async(work(how))
+                self.assert_covered()
+
+    @each_way
+    def test_unread(self, way):
+        stream = way.stream_with_limit(self.client(way, "out=400"), 1_000)
+        if way is Gemini:  # which asks when it is read
+            next(stream)
+        time.sleep(0.3)
+        del stream
+        gc.collect()
+        self.assert_covered()
+
+    def test_while_it_thinks_unseen(self):
+        def chat(client):
+            return client.chat.completions.create(
+                model="gpt-5-mini", max_completion_tokens=900, stream=True,
+                messages=[{"role": "user", "content": "Why?"}])
+
+        def responses(client):
+            return client.responses.create(
+                model="gpt-5-mini", max_output_tokens=900, stream=True, input="Why?")
+
+        for ask in (chat, responses):
+            for scenario in ("out=100,reasoning=200,cut=1", "out=100,reasoning=300,nousage"):
+                with self.subTest(f"{ask.__name__} {scenario}"):
+                    self.fresh()
+                    client = self.client(OpenAIChat, scenario, max_retries=0)
+                    try:
+                        list(ask(client))
+                    except openai.APIConnectionError:
+                        pass
+                    self.assert_covered()
+        self.fresh()
+        client = self.client(Gemini, "out=100,reasoning=300,nousage")
+        list(Gemini.stream_with_limit(client, 900))
+        self.assert_covered()
 
 
 if __name__ == "__main__":

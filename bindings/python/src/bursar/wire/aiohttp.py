@@ -102,8 +102,8 @@ def _streamed(attempt: Attempt, response: Any) -> None:
     reader = _reader(inner, _classes["Reader"] if "Reader" in _classes else _make_classes(inner))
     reader.bursar = inner, attempt, response
     response.content = reader
+    response._bursar = inner, attempt
     response.__class__ = _response_class(type(response))
-    response._bursar_attempt = attempt
     loop = asyncio.get_running_loop()
 
     def cut() -> None:
@@ -186,12 +186,26 @@ def _response_class(kind: Any) -> Any:
             """Settles what came when it is let go."""
 
             def close(self) -> None:
-                self._bursar_attempt.close()
+                self._bursar_end()
                 super().close()
 
             def release(self) -> Any:
-                self._bursar_attempt.close()
+                self._bursar_end()
                 return super().release()
+
+            def __del__(self, *more: Any) -> None:
+                self._bursar_end()
+                super().__del__(*more)
+
+            def _bursar_end(self) -> None:
+                """What has arrived unread is billed, too."""
+                inner, attempt = self._bursar
+                try:
+                    if attempt.is_unsettled:
+                        attempt.feed(inner.read_nowait())
+                except Exception:  # it failed, or somebody waits for more
+                    pass
+                attempt.close()
 
         Response.__name__, Response.__qualname__ = kind.__name__, kind.__qualname__
         Response.__module__ = kind.__module__

@@ -6,7 +6,8 @@ or `opened` and `feed` for a stream, `failed`, `close`. However it ends, the res
 or released exactly once:
 
 - from the usage that the provider reports, when it reports one;
-- a stream that ended without: at what came, flagged as estimated;
+- a stream that ended without: at what came, flagged as estimated, and at the worst case where
+  output that nobody sees is billed;
 - an answer without usage, a lost connection, a status from 500, 408, 409: at the worst case;
 - any other status that is no answer, and a connection that was never made: released.
 """
@@ -73,9 +74,10 @@ class Attempt:
     """See above. For one thread or task at a time, but for `stop`."""
 
     __slots__ = (
-        "session", "ask", "dialect", "content", "path", "request", "is_sending", "refused",
-        "cut", "_gate", "_body", "_asked_with", "_is_new", "_events", "_whole", "_reservation", "_granted",
-        "_model", "_deadline", "_refusals", "_forks", "_lock", "_token", "__weakref__",
+        "session", "ask", "dialect", "content", "path", "request", "is_sending", "refused", "cut",
+        "_gate", "_body", "_asked_with", "_is_new", "_events", "_whole", "_reservation",
+        "_granted", "_model", "_unseen", "_deadline", "_refusals", "_forks", "_lock", "_token",
+        "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -100,6 +102,7 @@ class Attempt:
         self._reservation = 0
         self._granted = 0
         self._model = 0
+        self._unseen = False
         self._deadline = 0.0
         self._refusals = 0
         self._forks = _forks
@@ -196,6 +199,7 @@ class Attempt:
             except BaseException:
                 self._release()
                 raise
+        self._unseen = ask.stream and self.dialect.thinks_unseen(self._body, decision.model)
         self._body = {}
 
     # ---- While it is sent ----
@@ -285,11 +289,18 @@ class Attempt:
             self._whole = bytearray()
         return True
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether it is a stream whose usage has not come."""
+        return bool(self._reservation) and self._events is not None and not self._events.final
+
     def feed(self, data: bytes) -> bytes:
         """Counts what came; what the caller gets of it. Look at `refused` then."""
-        if self.refused is not None:
-            return b""
         events = self._events
+        if self.refused is not None:
+            if events is not None:
+                events.feed(data)
+            return b""
         if events is None:
             if self._whole is not None:
                 self._whole += data
@@ -325,6 +336,10 @@ class Attempt:
             self._settle(reservation, events.usage, events.answer)
         else:
             self._settle_so_far(reservation, events)
+
+    def lost(self) -> None:
+        """It is over, and nobody knows how much of it came."""
+        self._may_be_billed(self._take())
 
     def stop(self) -> bool:
         """Looks whether the session was stopped; if so, wakes whoever waits for a piece. For
@@ -384,10 +399,13 @@ class Attempt:
         return cost
 
     def _settle_so_far(self, reservation: int, events: Events) -> None:
-        """Input as the provider told it, else as estimated; output as it came."""
+        """Input as the provider told it, else as estimated; output as it came, or all of it where
+        thoughts that nobody saw are billed."""
         self._remember(reservation)
         told = events.usage or Usage()
         came = max(events.pieces, text_tokens(events.content_bytes))
+        if self._unseen and not (events.usage and self.dialect.counts_as_it_goes):
+            came = self._granted
         seen = max(min(came, self._granted), told.output_tokens)
         try:
             if seen:

@@ -254,6 +254,26 @@ class _Part:
             raise AttributeError(name)
         return getattr(self._inner, name)
 
+    def __del__(self) -> None:
+        """Nobody reads on, and nobody closed it: what has arrived cannot be known here, where the
+        client's locks may be held."""
+        try:
+            if self._attempt.is_unsettled:
+                if self._attempt.cut is not None:
+                    self._attempt.cut()
+                self._attempt.lost()
+        except Exception:  # the runtime was closed meanwhile
+            pass
+
+    def _left(self) -> bool:
+        """Whether a reader leaves before the usage came: what has arrived unread is billed, too.
+        It is read once the connection is shut, so that nobody waits for more."""
+        attempt = self._attempt
+        if attempt.cut is None or not attempt.is_unsettled:
+            return False
+        attempt.cut()
+        return True
+
     def _feed(self, data: bytes) -> bytes:
         if self._decoder is not None:
             data = self._decoder.decode(data)
@@ -265,10 +285,13 @@ class _Part:
 
 
 class _Body(_Part):
+    _source: Any = None
+
     def __iter__(self) -> Iterator[bytes]:
         attempt = self._attempt
+        self._source = iter(self._inner)
         try:
-            for data in self._inner:
+            for data in self._source:
                 data = self._feed(data)
                 if data:
                     yield data
@@ -278,9 +301,11 @@ class _Body(_Part):
             if data:
                 yield data
         except GeneratorExit:
+            self._rest()
             raise
         except BaseException as error:
-            if attempt.refused is not None and error is not attempt.refused:
+            if attempt.refused is not None:
+                self._rest()
                 raise attempt.refused from None  # it was cut
             raise
         finally:
@@ -288,14 +313,26 @@ class _Body(_Part):
         if attempt.refused is not None:
             raise attempt.refused
 
+    def _rest(self) -> None:
+        if self._left():
+            try:
+                for data in self._source or self._inner:
+                    self._feed(data)
+            except Exception:  # it ends where the connection was shut
+                pass
+
     def close(self) -> None:
+        self._rest()
         self._attempt.close()
         self._inner.close()
 
 
 class _AsyncBody(_Part):
+    _source: Any = None
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         attempt, inner = self._attempt, self._inner.__aiter__()
+        self._source = inner
         try:
             async for data in inner:
                 data = self._feed(data)
@@ -307,9 +344,11 @@ class _AsyncBody(_Part):
             if data:
                 yield data
         except GeneratorExit:
+            await self._rest()
             raise
-        except Exception as error:
-            if attempt.refused is not None and error is not attempt.refused:
+        except Exception:
+            if attempt.refused is not None:
+                await self._rest()
                 raise attempt.refused from None  # it was cut
             raise
         finally:
@@ -320,7 +359,16 @@ class _AsyncBody(_Part):
         if attempt.refused is not None:
             raise attempt.refused
 
+    async def _rest(self) -> None:
+        if self._left():
+            try:
+                async for data in self._source or self._inner:
+                    self._feed(data)
+            except Exception:  # it ends where the connection was shut
+                pass
+
     async def aclose(self) -> None:
+        await self._rest()
         self._attempt.close()
         await self._inner.aclose()
 
