@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import time
 import unittest
 
@@ -165,6 +166,22 @@ class Left(Case):
         del stream
         gc.collect()
         self.assert_covered()
+
+    def test_in_the_child_of_a_fork(self):
+        """What a child drops is its parent's, who reads on."""
+        stream = OpenAIChat.ask(self.client(OpenAIChat, "out=40,slow=0.05"), stream=True)
+        next(stream)
+        child = os.fork()
+        if not child:
+            try:
+                stream.close()
+                del stream
+                gc.collect()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        self.assertGreater(len(list(stream)), 5)
+        self.assert_even()
 
     def test_while_it_thinks_unseen(self):
         def chat(client):

@@ -14,21 +14,18 @@ or released exactly once:
 
 from __future__ import annotations
 
-import os
-import threading
 import time
-import warnings
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional
 
 from ..decision import Decision
-from ..errors import BursarError, BursarWarning, ExpiredError, Refused, UnsupportedError, refusal
-from ..estimate import text_tokens
+from ..errors import BursarError, ExpiredError, Refused, UnsupportedError, refusal
 from ..turn import current_turn
-from ..usage import Usage
 from ..words import Reason, Remedy
-from .dialect import Ask, Dialect, Others, Unpriceable, packed, parsed
+from .dialect import Ask, Dialect, Unpriceable, packed, parsed
+from .dialects_openai import Chat
 from .gate import Gate, sending
-from .quick import chat_usage
+from .quick import chat_ask, chat_usage
+from .settling import Settling, stored
 from .sse import Events
 from .stopped import stopped
 
@@ -43,13 +40,8 @@ _NOT_SENT = {
 }  # fmt: skip
 _CLIENTS = ("httpx", "httpx2", "aiohttp")
 _MAY_BE_BILLED = (408, 409)  # of the statuses below 500
-_FAILURES_MAX = 1_024
 _FAILURE_SECONDS = 900.0  # what is sent again later is a request of its own
 
-_forks = 0  # attempts of the parent are not a child's to settle
-_stored: Dict[str, int] = {}  # tokens of answers that providers keep, by their names
-_STORED_MAX = 4_096
-_USES_MAX = 1_000  # of a hosted tool in one answer
 
 
 def begin(
@@ -64,19 +56,19 @@ def begin(
         body = parsed(content)
     except Unpriceable as error:
         raise UnsupportedError(f"POST {path} was not sent, its price is unknown: {error}") from None
-    ask = dialect.ask(body, path, host)
+    ask = chat_ask(dialect, body, path, host) if type(dialect) is Chat else None
+    ask = ask or dialect.ask(body, path, host)
     if ask is None:
         return None
     return Attempt(gate, session, dialect, ask, body, content, path, is_new)
 
 
-class Attempt:
+class Attempt(Settling):
     """See above. For one thread or task at a time, but for `stop`."""
 
     __slots__ = (
-        "session", "ask", "dialect", "content", "path", "request", "is_sending", "refused", "cut",
-        "_gate", "_body", "_asked_with", "_is_new", "_events", "_whole", "_reservation",
-        "_granted", "_model", "_unseen", "_deadline", "_refusals", "_forks", "_lock", "_token",
+        "ask", "content", "path", "request", "signed", "is_sending", "refused", "cut", "_body",
+        "_is_new", "_events", "_whole", "_ran_out", "_model", "_deadline", "_refusals", "_token",
         "__weakref__",
     )  # fmt: skip
 
@@ -84,29 +76,23 @@ class Attempt:
         self, gate: Gate, session: Session, dialect: Dialect, ask: Ask, body: Dict[str, Any],
         content: bytes, path: str, is_new: bool,
     ) -> None:  # fmt: skip
-        self.session = session
+        super().__init__(gate, session, dialect, content)
         self.ask = ask
-        self.dialect = dialect
         self.content: Optional[bytes] = None  # to be sent in place of the caller's, when not None
         self.path = path
         self.request: Any = None  # httpx's own
+        self.signed = False  # nothing in it can be changed: it goes as it is, or not at all
         self.is_sending = False
         self.refused: Optional[Refused] = None  # why the stream was cut: raise it at the reader
         self.cut: Optional[Callable[[], None]] = None  # wakes a reader that waits for a piece
-        self._gate = gate
         self._body = body
-        self._asked_with = content
         self._is_new = is_new
         self._events: Optional[Events] = None  # of a stream
         self._whole: Optional[bytearray] = None  # of an answer that is read in parts
-        self._reservation = 0
-        self._granted = 0
+        self._ran_out = False
         self._model = 0
-        self._unseen = False
         self._deadline = 0.0
         self._refusals = 0
-        self._forks = _forks
-        self._lock = threading.Lock()  # of _reservation, against `stop`
 
     # ---- Before it goes ----
 
@@ -119,8 +105,9 @@ class Attempt:
         wanted = ask.max_output_tokens
         decision = self.session.reserve(
             ask.model or "(no model)",  # what is unknown has no price, and is not free
-            input_tokens=ask.input_tokens + (_stored.get(ask.previous, 0) if ask.previous else 0),
+            input_tokens=ask.input_tokens + (stored.get(ask.previous, 0) if ask.previous else 0),
             max_output_tokens=gate.max_output_tokens if wanted is None else wanted,
+            min_output_tokens=(wanted or 0) if self.signed else 0,
             **self._options(),
         )
         if decision:
@@ -171,7 +158,7 @@ class Attempt:
             options["choices"] = ask.choices
         if ask.variant != "standard":
             options["variant"] = ask.variant
-        if ask.as_asked:
+        if ask.as_asked or self.signed:
             options["as_asked"] = True
         failed = failures.get(self._key()) if failures else None
         if failed is not None:
@@ -186,6 +173,8 @@ class Attempt:
         """Writes what was granted into the request, where that is not what it says."""
         ask, limit = self.ask, decision.max_output_tokens
         self._granted, self._model = limit * max(1, ask.choices), decision.model_number
+        if self.signed:
+            return
         same = self.session._link.models.get(ask.model) == decision.model_number
         if (
             (ask.model and not same)
@@ -291,8 +280,8 @@ class Attempt:
 
     @property
     def is_unsettled(self) -> bool:
-        """Whether it is a stream whose usage has not come."""
-        return bool(self._reservation) and self._events is not None and not self._events.final
+        """Whether it is a stream of this process whose usage has not come."""
+        return self.holds and self._events is not None and not self._events.final
 
     def feed(self, data: bytes) -> bytes:
         """Counts what came; what the caller gets of it. Look at `refused` then."""
@@ -305,12 +294,18 @@ class Attempt:
             if self._whole is not None:
                 self._whole += data
             return data
-        out = []
-        for raw, piece in events.feed(data):
-            if piece is not None and piece.content_bytes and not self._go_on(events.pieces):
+        before = events.pieces
+        found = events.feed(data)
+        if events.pieces == before or self._go_on(events.pieces):
+            return found[0].raw if len(found) == 1 else b"".join([raw for raw, _ in found])
+        # what was granted is handed on; nothing, when somebody stopped it
+        out, left = [], self._granted - before if self._ran_out else 0
+        for raw, piece in found:
+            left -= piece is not None and piece.content_bytes > 0
+            if left < 0:
                 break
             out.append(raw)
-        return b"".join(out)
+        return b"".join(out) if self._ran_out else b""
 
     def finish(self) -> bytes:
         """The stream ended by itself: what is left for the caller. Settles."""
@@ -328,7 +323,7 @@ class Attempt:
     def close(self) -> None:
         """It is over, wherever it was. Settles what nobody settled; twice is fine."""
         reservation, events = self._take(), self._events
-        if not reservation or self.session._link.handle is None:
+        if not reservation:
             return
         if events is None:
             self._may_be_billed(reservation)
@@ -364,99 +359,10 @@ class Attempt:
             return True
         if reason is None or (reason == Reason.LIMIT and tokens <= self._granted):
             return True  # one that used up its output is ending by itself
+        self._ran_out = reason == Reason.LIMIT
         self.refused = stopped(self.session, reason)
         self._gate.refused = self.refused.decision
         return False
-
-    def _settle(self, reservation: int, usage: Usage, answer: Any) -> None:
-        if self._gate.failures:
-            self._gate.failures.pop(self._key(), None)
-        dialect, session = self.dialect, self.session
-        others, tools = dialect.others(answer), dialect.tools(answer)
-        try:
-            if others:
-                session.settle(reservation, usage, extra=self._cost_of(others))
-            else:
-                session.settle(reservation, usage)
-            for name, uses in tools:
-                for _ in range(min(uses, _USES_MAX)):
-                    session.charge(tool=name, force=True)
-        except BursarError as error:
-            self._settle_worst(reservation, str(error))
-        for name in dialect.stored(answer):
-            while len(_stored) >= _STORED_MAX:
-                _stored.pop(next(iter(_stored), name), None)
-            _stored[name] = usage.input_tokens + usage.output_tokens
-
-    def _cost_of(self, others: Others) -> int:
-        """Nano-dollars of further models that the provider called for an answer."""
-        cost = 0
-        for model, usage in others:
-            try:
-                cost += self.session.runtime.quote(model, usage)
-            except BursarError as error:
-                warnings.warn(f"not counted: {error}", BursarWarning, stacklevel=2)
-        return cost
-
-    def _settle_so_far(self, reservation: int, events: Events) -> None:
-        """Input as the provider told it, else as estimated; output as it came, or all of it where
-        thoughts that nobody saw are billed."""
-        self._remember(reservation)
-        told = events.usage or Usage()
-        came = max(events.pieces, text_tokens(events.content_bytes))
-        if self._unseen and not (events.usage and self.dialect.counts_as_it_goes):
-            came = self._granted
-        seen = max(min(came, self._granted), told.output_tokens)
-        try:
-            if seen:
-                self.session.stream(reservation, seen)
-        except BursarError:
-            pass  # it expired: the settle corrects the estimate
-        told = told._replace(
-            output_tokens=0, reasoning_output_tokens=0, audio_output_tokens=0,
-            image_output_tokens=0)  # fmt: skip
-        try:
-            self.session.settle(reservation, told, incomplete=True)
-        except BursarError as error:
-            self._settle_worst(reservation, str(error))
-
-    def _settle_worst(self, reservation: int, why: str) -> None:
-        """The caller gets the answer, whatever its usage looks like."""
-        if self.session._link.handle is None:
-            return
-        self.session.settle(reservation, worst=True)
-        warnings.warn(f"settled at the worst case: {why}", BursarWarning, stacklevel=2)
-
-    def _may_be_billed(self, reservation: int) -> None:
-        if reservation and self.session._link.handle is not None:
-            self._remember(reservation)
-            self.session.settle(reservation, worst=True)
-
-    def _remember(self, reservation: int) -> None:
-        """The same request may be sent again."""
-        failures = self._gate.failures
-        key = self._key()
-        first, attempt, _ = failures.get(key, (reservation, 0, 0.0))
-        while len(failures) >= _FAILURES_MAX:
-            failures.pop(next(iter(failures), key), None)
-        failures[key] = first, attempt + 1, time.monotonic()
-
-    def _key(self) -> Tuple[int, int]:
-        """What a request that is sent again has in common with this one."""
-        return hash(self._asked_with), self.session.id
-
-    def _release(self) -> None:
-        reservation = self._take()
-        if reservation:
-            self.session.release(reservation)
-
-    def _take(self) -> int:
-        """The reservation, for whoever ends it: once, and never in the child of a fork."""
-        if self._forks != _forks:
-            return 0
-        with self._lock:
-            reservation, self._reservation = self._reservation, 0
-        return reservation
 
     def __del__(self) -> None:
         try:
@@ -464,10 +370,3 @@ class Attempt:
         except Exception:  # the runtime was closed meanwhile
             pass
 
-
-def _in_child() -> None:
-    global _forks
-    _forks += 1
-
-
-os.register_at_fork(after_in_child=_in_child)

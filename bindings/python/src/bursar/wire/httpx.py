@@ -47,6 +47,8 @@ def _begin(gate: Gate, priced: _Priced, request: Any, content: bytes) -> Optiona
     attempt = begin(gate, session, dialect, path, request.url.host, content, is_new)
     if attempt is not None:
         attempt.request = request
+        if dialect.provider == "anthropic":  # by AWS, too
+            attempt.signed = request.headers.get("authorization", "").startswith("AWS4-")
     return attempt
 
 
@@ -61,7 +63,7 @@ def _rewrite(attempt: Attempt, request: Any) -> None:
             headers["Content-Length"] = str(len(content))
         if attempt.path != request.url.path:
             request.url = request.url.copy_with(path=attempt.path)
-    if attempt.ask.stream:
+    if attempt.ask.stream and not attempt.signed:
         request.headers["Accept-Encoding"] = "identity"  # events are read on their way
 
 
