@@ -38,7 +38,6 @@ _NOT_SENT = {
     "ClientConnectorCertificateError", "ConnectionTimeoutError", "ClientProxyConnectionError",
     "InvalidUrlClientError", "NonHttpUrlClientError", "UnixClientConnectorError",
 }  # fmt: skip
-_CLIENTS = ("httpx", "httpx2", "aiohttp")
 _MAY_BE_BILLED = (408, 409)  # of the statuses below 500
 _FAILURE_SECONDS = 900.0  # what is sent again later is a request of its own
 
@@ -254,12 +253,11 @@ class Attempt(Settling):
     def _was_not_sent(self, error: BaseException) -> bool:
         """Whether an error says that this request never left: a hook that ran once it was
         answered may have failed to reach somebody else."""
-        kind = type(error)
-        if kind.__name__ not in _NOT_SENT:
-            return False
-        package = kind.__module__.partition(".")[0]
-        of = getattr(error, "_request", None)
-        return package in _CLIENTS and (of is None or self.request is None or of is self.request)
+        if self.request is None:
+            is_refused = isinstance(error, ConnectionRefusedError)
+            return is_refused or type(error).__name__ in _NOT_SENT
+        of = getattr(error, "_request", error)  # httpx's errors know
+        return type(error).__name__ in _NOT_SENT and (of is None or of is self.request)
 
     def _no_answer(self, status: int) -> None:
         if status >= 500 or status in _MAY_BE_BILLED:

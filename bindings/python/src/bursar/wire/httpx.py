@@ -269,9 +269,13 @@ class _Part:
 
     def _left(self) -> bool:
         """Whether a reader leaves before the usage came: what has arrived unread is billed, too.
-        It is read once the connection is shut, so that nobody waits for more."""
+        It is read once the connection is shut, so that nobody waits for more. Of a connection that
+        others share, or that is no socket, nobody knows."""
         attempt = self._attempt
-        if attempt.cut is None or not attempt.is_unsettled:
+        if not attempt.is_unsettled:
+            return False
+        if attempt.cut is None:
+            attempt.lost()
             return False
         attempt.cut()
         return True
