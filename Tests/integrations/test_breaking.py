@@ -90,6 +90,35 @@ class Hooks(Case):
                 await answer.read()
 
 
+class Middlewares(Case):
+    def test_each_time_is_an_attempt(self):
+        """Those of aiohttp send again below the session's request."""
+
+        async def retry(request, handler):
+            for _ in range(3):
+                answer = await handler(request)
+                if answer.status < 400:
+                    break
+            return answer
+
+        async def work(session, each):
+            async with aiohttp.ClientSession(middlewares=session) as client:
+                async with client.post(
+                        self.stub.url("out=8,500=2,billed") + "/v1/chat/completions", **each,
+                        json=OpenAIChat.arguments(60),
+                        headers={"Authorization": f"Bearer {self.account}"}) as answer:
+                    return (await answer.json())["choices"]
+
+        for session, each in (((retry,), {}), ((), {"middlewares": (retry,)})):
+            self.fresh()
+            bursar.instrument(self.s)
+            self.addCleanup(bursar.uninstrument)
+            self.assertTrue(self.run_async(work(session, each)))
+            self.assertEqual(3, len(self.lines()))
+            self.assertEqual(3, self.s.read().steps)
+            self.assertGreaterEqual(self.spent(), self.billed())
+
+
 class Copies(Case):
     def test_another_http_client_is_metered_as_well(self):
         for way in WAYS[:-1]:
@@ -164,6 +193,73 @@ class Left(Case):
             next(stream)
         time.sleep(0.3)
         del stream
+        gc.collect()
+        self.assert_covered()
+
+    def test_far_behind(self):
+        """So much is held up in the server that nobody can tell what it has billed."""
+        arguments = OpenAIChat.arguments(8_000, stream=True)
+
+        async def work():
+            client = self.client_async(OpenAIChat, "out=3000,piece=1")
+            stream = await client.chat.completions.create(**arguments)
+            await anext(stream)
+            await asyncio.sleep(1)
+            await stream.close()
+            await client.close()
+
+        async def plain():
+            async with aiohttp.ClientSession() as client:
+                answer = await client.post(
+                    self.stub.url("out=3000,piece=1") + "/v1/chat/completions", json=arguments,
+                    headers={"Authorization": f"Bearer {self.account}"})
+                await answer.content.readline()
+                await asyncio.sleep(1)
+                answer.close()
+
+        stream = OpenAIChat.ask(self.client(OpenAIChat, "out=3000,piece=1"), 8_000, stream=True)
+        next(stream)
+        time.sleep(1)
+        stream.close()
+        self.assert_covered()
+        self.fresh()
+        self.run_async(work())
+        self.assert_covered()
+        self.fresh()
+        bursar.instrument(self.s)
+        self.addCleanup(bursar.uninstrument)
+        self.run_async(plain())
+        self.assert_covered()
+
+    def test_its_client_was_closed(self):
+        for end in ("read", "drop"):
+            with self.subTest(end):
+                self.fresh()
+                client = self.client(OpenAIChat, "out=400")
+                stream = OpenAIChat.ask(client, 1_000, stream=True)
+                next(stream)
+                time.sleep(0.3)
+                client.close()
+                if end == "read":
+                    with self.assertRaises(Exception):
+                        list(stream)
+                del stream
+                gc.collect()
+                self.assert_covered()
+
+    def test_garbage_of_an_event_loop(self):
+        async def work():
+            client = self.client_async(OpenAIChat, "out=400")
+
+            async def read():
+                async for _ in await OpenAIChat.ask(client, 1_000, stream=True):
+                    await asyncio.sleep(0.3)
+
+            with self.assertRaises(asyncio.TimeoutError):
+                await asyncio.wait_for(read(), 0.5)
+            await client.close()
+
+        self.run_async(work())
         gc.collect()
         self.assert_covered()
 

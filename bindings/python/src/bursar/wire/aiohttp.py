@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any, Awaitable, Callable, Dict, Optional
+from typing import Any, Awaitable, Callable, Dict, List, Optional
 
 from ..errors import BursarError, UnsupportedError
 from .attempt import Attempt, begin
@@ -16,6 +16,7 @@ from .dialects import dialect_of
 from .gate import Gate, passing
 from .watch import watch
 
+_UNREAD_MAX = 16_384  # bytes; a reader that is further behind holds up the server
 _LIMIT = 1 << 30  # bytes that a reader may hold: it takes one piece at a time
 
 
@@ -58,6 +59,10 @@ async def request(
             name: value for name, value in headers.items() if name.lower() != "content-length"}
         if attempt.path != whole.path:
             url = whole.with_path(attempt.path, keep_query=True, keep_fragment=True)
+    above = options.get("middlewares")
+    above = getattr(session, "_middlewares", ()) if above is None else above
+    if above:  # which may send it again
+        options["middlewares"] = (*above, _each(attempt))
     with attempt:
         response = await original(method, url, **options)
     if not attempt.ask.stream:
@@ -65,6 +70,25 @@ async def request(
     elif attempt.opened(response.status, response.headers.get("Content-Type", "")):
         _streamed(attempt, response)
     return response
+
+
+def _each(attempt: Attempt) -> Any:
+    """The innermost middleware: every time but the first is an attempt of its own."""
+    statuses: List[Optional[int]] = []
+
+    async def each(request: Any, handler: Any) -> Any:
+        if statuses:
+            attempt.over(statuses[-1])
+            delay = attempt.again()
+            while delay:
+                await asyncio.sleep(delay)
+                delay = attempt.again()
+        statuses.append(None)
+        response = await handler(request)
+        statuses[-1] = response.status
+        return response
+
+    return each
 
 
 def _content(session: Any, options: Dict[str, Any]) -> Optional[bytes]:
@@ -202,7 +226,10 @@ def _response_class(kind: Any) -> Any:
                 inner, attempt = self._bursar
                 try:
                     if attempt.is_unsettled:
-                        attempt.feed(inner.read_nowait())
+                        data = inner.read_nowait()
+                        attempt.feed(data)
+                        if len(data) > _UNREAD_MAX and attempt.is_unsettled:
+                            attempt.lost()  # more may be held up on its way
                 except Exception:  # it failed, or somebody waits for more
                     pass
                 attempt.close()

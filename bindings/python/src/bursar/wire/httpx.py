@@ -6,6 +6,7 @@ what was granted written into it, and its answer is read on the way to the calle
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import sys
@@ -219,6 +220,7 @@ def _reading(attempt: Attempt, response: Any, base: str, body: Type[_Part]) -> N
     watch(attempt)
 
 
+_UNREAD_MAX = 16_384  # bytes; a reader that is further behind holds up the server
 _bodies: Dict[Tuple[type, type], Any] = {}
 
 
@@ -280,6 +282,20 @@ class _Part:
         attempt.cut()
         return True
 
+    def _ended(self, error: Optional[BaseException], unread: int) -> None:
+        """What had arrived was read, until the connection ended. Where that was much, more may be
+        held up on its way; where it failed, some is lost: then nobody knows what is billed."""
+        is_end = error is None or type(error).__name__ == "RemoteProtocolError"
+        if self._attempt.is_unsettled and (unread < 0 or not is_end):
+            self._attempt.lost()
+        if error is not None and not isinstance(error, Exception):
+            raise error
+
+    def _failed(self, error: BaseException) -> None:
+        """A read failed on this side, as when the client was closed: what had arrived is lost."""
+        if type(error).__name__ in ("ReadError", "ClosedResourceError"):
+            self._attempt.lost()
+
     def _feed(self, data: bytes) -> bytes:
         if self._decoder is not None:
             data = self._decoder.decode(data)
@@ -313,6 +329,7 @@ class _Body(_Part):
             if attempt.refused is not None:
                 self._rest()
                 raise attempt.refused from None  # it was cut
+            self._failed(error)
             raise
         finally:
             attempt.close()
@@ -321,11 +338,15 @@ class _Body(_Part):
 
     def _rest(self) -> None:
         if self._left():
+            unread = _UNREAD_MAX
             try:
                 for data in self._source or self._inner:
                     self._feed(data)
-            except Exception:  # it ends where the connection was shut
-                pass
+                    unread -= len(data)
+            except BaseException as error:
+                self._ended(error, unread)
+            else:
+                self._ended(None, unread)
 
     def close(self) -> None:
         self._rest()
@@ -352,26 +373,32 @@ class _AsyncBody(_Part):
         except GeneratorExit:
             await self._rest()
             raise
-        except Exception:
+        except Exception as error:
             if attempt.refused is not None:
                 await self._rest()
                 raise attempt.refused from None  # it was cut
+            self._failed(error)
             raise
         finally:
             attempt.close()
             end = getattr(inner, "aclose", None)
             if end is not None:
-                await end()
+                with contextlib.suppress(RuntimeError):  # garbage is closed in any order
+                    await end()
         if attempt.refused is not None:
             raise attempt.refused
 
     async def _rest(self) -> None:
         if self._left():
+            unread = _UNREAD_MAX
             try:
                 async for data in self._source or self._inner:
                     self._feed(data)
-            except Exception:  # it ends where the connection was shut
-                pass
+                    unread -= len(data)
+            except BaseException as error:
+                self._ended(error, unread)
+            else:
+                self._ended(None, unread)
 
     async def aclose(self) -> None:
         await self._rest()
