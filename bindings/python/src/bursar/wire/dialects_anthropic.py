@@ -65,7 +65,7 @@ class Messages(Dialect):
 
     def thinks_unseen(self, body: Body, model: str) -> bool:
         """A stream shows a summary of the thoughts; all of them are billed."""
-        return fields(body.get("thinking")).get("type", "disabled") != "disabled"
+        return text(fields(body.get("thinking")).get("type")) not in ("", "disabled")
 
     def grant(
         self, body: Body, path: str, ask: Ask, model: str, max_output_tokens: int
