@@ -247,6 +247,20 @@ class Left(Case):
                 gc.collect()
                 self.assert_covered()
 
+    def test_garbage_in_any_order(self):
+        client = self.s.wrap(httpx.Client())
+        self.addCleanup(client.close)
+        answer = client.send(client.build_request(
+            "POST", self.stub.url("out=400") + "/v1/chat/completions",
+            json=OpenAIChat.arguments(1_000, stream=True),
+            headers={"Authorization": f"Bearer {self.account}"}), stream=True)
+        answer.pieces = answer.iter_raw()
+        next(answer.pieces)
+        time.sleep(0.3)
+        del answer
+        gc.collect()
+        self.assert_covered()
+
     def test_garbage_of_an_event_loop(self):
         async def work():
             client = self.client_async(OpenAIChat, "out=400")

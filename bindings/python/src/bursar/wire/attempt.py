@@ -363,8 +363,14 @@ class Attempt(Settling):
         return False
 
     def __del__(self) -> None:
+        """Nobody ended it. What arrived unread cannot be read here, where the client's locks may
+        be held."""
         try:
-            self.close()
+            if self.is_unsettled:
+                if self.cut is not None:
+                    self.cut()
+                self.lost()
+            else:
+                self.close()
         except Exception:  # the runtime was closed meanwhile
             pass
-

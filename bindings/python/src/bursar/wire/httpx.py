@@ -258,17 +258,6 @@ class _Part:
             raise AttributeError(name)
         return getattr(self._inner, name)
 
-    def __del__(self) -> None:
-        """Nobody reads on, and nobody closed it: what has arrived cannot be known here, where the
-        client's locks may be held."""
-        try:
-            if self._attempt.is_unsettled:
-                if self._attempt.cut is not None:
-                    self._attempt.cut()
-                self._attempt.lost()
-        except Exception:  # the runtime was closed meanwhile
-            pass
-
     def _left(self) -> bool:
         """Whether a reader leaves before the usage came: what has arrived unread is billed, too.
         It is read once the connection is shut, so that nobody waits for more. Of a connection that
