@@ -21,6 +21,7 @@ sending: contextvars.ContextVar[Optional[Attempt]]  # for the layers below
 sending = contextvars.ContextVar("bursar.sending", default=None)
 carrying: contextvars.ContextVar[bool] = contextvars.ContextVar("bursar.carrying", default=False)
 _warned: Set[str] = set()
+_SOCKETS = ("/realtime", "/responses", "BidiGenerateContent", "BidiGenerateContentConstrained")
 
 
 class Carrier(BaseException):
@@ -72,8 +73,20 @@ class Gate:
 def passing(gate: Gate, method: str, path: str, host: str) -> None:
     """Says once of a kind of request that it costs money and is not metered."""
     kind = unmetered(method, path, host)
-    if kind and kind not in _warned and gate.session() is not None:
+    if kind:
+        _say(gate, kind, f"{method} {path}")
+
+
+def connecting(gate: Gate, uri: str) -> None:
+    """The same of a WebSocket, by its address."""
+    path = uri.partition("?")[0].rstrip("/")
+    if path.endswith(_SOCKETS):
+        _say(gate, "WebSockets", path)
+
+
+def _say(gate: Gate, kind: str, what: str) -> None:
+    if kind not in _warned and gate.session() is not None:
         _warned.add(kind)
         warnings.warn(
-            f"{method} {path}: Bursar does not meter {kind}; charge them with session.charge()",
-            BursarWarning, stacklevel=5)
+            f"{what}: Bursar does not meter {kind}; charge them with session.charge()",
+            BursarWarning, stacklevel=6)
