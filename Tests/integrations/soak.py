@@ -31,11 +31,12 @@ from stub import Stub
 
 # what the provider does, and whether its answers are complete then
 CALM = ["out=8", "out=30,piece=2", "out=12,slow=0.01", "cached=9,out=5", "loop,parallel=3",
-        "out=8,429=1", "out=200,piece=1"]  # fmt: skip
+        "out=8,429=1", "out=200,piece=1", "out=400", "out=900,piece=9"]  # fmt: skip
 ROUGH = ["out=60,cut=2", "out=60,fail=3", "nousage,out=9", "out=8,500=1,billed", "hang",
          "out=40,slow=0.02,cut=4", "out=8,500every=2", "wrong=negative", "wrong=text", "wrong=high",
          "out=300,cut=9,piece=8"]  # fmt: skip
-ENDS = ["read"] * 5 + ["leave", "dawdle", "drop", "unread", "elsewhere", "kill", "close", "twice"]
+ENDS = ["read"] * 5 + ["leave", "dawdle", "dawdle", "drop", "unread", "elsewhere", "kill", "close",
+                       "twice"]
 
 
 class Call:
@@ -54,6 +55,7 @@ class Call:
         self.times = random_.choice((1, 1, 1, 3))
         self.retries = random_.choice((0, 2))
         self.patience = random_.choice((0.02, 0.1, 0.3)) if random_.random() < 0.2 else None
+        self.output = random_.choice((60, 1_000))
         self.account = f"soak-{next(self.numbers)}"
         self.limit = random_.choice(("$1", "$1", "$1", "$0.0004"))
         self.session = soak.runtime.session(soak.budget(), self.limit)
@@ -103,7 +105,7 @@ class Call:
                     self.count(error)
 
     def once(self, client):
-        answer = self.way.ask(client, stream=self.stream)
+        answer = self.way.ask(client, self.output, stream=self.stream)
         if not self.stream or self.end == "unread":
             return
         pieces = iter(answer)
@@ -152,7 +154,7 @@ class Call:
                 await self.way.close(client)
 
     async def once_async(self, client):
-        answer = await self.way.ask(client, stream=self.stream)
+        answer = await self.way.ask(client, self.output, stream=self.stream)
         if not self.stream or self.end == "unread":
             return
         pieces = answer.__aiter__()
