@@ -131,7 +131,8 @@ class Sockets(Case):
         client = self.client(OpenAIChat, wrap=False)
         with self.assertWarnsRegex(bursar.BursarWarning, "does not meter WebSockets"):
             with self.assertRaises(Exception):
-                client.responses.connect(max_retries=0, websocket_connection_options={"open_timeout": 1}).enter()
+                client.responses.connect(
+                    max_retries=0, websocket_connection_options={"open_timeout": 1}).enter()
 
         async def live():
             async with websockets.asyncio.client.connect(
