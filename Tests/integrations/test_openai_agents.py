@@ -20,7 +20,7 @@ import bursar
 from bursar.integrations import openai_agents
 from bursar.integrations.openai_agents import BursarHooks
 
-MODEL = "gpt-5-mini"
+MODEL = "gpt-4o-mini"
 KINDS = [agents.OpenAIChatCompletionsModel, agents.OpenAIResponsesModel]
 TRANSFER = "transfer_to_billing"
 seen = []  # (tool, session) as the tools saw them
@@ -43,12 +43,14 @@ class Runs(Case):
         super().setUp()
         logging.getLogger("openai.agents").setLevel(logging.CRITICAL)
         seen.clear()
+        self.clients = []
         self.addCleanup(bursar.uninstrument)
 
     def agent(self, kind, scenario, name="weather man", tools=(weather,), **more):
         options = {"max_retries": more.pop("max_retries", 2)}
         client = openai.AsyncOpenAI(
             base_url=self.stub.url(scenario) + "/v1", api_key=self.account, **options)
+        self.clients.append(client)
         settings = agents.ModelSettings(max_tokens=more.pop("max_tokens", 200))
         return Agent(name=name, model=kind(MODEL, client), tools=list(tools),
                      model_settings=settings, **more)
@@ -73,7 +75,18 @@ class Runs(Case):
             for run in (self.whole, self.streamed):
                 with self.subTest(kind=kind.__name__, run=run.__name__):
                     self.fresh(*limits)
-                    asyncio.run(test(kind, run))
+                    self.go(test(kind, run))
+
+    def go(self, work):
+        async def then_close():
+            try:
+                return await work
+            finally:
+                for client in self.clients:
+                    await client.close()
+                self.clients.clear()
+
+        return asyncio.run(then_close())
 
 
 class Budget(Runs):
@@ -91,7 +104,7 @@ class Budget(Runs):
             self.assert_exact()
             self.assertEqual(2 * len(self.lines()), self.s.read().tool_calls)
 
-        self.each(test, ("$0.002",))
+        self.each(test, ("$0.001",))
 
     def test_and_goes_on_after_a_top_up(self):
         async def test(kind, run):
@@ -113,7 +126,7 @@ class Budget(Runs):
             self.assertEqual([*range(13), *range(before, 13)], [n["rounds"] for n in self.lines()])
             self.assert_exact()
 
-        self.each(test, ("$0.001",))
+        self.each(test, ("$0.0004",))
 
     def test_a_state_survives_another_process(self):
         async def test(kind, run):
@@ -125,7 +138,7 @@ class Budget(Runs):
             await run(agent, await agents.RunState.from_string(agent, text))
             self.assertEqual(list(range(13)), [line["rounds"] for line in self.lines()])
 
-        self.each(test, ("$0.001",))
+        self.each(test, ("$0.0004",))
 
     def test_max_turns_is_still_the_sdk_s(self):
         async def test(kind, run):
@@ -160,7 +173,7 @@ class Budget(Runs):
                 await run(self.agent(kind, "text"), hooks=BursarHooks())
             with self.s:
                 await run(self.agent(kind, "text"), hooks=BursarHooks())
-            self.assert_exact()
+                self.assert_exact()
 
         self.each(test)
 
@@ -184,7 +197,7 @@ class Budget(Runs):
             async def on_agent_end(self, *arguments):
                 calls.append("end")
 
-        asyncio.run(self.whole(self.agent(KINDS[0], "turns=1"), hooks=BursarHooks(self.s, also=Mine())))
+        self.go(self.whole(self.agent(KINDS[0], "turns=1"), hooks=BursarHooks(self.s, also=Mine())))
         self.assertEqual(["llm", "tool", "llm", "end"], calls)
 
     def test_a_runner_that_came_later_is_told(self):
@@ -193,7 +206,7 @@ class Budget(Runs):
         agents.run.set_default_agent_runner(agents.run.AgentRunner())
         self.addCleanup(agents.run.set_default_agent_runner, before)
         with self.assertRaisesRegex(bursar.InvalidArgumentError, "set_default_agent_runner"):
-            asyncio.run(self.whole(self.agent(KINDS[0], "text"), hooks=hooks))
+            self.go(self.whole(self.agent(KINDS[0], "text"), hooks=hooks))
         self.assertEqual([], self.lines())
 
 
@@ -203,6 +216,7 @@ class Tools(Runs):
             hooks = BursarHooks(self.s)
             result = await run(self.agent(kind, "turns=2,parallel=5"), hooks=hooks)
             self.assertEqual(3, len(seen))
+            seen.clear()
             outputs = [n.output for n in result.new_items if n.type == "tool_call_output_item"]
             self.assertEqual(3, sum("rain" in text for text in outputs))
             self.assertEqual(7, sum("calls(weather)" in text for text in outputs))
@@ -217,7 +231,7 @@ class Tools(Runs):
 
     def test_a_priced_tool_spends(self):
         async def test(kind, run):
-            self.rt.price_tool("weather", "$0.01")
+            self.rt.tool_price("weather", "$0.01")
             await run(self.agent(kind, "turns=1,parallel=5"))
             self.assertEqual(self.billed() + 5 * 10_000_000, self.spent())
 
@@ -287,7 +301,7 @@ class Several(Runs):
     def test_a_handoff_keeps_the_budget(self):
         async def test(kind, run):
             seen.clear()
-            billing = self.agent(kind, "turns=1", "billing", [tool("invoices")])
+            billing = self.agent(kind, "turns=4", "billing", [tool("invoices")])
             triage = self.agent(kind, f"call=weather+{TRANSFER},turns=2", "triage", handoffs=[billing])
             result = await run(triage)
             self.assertEqual("billing", result.last_agent.name)
@@ -301,7 +315,7 @@ class Several(Runs):
         self.each(test)
 
     def agents(self):
-        return [spend.agent for spend in self.rt.report()]
+        return [spend.agent for spend in self.rt.spend()]
 
     def test_and_a_loop_across_it_ends(self):
         async def test(kind, run):
@@ -319,7 +333,7 @@ class Several(Runs):
             self.assertEqual("billing", again.exception.run_data.last_agent.name)
             self.assert_exact()
 
-        self.each(test, ("$0.001",))
+        self.each(test, ("$0.0004",))
 
     def test_an_agent_as_a_tool_is_a_session_below(self):
         async def test(kind, run):
@@ -347,7 +361,7 @@ class Several(Runs):
             self.assertEqual("outer", caught.exception.run_data.last_agent.name)
             self.assert_exact()
 
-        self.each(test, ("$0.001",))
+        self.each(test, ("$0.0004",))
 
 
 class Faults(Runs):
@@ -356,7 +370,7 @@ class Faults(Runs):
             await run(self.agent(kind, "out=8,429=1,turns=1", tools=[weather]))
             self.assertEqual([429, 200, 429, 200], [n["status"] for n in self.lines()])
             self.assert_exact()
-            self.assertEqual(2, self.s.read().steps - self.s.read().tool_calls)
+            self.assertEqual(2, self.s.read().steps)
             self.fresh()
             await run(self.agent(kind, "out=8,500=1,billed", max_tokens=20))
             self.assertEqual([500, 200], [n["status"] for n in self.lines()])
@@ -378,8 +392,8 @@ class Faults(Runs):
                 await result.run_loop_task
             await asyncio.sleep(0.05)
             self.assertLess(self.lines()[0]["output_tokens"], 1000)
-            self.assertGreaterEqual(self.spent() * 1.3, self.billed())
-            self.assertLess(self.spent(), self.billed() * 3)
+            self.assertGreaterEqual(self.spent(), self.billed())
+            self.assertLess(self.spent(), 4000 * 600 // 4)
 
         self.each(test)
 
@@ -398,7 +412,7 @@ class Faults(Runs):
 
 
 class Concurrency(Runs):
-    LIMIT = "$0.02"
+    LIMIT = "$0.01"
 
     def test_twenty_tasks_on_one_budget(self):
         async def test(kind, run):
@@ -432,8 +446,8 @@ class Concurrency(Runs):
 
     def check(self):
         self.assert_exact()
-        self.assertLessEqual(self.spent(), 20_000_000)
-        self.assertGreater(self.spent(), 15_000_000)
+        self.assertLessEqual(self.spent(), 10_000_000)
+        self.assertGreater(self.spent(), 7_000_000)
         good = [line for line in self.lines() if line["status"] == 200]
         self.assertEqual(5 * len(good), self.s.read().tool_calls)
 
@@ -456,7 +470,7 @@ class Others(Runs):
         self.addCleanup(agents.set_trace_processors, [])
         with warnings.catch_warnings():
             warnings.simplefilter("error", bursar.BursarWarning)
-            asyncio.run(self.whole(self.agent(KINDS[1], "turns=2")))
+            self.go(self.whole(self.agent(KINDS[1], "turns=2")))
             for processor in processors:
                 processor.force_flush()
         kinds = [type(span.span_data).__name__ for span in spans if hasattr(span, "span_data")]
@@ -484,12 +498,12 @@ class Others(Runs):
 
         held = []
         agent = Agent(name="plain", model=Plain(), model_settings=agents.ModelSettings(max_tokens=200))
-        asyncio.run(self.whole(agent))
-        self.assertGreater(held[0], 200 * 2000)
-        self.assertEqual(1000 * 250 + 100 * 2000, self.spent())
+        self.go(self.whole(agent))
+        self.assertGreater(held[0], 200 * 600)
+        self.assertEqual(1000 * 150 + 100 * 600, self.spent())
         self.fresh("$0.00001")
         with self.assertRaises(openai_agents.BudgetExceeded):
-            asyncio.run(self.whole(agent))
+            self.go(self.whole(agent))
         self.assertEqual(1, len(held))
 
 
