@@ -206,7 +206,7 @@ class Budget(Runs):
         agents.run.set_default_agent_runner(agents.run.AgentRunner())
         self.addCleanup(agents.run.set_default_agent_runner, before)
         with self.assertRaisesRegex(bursar.InvalidArgumentError, "set_default_agent_runner"):
-            self.go(self.whole(self.agent(KINDS[0], "text"), hooks=hooks))
+            self.go(Runner.run(self.agent(KINDS[0], "text"), "hello", hooks=hooks))
         self.assertEqual([], self.lines())
 
 
