@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional,
 from typing import Union
 
 from .errors import InvalidArgumentError, Refused, refusal
-from .session import Seat, Session, _current, current
-from .turn import inside
+from .seat import Seat, _current, current, in_seat
+from .session import Session
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
@@ -61,7 +61,7 @@ def whose() -> Optional[Session]:
         return None
     entered = current()
     if not state.everywhere:
-        return entered if inside.get() else None
+        return entered if in_seat() else None
     if entered is not None:
         return entered
     if state.session is None and os.environ.get("BURSAR_SESSION"):
@@ -113,14 +113,12 @@ def metering() -> None:
 @contextlib.contextmanager
 def within(session: Union[Session, Seat]) -> Iterator[None]:
     """A part of a run: the session is the current one, and what is sent there is metered."""
-    before = inside.get()
-    inside.set(True)
-    session._enter()
+    seat = session if isinstance(session, Seat) else Seat(session)
+    seat._enter()
     try:
         yield
     finally:
-        session._leave()
-        inside.set(before)
+        seat._leave()
 
 
 def _patch() -> None:
@@ -224,14 +222,13 @@ def _sdk(module: Any) -> List[Tuple[Any, str, Change]]:
 def _threads(module: Any) -> List[Tuple[Any, str, Change]]:
     def made(start: Any) -> Any:
         def started(self: Any) -> None:
-            chain, there = _current.get(), inside.get()
+            chain = _current.get()
             if chain is not None and _state.on and not getattr(_pool, "starts", False):
                 run = self.run
 
                 def carried() -> None:
                     self.__dict__.pop("run", None)
                     _current.set(chain)
-                    inside.set(there)
                     run()
 
                 self.run = carried
@@ -245,16 +242,15 @@ def _threads(module: Any) -> List[Tuple[Any, str, Change]]:
 def _executors(module: Any) -> List[Tuple[Any, str, Change]]:
     def made(submit: Any) -> Any:
         def submitted(self: Any, function: Any, /, *arguments: Any, **named: Any) -> Any:
-            chain, there = _current.get(), inside.get()
+            chain = _current.get()
             if chain is None or not _state.on:
                 return submit(self, function, *arguments, **named)
 
             def carried() -> Any:
-                token, outside = _current.set(chain), inside.set(there)
+                token = _current.set(chain)
                 try:
                     return function(*arguments, **named)
                 finally:
-                    inside.reset(outside)
                     _current.reset(token)
 
             _pool.starts = True  # the threads that this may start are nobody's

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 import ctypes as C
 import os
 import struct
@@ -20,6 +19,7 @@ from .limits import Limits
 from .loops import Loops
 from .money import Money, Span, nanos
 from .options import Key, filled, flags_of, key_words, request_struct
+from .seat import Seat as Seat, _current, _without, current as current
 from .step import Step, Tool
 from .turn import Turn
 from .usage import Usage
@@ -31,43 +31,6 @@ if TYPE_CHECKING:
     from .options import RequestOptions
     from .runtime import Runtime
     from .views import View
-
-_Chain = Optional[Tuple[Any, Any]]  # a session (or seat) that was entered, and those before it
-_current: contextvars.ContextVar[_Chain]
-_current = contextvars.ContextVar("bursar.session", default=None)
-
-
-def current() -> Optional[Session]:
-    """The innermost session that was entered in this task or thread, or None."""
-    chain = _current.get()
-    if chain is None:
-        return None
-    inner: Any = chain[0]
-    return inner.session if type(inner) is Seat else inner  # type: ignore[no-any-return]
-
-
-class Seat:
-    """What is entered by a run that passes from one session to another: whichever sits there is
-    the current one, also for tasks and threads that were started before it sat down."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-
-    def _enter(self) -> None:
-        _current.set((self, _current.get()))
-
-    def _leave(self) -> None:
-        _current.set(_without(_current.get(), self))
-
-
-def _without(chain: _Chain, session: Union[Session, Seat]) -> _Chain:
-    """A chain without the last entry of a session: it need not be the innermost when a generator
-    leaves, and is not there at all when another task does."""
-    if chain is None:
-        return None
-    inner, below = chain
-    return below if inner is session else (inner, _without(below, session))
-
 
 class Session(Steps):
     """Opened by `bursar.session()`, `Runtime.session()` or `child()`; closed on leaving `with`,

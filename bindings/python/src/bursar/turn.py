@@ -6,6 +6,7 @@ import contextvars
 from typing import TYPE_CHECKING, Any, List, Optional
 
 from .decision import Decision, Receipt
+from .seat import Seat
 from .step import Step
 
 if TYPE_CHECKING:
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
 
 _turn: contextvars.ContextVar[Optional[Turn]]
 _turn = contextvars.ContextVar("bursar.turn", default=None)
-# In a turn, or in another part of a run that an integration meters: see instrument.within.
-inside: contextvars.ContextVar[bool] = contextvars.ContextVar("bursar.inside", default=False)
-
 
 def current_turn() -> Optional[Turn]:
     """The turn that this task or thread is in, or None."""
-    return _turn.get()
+    turn = _turn.get()
+    while turn is not None and not turn.is_here:
+        turn = turn._before
+    return turn
 
 
 class Turn(Step):
@@ -38,7 +39,8 @@ class Turn(Step):
         self.wait: Optional[float] = None  # seconds that a metered request may, when not None
         self._held: List[int] = [decision.reservation]
         self._before: Optional[Turn] = None
-        self._entered = self._outside = False
+        self._seat = Seat(session)
+        self.is_here = False  # between entering and leaving
 
     def make_room(self) -> None:
         """A metered request is about to reserve: gives back what is held for it. Any thread."""
@@ -65,22 +67,20 @@ class Turn(Step):
             super().release()
 
     def __enter__(self) -> Self:
-        self._before = _turn.get()
-        self._outside = inside.get()
+        self._before = current_turn()
+        self.is_here = True
         _turn.set(self)
-        inside.set(True)
-        self.session._enter()
-        self._entered = True
+        self._seat._enter()
         return self
 
     def leave(self) -> None:
-        """Ends what `with` began, but for the step: a stream was opened, and is settled later."""
-        if self._entered:
-            self._entered = False
+        """Ends what `with` began, but for the step: a stream was opened, and is settled later. Any
+        task or thread."""
+        if self.is_here:
+            self.is_here = False
             if _turn.get() is self:
                 _turn.set(self._before)
-            inside.set(self._outside)
-            self.session._leave()
+            self._seat._leave()
 
     def finish(self) -> None:
         """Settles what nobody settled."""

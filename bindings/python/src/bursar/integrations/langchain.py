@@ -286,10 +286,14 @@ class _Use:
         return interrupt(said) is not False
 
     def __enter__(self) -> None:
-        # Answers to interrupts of ours are none to the tool's own.
-        for number in range(self._asked, self._hook._asked.pop(self._run, 0)):
-            if _has_answer(number):
-                interrupt({_KEY: {}})
+        # Answers to interrupts of ours, also of those before, are none to the tool's own.
+        asked = self._hook._asked
+        while self._asked < asked.get(self._run, 0):
+            if not _has_answer(self._asked):  # resumed without one
+                asked[self._run] = self._asked
+                break
+            interrupt({_KEY: {}})
+            self._asked += 1
         assert self.step is not None
         self._inside = within(self.step.session)
         self._inside.__enter__()
@@ -304,6 +308,7 @@ class _Use:
             self.step.release()
             return
         self.step.__exit__()
+        self._hook._asked.pop(self._run, None)
         children.close(self._run)
 
     def answered(self, result: Any) -> Any:
