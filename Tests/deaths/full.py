@@ -258,28 +258,39 @@ class Troubles:
 
     def damaged(self, seconds: float) -> None:
         """The file's first pages are overwritten, and put back: a disk that lied for a while."""
-        path = self.home.path + "/ledger.db"
-        kept: List[bytes] = []
-        noise = os.urandom(16 * PAGE)
+        path, noise, kept = (self.home.path + "/" + name for name in ("ledger.db", "noise", "kept"))
+        with open(noise, "wb") as file:
+            file.write(os.urandom(16 * PAGE))
+        # Holds what SQLite locks for one that writes and one that checkpoints: a page that is put
+        # in place of what a checkpoint has just written would lose it for good. In a process of
+        # its own, because such locks are a process's. (Who has nobody beside it removes -shm.)
+        swap = """if True:
+            import fcntl, sys
+            path, noise, kept, page = sys.argv[1], open(sys.argv[2], "rb").read(), sys.argv[3], int(sys.argv[4])
+            with open(path + "-shm", "a+b") as shm, open(path, "r+b") as file:
+                fcntl.lockf(shm, fcntl.LOCK_EX, 2, 120)
+                if sys.argv[5] == "begin":
+                    open(kept, "wb").write(file.read(len(noise)))
+                    file.seek(0)
+                    file.write(noise)
+                else:  # but for pages that were written since
+                    for at in range(0, len(noise), page):
+                        file.seek(at)
+                        if file.read(page) == noise[at : at + page]:
+                            file.seek(at)
+                            file.write(open(kept, "rb").read()[at : at + page])
+                file.flush()
+            """
 
         def begin() -> None:
             subprocess.run(["sqlite3", "-cmd", ".timeout 20000", path, "PRAGMA wal_checkpoint(TRUNCATE)"],
                            check=True, stdout=subprocess.DEVNULL)
-            with open(path, "r+b") as file:
-                kept.append(file.read(len(noise)))
-                file.seek(0)
-                file.write(noise)
+            subprocess.run([sys.executable, "-c", swap, path, noise, kept, str(PAGE), "begin"], check=True)
 
         def end() -> None:
-            """But for pages that were written since."""
-            with open(path, "r+b") as file:
-                for at in range(0, len(noise), PAGE):
-                    file.seek(at)
-                    if file.read(PAGE) == noise[at : at + PAGE]:
-                        file.seek(at)
-                        file.write(kept[0][at : at + PAGE])
+            subprocess.run([sys.executable, "-c", swap, path, noise, kept, str(PAGE), "end"], check=True)
 
-        self.during("a damaged database", begin, end, seconds)
+        self.during("a damaged database", begin, end, seconds, silent=None)  # who has its pages in memory goes on
 
 
     @staticmethod

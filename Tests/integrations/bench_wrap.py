@@ -1,11 +1,12 @@
 """What metering adds to a call: OpenAI's SDK, bare and wrapped, on one stub.
 
 The stub is a process that answers at once with the same bytes. Calls alternate in one process, so
-that both see the same machine; medians of both and their difference are printed, and beside them
+that all see the same machine; medians of both and their difference are printed, and beside them
 what two bare clients differ by. `make bench-wrap`, or: bench_wrap.py [CALLS]
 """
 
 import asyncio
+import itertools
 import json
 import os
 import socket
@@ -71,14 +72,21 @@ def serve():
             threading.Thread(target=answer, args=(connection,), daemon=True).start()
 
 
-def row(label, times, names):
-    """Medians in microseconds, of calls that alternated."""
+def alternate(calls):
+    """(bare, bare, wrapped) as often as said; their order changes, since each call warms or cools
+    what the next one finds."""
+    orders = list(itertools.permutations(range(3)))
+    return itertools.islice(itertools.cycle(orders), calls)
+
+
+def row(label, times):
+    """Medians in microseconds of calls that alternated."""
     bare, again, wrapped = (statistics.median(column) / 1e3 for column in zip(*times))
-    added = statistics.median(w - b for b, _, w in times) / 1e3
-    noise = statistics.median(a - b for b, a, _ in times) / 1e3
-    print(f"{label:<34} bare {bare:7.1f} us   wrapped {wrapped:7.1f} us   difference of medians "
-          f"{wrapped - min(bare, again):6.1f} us, median of differences {added:6.1f} us "
-          f"(bare beside bare: {noise:.1f} us)")  # fmt: skip
+    plain = statistics.median(t for one, other, _ in times for t in (one, other)) / 1e3
+    added = statistics.median(w - (b + a) / 2 for b, a, w in times) / 1e3
+    print(f"{label:<26} bare {plain:7.1f} us   wrapped {wrapped:7.1f} us   difference "
+          f"{wrapped - plain:5.1f} us, median of each call's {added:5.1f} us "
+          f"(bare beside bare: {abs(bare - again):.1f} us)")  # fmt: skip
 
 
 def measure(url, calls):
@@ -109,9 +117,12 @@ def measure(url, calls):
                     pass
             return time.perf_counter_ns() - start
 
-        for _ in range(50):
-            [once(client) for client in clients]
-        row(label, [[once(client) for client in clients] for _ in range(calls)], clients)
+        times = []
+        for order in alternate(calls + 60):
+            times.append([0, 0, 0])
+            for which in order:
+                times[-1][which] = once(clients[which])
+        row(label, times[60:])
 
     async def asynchronous():
         clients = [openai.AsyncOpenAI(**options), openai.AsyncOpenAI(**options),
@@ -122,10 +133,12 @@ def measure(url, calls):
             await client.chat.completions.create(model="big", messages=MESSAGES, max_tokens=50)
             return time.perf_counter_ns() - start
 
-        for _ in range(50):
-            [await once(client) for client in clients]
-        row("an async call", [[await once(client) for client in clients] for _ in range(calls)],
-            clients)
+        times = []
+        for order in alternate(calls + 60):
+            times.append([0, 0, 0])
+            for which in order:
+                times[-1][which] = await once(clients[which])
+        row("an async call", times[60:])
         for client in clients:
             await client.close()
 

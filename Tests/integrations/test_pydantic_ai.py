@@ -7,7 +7,7 @@ import warnings
 
 import bursar
 import casework  # noqa: F401  (what the frameworks read in the environment)
-from agents import CLAUDE, FLEET, MODEL, Case
+from agent_cases import CLAUDE, FLEET, MODEL, Case
 
 try:
     from pydantic import BaseModel

@@ -229,11 +229,6 @@ class Threads(Instrumented):
         asyncio.run(work())
 
 
-def _in_child(url):
-    client = openai.OpenAI(base_url=url, api_key="k", max_retries=0)
-    client.chat.completions.create(**ASK)
-
-
 @unittest.skipIf(openai is None, "the openai package is not installed")
 class Forks(Case):
     def setUp(self):
@@ -302,12 +297,6 @@ class Forks(Case):
         client.close()
 
     def test_every_way_of_multiprocessing(self):
-        auto = os.path.join(os.path.dirname(bursar.__file__), "auto")
-        kept = dict(os.environ)
-        self.addCleanup(os.environ.update, kept)
-        self.addCleanup(os.environ.clear)
-        os.environ.update(self.s.environ())
-        os.environ["PYTHONPATH"] = os.pathsep.join([auto, kept.get("PYTHONPATH", "")])
         bursar.instrument(self.s)
         for count, method in enumerate(multiprocessing.get_all_start_methods(), 1):
             context = multiprocessing.get_context(method)
@@ -317,11 +306,31 @@ class Forks(Case):
             self.assertEqual(0, process.exitcode, method)
             self.assertEqual(count, len(self.stub.billed), method)
             self.assertEqual(count, self.s.read().steps, method)
+        with multiprocessing.get_context("spawn").Pool(2) as pool:
+            pool.map(_in_child_known, [self.stub.url] * 4)
+        self.assertEqual(count + 4, self.s.read().steps)
+
+    def test_a_private_session_is_no_other_process_s(self):
+        self.rt.price("gpt-4o", input="$1/M", output="$10/M")
+        bursar.instrument(self.session("$1"))
+        process = multiprocessing.get_context("spawn").Process(
+            target=_refused_in_child, args=(self.stub.url,))
+        process.start()
+        process.join()
+        self.assertEqual((0, []), (process.exitcode, self.stub.billed))
 
 
 def _in_child_known(url):
     client = openai.OpenAI(base_url=url, api_key="k", max_retries=0)
     client.chat.completions.create(**{**ASK, "model": "gpt-4o"})
+
+
+def _refused_in_child(url):
+    try:
+        _in_child_known(url)
+    except bursar.ForkedError as error:
+        sys.exit("cannot be joined" not in str(error))
+    sys.exit(7)
 
 
 class Imports(unittest.TestCase):

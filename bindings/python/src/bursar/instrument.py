@@ -15,7 +15,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple
 from typing import Union
 
-from .errors import InvalidArgumentError, Refused, refusal
+from .errors import BursarError, ForkedError, InvalidArgumentError, Refused, refusal
 from .seat import Seat, _current, current, in_seat
 from .session import Session
 
@@ -36,6 +36,7 @@ class _State:
         self.session: Optional[Session] = None
         self.gate: Optional[Gate] = None  # made when it is wanted: importing bursar is quick
         self.patches: List[_Patch] = []
+        self.cannot = ""  # why there is no session, where there should be one
         self.lock = threading.RLock()
 
 
@@ -64,6 +65,8 @@ def whose() -> Optional[Session]:
         return entered if in_seat() else None
     if entered is not None:
         return entered
+    if state.cannot:
+        raise ForkedError(state.cannot)
     if state.session is None and os.environ.get("BURSAR_SESSION"):
         from . import attach
 
@@ -88,7 +91,7 @@ def instrument(
 
     Each is a step of `bursar.current()`, or else of `session`, or else of the session that the
     environment hands over; without any it passes. Threads that are started inside a session are
-    in it too. `wait` and `max_output_tokens` are those of Session.wrap. `refuse`: "raise", or
+    in it too, and processes of multiprocessing. `wait` and `max_output_tokens` are those of Session.wrap. `refuse`: "raise", or
     "error": a refused request of httpx gets the provider's own answer for an empty account.
     Calling it again changes these.
     """
@@ -99,7 +102,7 @@ def instrument(
         _patch()
         gate = state.gate
         assert gate is not None
-        state.session, state.everywhere = session, True
+        state.session, state.everywhere, state.cannot = session, True, ""
         gate.wait, gate.max_output_tokens, gate.refuse = wait, max_output_tokens, refuse
 
 
@@ -148,7 +151,7 @@ def uninstrument() -> None:
     with state.lock:
         if not state.on:
             return
-        state.on, state.everywhere, state.session = False, False, None
+        state.on, state.everywhere, state.session, state.cannot = False, False, None, ""
         if _finder in sys.meta_path:
             sys.meta_path.remove(_finder)
         while state.patches:
@@ -264,7 +267,53 @@ def _executors(module: Any) -> List[Tuple[Any, str, Change]]:
     return [(module.ThreadPoolExecutor, "submit", made)]
 
 
+def _processes(module: Any) -> List[Tuple[Any, str, Change]]:
+    """Processes of multiprocessing that are no forks take their session along."""
+
+    def made(start: Any) -> Any:
+        def started(self: Any) -> None:
+            method = getattr(self, "_start_method", None)
+            if method is None:
+                method = sys.modules["multiprocessing"].get_start_method()
+            session = whose() if _state.on and method != "fork" else None
+            if session is not None and _state.gate is not None:
+                gate = _state.gate
+                options = {"wait": gate.wait, "max_output_tokens": gate.max_output_tokens,
+                           "refuse": gate.refuse}  # fmt: skip
+                try:
+                    self._bursar = _Joined(session.environ(), options)
+                except BursarError as error:
+                    self._bursar = _Joined({}, {"why": str(error)})
+            try:
+                start(self)
+            finally:
+                self.__dict__.pop("_bursar", None)
+
+        return started
+
+    return [(module.BaseProcess, "start", made)]
+
+
+class _Joined:
+    """A session on its way to another process, which joins when it reads this."""
+
+    def __init__(self, environ: Dict[str, str], options: Dict[str, Any]) -> None:
+        self.said = environ, options
+
+    def __reduce__(self) -> Any:
+        return _join, self.said
+
+
+def _join(environ: Dict[str, str], options: Dict[str, Any]) -> None:
+    why = options.pop("why", None)
+    os.environ.update(environ)
+    instrument(**options)
+    if why is not None:
+        _state.cannot = f"the session of the process that started this one cannot be joined: {why}"
+
+
 _CHANGES: Dict[str, Any] = {
+    "multiprocessing.process": _processes,
     "httpx": _httpx,
     "httpx2": _httpx,
     "aiohttp": _aiohttp,

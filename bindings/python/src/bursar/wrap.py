@@ -6,7 +6,8 @@ all end in a request of the client's HTTP client, and that is where they are met
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Optional
+import functools
+from typing import TYPE_CHECKING, Any
 
 from .errors import UnsupportedError
 from .session import current
@@ -23,7 +24,7 @@ KNOWN = "OpenAI, AsyncOpenAI, Anthropic, AsyncAnthropic, google.genai.Client, ht
 def wrap(session: Session, client: Any, *, wait: float, max_output_tokens: int) -> Any:
     """The wrapped client. `wait`: seconds a throttled request may wait altogether before Throttled
     is raised. `max_output_tokens`: wanted where a call names no limit."""
-    gate = Gate(lambda: _whose(session), wait, max_output_tokens)
+    gate = Gate(functools.partial(_whose, session), wait, max_output_tokens)
     packages = {base.__module__.partition(".")[0] for base in type(client).__mro__}
     if packages & {"httpx", "httpx2"} and hasattr(client, "send"):
         return metered(client, gate)
@@ -42,8 +43,7 @@ def wrap(session: Session, client: Any, *, wait: float, max_output_tokens: int) 
 
 def _whose(session: Session) -> Session:
     """The session; inside `with` of a session below it, that one."""
-    inner = current()
-    below: Optional[Session] = inner
+    inner = below = current()
     while below is not None:
         if below is session:
             return inner or session

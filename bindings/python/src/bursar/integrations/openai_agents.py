@@ -206,8 +206,8 @@ def _begun(agent: Any, input: Any, options: Dict[str, Any]) -> Tuple[Optional[Ru
 
 
 def _noted(
-    run: Run, refused: Both, agent: Any, input: Any, options: Dict[str, Any]
-) -> Both:
+    run: Run, refused: Any, agent: Any, input: Any, options: Dict[str, Any]
+) -> Any:
     """A refusal that ended a run."""
     run.hooks.refused = refused
     most = options.get("max_turns", DEFAULT_MAX_TURNS)

@@ -13,8 +13,8 @@ from agents import ToolInputGuardrail
 from .. import errors
 from ..decision import Decision
 from ..errors import BursarError, InvalidArgumentError, Refused
-from ..instrument import within
-from ..session import Seat, Session
+from ..seat import Seat, _current, _without
+from ..session import Session
 from ..step import Tool
 from ..turn import Turn, _turn
 from ..usage import Usage
@@ -149,10 +149,11 @@ class Run:
     def entered(self) -> Iterator[None]:
         """What is started inside is of this run."""
         tokens = running.set(self), _turn.set(self.front), theirs.set(_as_both)
+        self.seat._enter()
         try:
-            with within(self.seat):
-                yield
+            yield
         finally:
+            _current.set(_without(_current.get(), self.seat))  # it is taken until the run ends
             for variable, token in zip((running, _turn, theirs), tokens):
                 variable.reset(token)  # type: ignore[attr-defined]
 
@@ -236,6 +237,7 @@ class Run:
 
     def end(self) -> None:
         """The run is over: settles what is open, and closes the sessions of its agents."""
+        self.seat.taken = False
         try:
             self.end_call()
             for steps in self._tools.values():

@@ -13,21 +13,17 @@ or released exactly once:
 
 from __future__ import annotations
 
-import os
-import threading
 import time
-import warnings
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional
 
 from ..decision import Decision
-from ..errors import BursarError, BursarWarning, ExpiredError, Refused, UnsupportedError, refusal
-from ..estimate import text_tokens
+from ..errors import BursarError, ExpiredError, Refused, UnsupportedError, refusal
 from ..turn import current_turn
-from ..usage import Usage
 from ..words import Reason, Remedy
-from .dialect import Ask, Dialect, Others, Unpriceable, packed, parsed
+from .dialect import Ask, Dialect, Unpriceable, packed, parsed
 from .gate import Gate, sending, theirs
 from .quick import chat_usage
+from .settling import Settling, stored
 from .sse import Events
 from .stopped import stopped
 
@@ -41,13 +37,8 @@ _NOT_SENT = {
     "InvalidUrlClientError", "NonHttpUrlClientError", "UnixClientConnectorError",
 }  # fmt: skip
 _MAY_BE_BILLED = (408, 409)  # of the statuses below 500
-_FAILURES_MAX = 1_024
 _FAILURE_SECONDS = 900.0  # what is sent again later is a request of its own
 
-_forks = 0  # attempts of the parent are not a child's to settle
-_stored: Dict[str, int] = {}  # tokens of answers that providers keep, by their names
-_STORED_MAX = 4_096
-_USES_MAX = 1_000  # of a hosted tool in one answer
 
 
 def begin(
@@ -68,34 +59,35 @@ def begin(
     return Attempt(gate, session, dialect, ask, body, content, path, is_new)
 
 
-class Attempt:
+class Attempt(Settling):
     """See above. For one thread or task at a time, but for `stop`."""
+
+    __slots__ = (
+        "ask", "content", "path", "is_sending", "refused", "cut", "_body", "_is_new", "_events",
+        "_whole", "_ran_out", "_model", "_deadline", "_refusals", "_theirs", "_token",
+        "__weakref__",
+    )  # fmt: skip
 
     def __init__(
         self, gate: Gate, session: Session, dialect: Dialect, ask: Ask, body: Dict[str, Any],
         content: bytes, path: str, is_new: bool,
     ) -> None:  # fmt: skip
-        self.session = session
+        super().__init__(gate, session, dialect, content)
         self.ask = ask
-        self.dialect = dialect
         self.content: Optional[bytes] = None  # to be sent in place of the caller's, when not None
         self.path = path
         self.is_sending = False
         self.refused: Optional[Refused] = None  # why the stream was cut: raise it at the reader
         self.cut: Optional[Callable[[], None]] = None  # wakes a reader that waits for a piece
-        self._gate = gate
         self._body = body
-        self._asked_with = content
         self._is_new = is_new
         self._theirs = theirs.get()
         self._events: Optional[Events] = None  # of a stream
         self._whole: Optional[bytearray] = None  # of an answer that is read in parts
-        self._reservation = 0
-        self._granted = 0
+        self._ran_out = False
+        self._model = 0
         self._deadline = 0.0
         self._refusals = 0
-        self._forks = _forks
-        self._lock = threading.Lock()  # of _reservation, against `stop`
 
     # ---- Before it goes ----
 
@@ -106,42 +98,64 @@ class Attempt:
         if turn is not None:
             turn.make_room()
         wanted = ask.max_output_tokens
-        if wanted is None:
-            wanted = gate.max_output_tokens
         decision = self.session.reserve(
             ask.model or "(no model)",  # what is unknown has no price, and is not free
-            input_tokens=ask.input_tokens + _stored.get(ask.previous, 0),
-            max_output_tokens=wanted,
+            input_tokens=ask.input_tokens + (stored.get(ask.previous, 0) if ask.previous else 0),
+            max_output_tokens=gate.max_output_tokens if wanted is None else wanted,
             **self._options(),
         )
         if decision:
             self._reservation = decision.reservation
             self._grant(decision)
             return 0.0
+        return self._delay(decision)
+
+    def _delay(self, decision: Decision) -> float:
+        """Seconds to wait after a refusal; raises it when that is vain."""
         # what steps in flight hold comes back at any moment: ask again soon, then less often
         delay = decision.retry_after or min(1.0, 0.02 * 2**self._refusals)
         now = time.monotonic()
         if not self._refusals:
-            wait = gate.wait if turn is None or turn.wait is None else turn.wait
+            turn = current_turn()
+            wait = self._gate.wait if turn is None or turn.wait is None else turn.wait
             self._deadline = now + wait
         self._refusals += 1
         if decision.remedy != Remedy.WAIT or now + delay > self._deadline:
             raise refusal(decision)
         return delay
 
+    def over(self, status: Optional[int]) -> None:
+        """A transport is about to send the same once more: what it sent before is over."""
+        if status is None or status < 300:
+            self._may_be_billed(self._take())
+        else:
+            self._no_answer(status)
+
+    def again(self) -> float:
+        """As admit, for what is on its way and cannot be changed any more."""
+        granted = self._granted // max(1, self.ask.choices)
+        model = self.session._link.model_name(self._model)
+        decision = self.session.reserve(
+            model, input_tokens=self.ask.input_tokens, max_output_tokens=granted,
+            min_output_tokens=granted, **{**self._options(), "as_asked": True})  # fmt: skip
+        if decision:
+            self._reservation = decision.reservation
+            return 0.0
+        return self._delay(decision)
+
     def _options(self) -> Dict[str, Any]:
         ask, failures = self.ask, self._gate.failures
         options: Dict[str, Any] = {}
         if ask.stream:
             options["stream"] = True
+        if ask.cache_write:
+            options["cache_write"] = ask.cache_write
         if ask.choices != 1:
             options["choices"] = ask.choices
         if ask.variant != "standard":
             options["variant"] = ask.variant
         if ask.as_asked:
             options["as_asked"] = True
-        if ask.cache_write:
-            options["cache_write"] = ask.cache_write
         failed = failures.get(self._key()) if failures else None
         if failed is not None:
             first, attempt, when = failed
@@ -154,19 +168,21 @@ class Attempt:
     def _grant(self, decision: Decision) -> None:
         """Writes what was granted into the request, where that is not what it says."""
         ask, limit = self.ask, decision.max_output_tokens
-        model = decision.model if ask.model else ""
-        self._granted = limit * max(1, ask.choices)
+        self._granted, self._model = limit * max(1, ask.choices), decision.model_number
+        same = self.session._link.models.get(ask.model) == decision.model_number
         if (
-            (model and model != ask.model)
+            (ask.model and not same)
             or (ask.limits and (limit != ask.max_output_tokens or len(ask.limits) > 1))
             or (ask.stream and not ask.usage_asked)
         ):
+            model = decision.model if ask.model and not same else ""
             try:
                 body, self.path = self.dialect.grant(self._body, self.path, ask, model, limit)
                 self.content = packed(body)
             except BaseException:
                 self._release()
                 raise
+        self._body = {}
 
     # ---- While it is sent ----
 
@@ -248,12 +264,18 @@ class Attempt:
             if self._whole is not None:
                 self._whole += data
             return data
-        out = []
-        for raw, piece in events.feed(data):
-            if piece is not None and piece.content_bytes and not self._go_on(events.pieces):
+        before = events.pieces
+        found = events.feed(data)
+        if events.pieces == before or self._go_on(events.pieces):
+            return found[0].raw if len(found) == 1 else b"".join([raw for raw, _ in found])
+        # what was granted is handed on; nothing, when somebody stopped it
+        out, left = [], self._granted - before if self._ran_out else 0
+        for raw, piece in found:
+            left -= piece is not None and piece.content_bytes > 0
+            if left < 0:
                 break
             out.append(raw)
-        return b"".join(out)
+        return b"".join(out) if self._ran_out else b""
 
     def finish(self) -> bytes:
         """The stream ended by itself: what is left for the caller. Settles."""
@@ -271,7 +293,7 @@ class Attempt:
     def close(self) -> None:
         """It is over, wherever it was. Settles what nobody settled; twice is fine."""
         reservation, events = self._take(), self._events
-        if not reservation or self.session._link.handle is None:
+        if not reservation:
             return
         if events is None:
             self._may_be_billed(reservation)
@@ -303,97 +325,11 @@ class Attempt:
             return True
         if reason is None or (reason == Reason.LIMIT and tokens <= self._granted):
             return True  # one that used up its output is ending by itself
+        self._ran_out = reason == Reason.LIMIT
         refused = stopped(self.session, reason)
         self.refused = refused if self._theirs is None else self._theirs(refused)
         self._gate.refused = self.refused.decision
         return False
-
-    def _settle(self, reservation: int, usage: Usage, answer: Any) -> None:
-        if self._gate.failures:
-            self._gate.failures.pop(self._key(), None)
-        dialect, session = self.dialect, self.session
-        others, tools = dialect.others(answer), dialect.tools(answer)
-        try:
-            if others:
-                session.settle(reservation, usage, extra=self._cost_of(others))
-            else:
-                session.settle(reservation, usage)
-            for name, uses in tools:
-                for _ in range(min(uses, _USES_MAX)):
-                    session.charge(tool=name, force=True)
-        except BursarError as error:
-            self._settle_worst(reservation, str(error))
-        for name in dialect.stored(answer):
-            while len(_stored) >= _STORED_MAX:
-                _stored.pop(next(iter(_stored), name), None)
-            _stored[name] = usage.input_tokens + usage.output_tokens
-
-    def _cost_of(self, others: Others) -> int:
-        """Nano-dollars of further models that the provider called for an answer."""
-        cost = 0
-        for model, usage in others:
-            try:
-                cost += self.session.runtime.quote(model, usage)
-            except BursarError as error:
-                warnings.warn(f"not counted: {error}", BursarWarning, stacklevel=2)
-        return cost
-
-    def _settle_so_far(self, reservation: int, events: Events) -> None:
-        """Input as the provider told it, else as estimated; output as it came."""
-        self._remember(reservation)
-        told = events.usage or Usage()
-        came = max(events.pieces, text_tokens(events.content_bytes))
-        seen = max(min(came, self._granted), told.output_tokens)
-        try:
-            if seen:
-                self.session.stream(reservation, seen)
-        except BursarError:
-            pass  # it expired: the settle corrects the estimate
-        told = told._replace(
-            output_tokens=0, reasoning_output_tokens=0, audio_output_tokens=0,
-            image_output_tokens=0)  # fmt: skip
-        try:
-            self.session.settle(reservation, told, incomplete=True)
-        except BursarError as error:
-            self._settle_worst(reservation, str(error))
-
-    def _settle_worst(self, reservation: int, why: str) -> None:
-        """The caller gets the answer, whatever its usage looks like."""
-        if self.session._link.handle is None:
-            return
-        self.session.settle(reservation, worst=True)
-        warnings.warn(f"settled at the worst case: {why}", BursarWarning, stacklevel=2)
-
-    def _may_be_billed(self, reservation: int) -> None:
-        if reservation and self.session._link.handle is not None:
-            self._remember(reservation)
-            self.session.settle(reservation, worst=True)
-
-    def _remember(self, reservation: int) -> None:
-        """The same request may be sent again."""
-        failures = self._gate.failures
-        key = self._key()
-        first, attempt, _ = failures.get(key, (reservation, 0, 0.0))
-        while len(failures) >= _FAILURES_MAX:
-            failures.pop(next(iter(failures), key), None)
-        failures[key] = first, attempt + 1, time.monotonic()
-
-    def _key(self) -> Tuple[int, int]:
-        """What a request that is sent again has in common with this one."""
-        return hash(self._asked_with), self.session.id
-
-    def _release(self) -> None:
-        reservation = self._take()
-        if reservation:
-            self.session.release(reservation)
-
-    def _take(self) -> int:
-        """The reservation, for whoever ends it: once, and never in the child of a fork."""
-        if self._forks != _forks:
-            return 0
-        with self._lock:
-            reservation, self._reservation = self._reservation, 0
-        return reservation
 
     def __del__(self) -> None:
         try:
@@ -401,10 +337,3 @@ class Attempt:
         except Exception:  # the runtime was closed meanwhile
             pass
 
-
-def _in_child() -> None:
-    global _forks
-    _forks += 1
-
-
-os.register_at_fork(after_in_child=_in_child)

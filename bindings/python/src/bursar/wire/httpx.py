@@ -18,14 +18,18 @@ from .attempt import Attempt, begin
 from .dialect import Dialect
 from .dialects import dialect_of
 from .gate import Gate, passing
+from .transport import follow
 from .watch import watch
 
 if TYPE_CHECKING:
     from ..session import Session
 
 
-def _priced(gate: Gate, client: Any, request: Any) -> Optional[Tuple[Dialect, Session]]:
-    """What a request is, and whose; None: it passes."""
+_Priced = Tuple["Dialect", "Session", str]  # what a request is, whose, and its path
+
+
+def _priced(gate: Gate, client: Any, request: Any) -> Optional[_Priced]:
+    """None: the request passes."""
     method, path = request.method, request.url.path
     dialect = dialect_of(method, path)
     if dialect is None:
@@ -34,14 +38,13 @@ def _priced(gate: Gate, client: Any, request: Any) -> Optional[Tuple[Dialect, Se
     session = gate.session()
     if session is None or client.is_closed:  # which it says itself
         return None
-    return dialect, session
+    return dialect, session, path
 
 
-def _begin(gate: Gate, priced: Tuple[Dialect, Session], request: Any) -> Optional[Attempt]:
-    dialect, session = priced
-    url = request.url
+def _begin(gate: Gate, priced: _Priced, request: Any, content: bytes) -> Optional[Attempt]:
+    dialect, session, path = priced
     is_new = request.headers.get("x-stainless-retry-count") == "0"
-    return begin(gate, session, dialect, url.path, url.host, request.content, is_new)
+    return begin(gate, session, dialect, path, request.url.host, content, is_new)
 
 
 def _rewrite(attempt: Attempt, request: Any) -> None:
@@ -68,15 +71,16 @@ def send(
     try:
         priced = _priced(gate, client, request)
         if priced is not None:
-            request.read()
-            attempt = _begin(gate, priced, request)
+            attempt = _begin(gate, priced, request, request.read())
         if attempt is None:
             return original(request, stream=stream, **more)
         delay = attempt.admit()
         while delay:
             time.sleep(delay)
             delay = attempt.admit()
-        _rewrite(attempt, request)
+        if attempt.content is not None or attempt.ask.stream:
+            _rewrite(attempt, request)
+        follow(attempt, client, request, None)
     except BursarError as error:
         if attempt is not None and gate.refuse == "error" and isinstance(error, Refused):
             gate.refused = error.decision
@@ -103,15 +107,16 @@ async def send_async(
     try:
         priced = _priced(gate, client, request)
         if priced is not None:
-            await request.aread()
-            attempt = _begin(gate, priced, request)
+            attempt = _begin(gate, priced, request, await request.aread())
         if attempt is None:
             return await original(request, stream=stream, **more)
         delay = attempt.admit()
         while delay:
             await _sleep(delay)
             delay = attempt.admit()
-        _rewrite(attempt, request)
+        if attempt.content is not None or attempt.ask.stream:
+            _rewrite(attempt, request)
+        follow(attempt, client, request, _sleep)
     except BursarError as error:
         if attempt is not None and gate.refuse == "error" and isinstance(error, Refused):
             gate.refused = error.decision
