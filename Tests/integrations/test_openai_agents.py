@@ -401,6 +401,7 @@ class Faults(Runs):
         async def test(kind, run):
             task = asyncio.create_task(run(self.agent(kind, "hang")))
             while not self.stub.inflight(self.account):
+                self.assertFalse(task.done())
                 await asyncio.sleep(0.01)
             task.cancel()
             with self.assertRaises(asyncio.CancelledError):

@@ -120,6 +120,7 @@ class _Front(Turn):
     def __init__(self, wait: float) -> None:
         self.turn: Optional[Turn] = None
         self.wait = wait
+        self.is_here, self._before = True, None
         self._open = False
 
     def make_room(self) -> None:
@@ -237,7 +238,7 @@ class Run:
 
     def end(self) -> None:
         """The run is over: settles what is open, and closes the sessions of its agents."""
-        self.seat.taken = False
+        self.seat.taken = self.front.is_here = False
         try:
             self.end_call()
             for steps in self._tools.values():
