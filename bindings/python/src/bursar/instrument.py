@@ -113,6 +113,11 @@ def metering() -> None:
         _patch()
 
 
+def is_metering() -> bool:
+    """Whether instrument() or metering() is in force."""
+    return _state.on
+
+
 @contextlib.contextmanager
 def within(session: Union[Session, Seat]) -> Iterator[None]:
     """A part of a run: the session is the current one, and what is sent there is metered."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from ..instrument import metering
+from ..instrument import is_metering, metering
 from ..session import Session
 from .common import missing
 
@@ -45,4 +45,5 @@ def install(session: Optional[Session] = None, *, wait: float = 60.0) -> None:
 def uninstall() -> None:
     """As before install()."""
     state.installed, state.session = False, None
-    undo()
+    if not is_metering():
+        undo()

@@ -7,6 +7,7 @@ import contextvars
 import functools
 import inspect
 import os
+import sys
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Type
 
 import litellm
@@ -181,6 +182,10 @@ def around(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of LiteLLM, with the session around it."""
 
     @functools.wraps(function)
+    async def call_async(*arguments: Any, **options: Any) -> Any:
+        return await _awaited(function(*arguments, **options), _outer.get(), _whose())
+
+    @functools.wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:
         outer, session = _outer.get(), _whose()
         with _inside(session):
@@ -189,7 +194,7 @@ def around(function: Callable[..., Any]) -> Callable[..., Any]:
             return _awaited(result, outer, session)
         return result if outer else _read_inside(result, session)
 
-    return call
+    return call_async if inspect.iscoroutinefunction(function) else call
 
 
 async def _awaited(work: Any, outer: bool, session: Optional[Session]) -> Any:
@@ -291,11 +296,10 @@ def patch(module: Any) -> None:
             for owner in (module, main):
                 if owner is not None and getattr(owner, name, None) is function:
                     _replace(owner, name, made)
+    core = getattr(sys.modules.get("litellm.router_python_core"), "PythonCore", module.Router)
     for name in ROUTER:
-        for base in module.Router.__mro__:
-            if name in base.__dict__:
-                _replace(base, name, around(base.__dict__[name]))
-                break
+        if name in core.__dict__:
+            _replace(core, name, around(core.__dict__[name]))
     _python_only()
 
 
