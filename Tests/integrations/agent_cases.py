@@ -1,14 +1,26 @@
 """What the tests of the frameworks share: bills to the nano-dollar, and a fleet on one budget."""
 
+import asyncio
+import contextlib
+import contextvars
+import gc
 import itertools
 import threading
+import time
 import warnings
 
+import bursar
 import sdks
 
 MODEL, CLAUDE = "gpt-4o", "claude-haiku-4-5"  # their prices are whole nano-dollars a token
 FLEET = 20
 _numbers = itertools.count(1)
+_loop = asyncio.Runner()  # one for all: frameworks share their async clients
+
+
+def run(work):
+    """What a coroutine answers, run in this context."""
+    return _loop.run(work, context=contextvars.copy_context())
 
 
 class Case(sdks.Case):
@@ -40,6 +52,30 @@ class Case(sdks.Case):
             if row.agent:
                 found[row.agent] = found.get(row.agent, 0) + row.cost_nanos
         return found
+
+    @contextlib.contextmanager
+    def closing(self):
+        """No session is left to the garbage collector."""
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", bursar.BursarWarning)
+            yield
+            gc.collect()
+        self.assertEqual([], [str(w.message) for w in said])
+        self.assert_closed()
+
+    def assert_closed(self, wait=10):
+        """The session has no children: those that were closed go soon."""
+        until = time.monotonic() + wait
+        while self.rt.children(self.s):
+            self.assertLess(time.monotonic(), until, "a sub-agent's session was not closed")
+            time.sleep(0.01)
+
+    async def held(self, wait=10):
+        """A step has been reserved."""
+        until = time.monotonic() + wait
+        while not self.s.read().reserved_nanos:
+            self.assertLess(time.monotonic(), until, "nothing was reserved")
+            await asyncio.sleep(0.02)
 
     def fleet(self, run, limits=("$0.02", "150 tool_calls")):
         """Runs FLEET agents on one budget, `run(number, session)` each, until all were refused.

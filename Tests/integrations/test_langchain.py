@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import bursar
 import casework  # noqa: F401  (what the frameworks read in the environment)
-from agent_cases import CLAUDE, MODEL, Case
+from agent_cases import CLAUDE, MODEL, Case, run
 
 try:
     from langchain.agents import create_agent
@@ -26,7 +26,6 @@ except ImportError as error:
 
 from bursar.integrations.langchain import BursarMiddleware, decision_of
 
-run = asyncio.Runner().run  # one loop for all: LangChain's models share their async clients
 HI = {"messages": ["How is the weather?"]}
 THREAD = {"configurable": {"thread_id": "1"}}
 
@@ -382,13 +381,27 @@ class SubAgents(Chains):
             """Finds out."""
             return helper.invoke(HI)["messages"][-1].text
 
-        self.agent(self.openai("turns=1,parallel=3,out=6"), [research]).invoke(HI)
+        with self.closing():
+            self.agent(self.openai("turns=1,parallel=3,out=6"), [research]).invoke(HI)
         self.assertEqual(8, len(self.lines()))
         self.assert_exact()
         self.assertEqual({"helper"}, set(self.agents()))
         self.assertLess(0, self.agents()["helper"])
         self.assertLess(self.agents()["helper"], self.spent())
-        self.assertEqual([], self.rt.children(self.s))  # they are closed
+
+    def test_one_that_fails(self):
+        helper = create_agent(self.openai("loop,out=6"), [self.weather], name="helper", middleware=[
+            BursarMiddleware(limits="$0.002", exit_behavior="error")])
+
+        def research(topic: str) -> str:
+            """Finds out."""
+            return helper.invoke(HI)["messages"][-1].text
+
+        with self.closing():
+            agent = self.agent(self.openai("turns=1,parallel=2,out=6"), [research])
+            told = [m for m in agent.invoke(HI)["messages"] if isinstance(m, ToolMessage)]
+            self.assertEqual(["limit", "limit"], [decision_of(m)["reason"] for m in told])
+        self.assert_exact()
 
     def test_its_limits_are_its_own(self):
         helper = create_agent(self.openai("loop,out=6"), [self.weather], name="helper",
@@ -439,7 +452,7 @@ class SubAgents(Chains):
         answer = agent.invoke(Command(resume=True), THREAD)
         self.assertIsNone(decision_of(answer))
         self.assertEqual((6, 3), (len(self.lines()), len(self.asked)))
-        self.assertEqual([], self.rt.children(self.s))
+        self.assert_closed()
         self.assert_exact()
 
 
@@ -493,12 +506,13 @@ class Cancelled(Chains):
             agent = self.agent(self.openai("text,out=900,slow=0.02", max_tokens=1_000,
                                            streaming=True))
             task = asyncio.ensure_future(agent.ainvoke(HI))
-            while not self.s.read().reserved_nanos:
-                await asyncio.sleep(0.05)
+            await self.held()
             await asyncio.sleep(0.1)
-            while not task.done():  # LangGraph may miss one
+            for _ in range(100):  # LangGraph may miss one
                 task.cancel()
                 await asyncio.sleep(0.05)
+                if task.done():
+                    break
             self.assertTrue(task.cancelled())
 
         run(work())

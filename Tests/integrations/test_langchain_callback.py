@@ -5,7 +5,7 @@ import unittest
 
 import bursar
 import casework  # noqa: F401  (what the frameworks read in the environment)
-from agent_cases import FLEET, MODEL
+from agent_cases import FLEET, MODEL, run
 
 try:
     from langchain.agents import create_agent
@@ -24,7 +24,7 @@ except ImportError as error:
     raise unittest.SkipTest(f"{error}: run `make integrations`")
 
 from bursar.integrations.langchain import BursarCallback, BursarMiddleware, decision_of
-from test_langchain import HI, THREAD, Chains as _Chains, run
+from test_langchain import HI, THREAD, Chains as _Chains
 
 
 class Callbacks(_Chains):
@@ -187,7 +187,7 @@ class Graphs(Callbacks):
         self.assertEqual(6, len(self.lines()))
         self.assertGreater(self.agents()["helper"], 0)
         self.assertLess(self.agents()["helper"], self.spent())
-        self.assertEqual([], self.rt.children(self.s))
+        self.assert_closed()
         self.assert_exact()
 
     def test_a_graph_that_is_a_node(self):
@@ -196,7 +196,7 @@ class Graphs(Callbacks):
         outer.add_node("think", inner).add_edge(START, "think").add_edge("think", END)
         outer.compile().invoke(HI, self.config())
         self.assertEqual(self.spent(), self.agents()["think"])
-        self.assertEqual([], self.rt.children(self.s))
+        self.assert_closed()
         self.assert_exact()
 
     def test_what_a_node_sends_is_metered(self):

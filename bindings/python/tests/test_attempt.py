@@ -15,8 +15,8 @@ CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 
 
 def chunk(text):
-    return b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"content": text}}]}).encode() + (
-        b"\n\n")
+    said = {"choices": [{"index": 0, "delta": {"content": text}}]}
+    return b"data: " + json.dumps(said).encode() + b"\n\n"
 
 
 class Attempts(Case):
@@ -120,7 +120,8 @@ class Attempts(Case):
     def test_pieces_before_the_cut_are_handed_on(self):
         attempt = self.attempt(stream=True, max_tokens=2)
         attempt.opened(200, "text/event-stream")
-        self.assertEqual(chunk("a") + chunk("b"), attempt.feed(chunk("a") + chunk("b") + chunk("c")))
+        granted = chunk("a") + chunk("b")
+        self.assertEqual(granted, attempt.feed(granted + chunk("c")))
         self.assertIsNotNone(attempt.refused)
         self.assertEqual((b"", b""), (attempt.feed(chunk("d")), attempt.finish()))
         self.spent()
@@ -163,6 +164,23 @@ class Attempts(Case):
         with self.assertRaises(bursar.Halted) as caught:
             self.attempt(model=None)
         self.assertIs(bursar.Reason.PRICE_UNKNOWN, caught.exception.decision.reason)
+
+    def test_a_signed_request_goes_as_it_is_or_not_at_all(self):
+        s = self.s = self.session("$0.012", ladder=["m", "small"])
+        body = {"model": "m", "max_tokens": 1_000, "messages": [{"role": "user", "content": "hi"}]}
+
+        def signed():
+            made = begin(self.gate, s, dialect_of("POST", "/v1/messages"), "/v1/messages", "",
+                         json.dumps(body).encode())  # fmt: skip
+            made.signed = True
+            self.assertEqual(0, made.admit())
+            return made
+
+        first = signed()
+        self.assertIsNone(first.content)
+        first.answered(200, b'{"usage": {"input_tokens": 10, "output_tokens": 500}}')
+        with self.assertRaises(bursar.BudgetExceeded):
+            signed()
 
     def test_a_child_of_fork_settles_nothing_of_its_parent_s(self):
         attempt = self.attempt()

@@ -74,7 +74,7 @@ class AsPython(Folder):
         self.file("package/__main__.py", LOOK)
         self.file("package/module.py", LOOK)
         os.symlink("inside/script.py", os.path.join(self.folder, "link.py"))
-        for program in (["script.py"], ["script.py", "--limits", "x", "-m"], ["inside/script.py", "a"],
+        for program in (["script.py"], ["script.py", "--limits", "x"], ["inside/script.py", "-m"],
                         ["link.py"], ["package", "a"], ["-m", "package", "a", "-v"],
                         ["-m", "package.module"], ["-c", LOOK, "a", "--home"], ["./script.py"],
                         [os.path.join(self.folder, "script.py")]):  # fmt: skip
@@ -88,10 +88,11 @@ class AsPython(Folder):
             "good": "print('x')", "number": "import sys; sys.exit(7)", "none": "raise SystemExit",
             "text": "import sys; sys.exit('sorry')", "error": "def f():\n  1 / 0\nf()",
             "cause": "try:\n  1 / 0\nexcept Exception as e:\n  raise KeyError('k') from e",
-            "syntax": "x = = 1", "hook": "import sys\nsys.excepthook = lambda *e: print(e[0])\n1 / 0",
+            "syntax": "x = = 1",
+            "hook": "import sys\nsys.excepthook = lambda *e: print(e[0])\n1 / 0",
             "atexit": "import atexit, sys\natexit.register(print, 'bye')\nsys.exit(3)",
-            "thread": "import threading, time\nt = threading.Thread(target=lambda: (time.sleep(0.2), "
-                      "print('late')))\nt.start()\nprint('early')",
+            "thread": "import threading, time\nthreading.Thread(target=lambda: (time.sleep(0.2), "
+                      "print('late'))).start()\nprint('early')",
             "os": "import os; os._exit(9)",
         }.items():  # fmt: skip
             with self.subTest(name):
@@ -214,7 +215,8 @@ class UnderABudget(Folder):
                 if sys.argv[1:]:
                     print(careful())
                 else:
-                    several = [subprocess.Popen([sys.executable, __file__, "child"]) for _ in range(2)]
+                    command = [sys.executable, __file__, "child"]
+                    several = [subprocess.Popen(command) for _ in range(2)]
                     pools = [multiprocessing.get_context(m).Pool(2) for m in ("spawn", "fork")]
                     found = [pool.map_async(careful, range(2)) for pool in pools]
                     print(careful())

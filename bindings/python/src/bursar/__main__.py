@@ -136,7 +136,7 @@ class _Run:
         agent = options.agent or os.path.basename(program[1 if program[0] == "-m" else 0])
         labels: Dict[str, str] = dict(label.partition("=")[::2] for label in options.label)
         try:
-            self.runtime = Runtime(home, name="bursar run")
+            self.runtime = Runtime(home, role="agent", name="bursar run")
             self.session = self._open(self.runtime, options, agent[:64], labels)
             os.environ.update(self.session.environ())
         except BaseException:

@@ -91,9 +91,9 @@ def instrument(
 
     Each is a step of `bursar.current()`, or else of `session`, or else of the session that the
     environment hands over; without any it passes. Threads that are started inside a session are
-    in it too, and processes of multiprocessing. `wait` and `max_output_tokens` are those of Session.wrap. `refuse`: "raise", or
-    "error": a refused request of httpx gets the provider's own answer for an empty account.
-    Calling it again changes these.
+    in it too, and processes of multiprocessing. `wait` and `max_output_tokens` are those of
+    Session.wrap. `refuse`: "raise", or "error": a refused request of httpx gets the provider's own
+    answer for an empty account. Calling it again changes these.
     """
     if refuse not in ("raise", "error"):
         raise InvalidArgumentError(f'refuse is "raise" or "error", not {refuse!r}')

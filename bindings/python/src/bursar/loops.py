@@ -33,22 +33,30 @@ def action_of(tool: str, arguments: Any) -> str:
 
 def canonical(value: Any) -> str:
     """The same text for values that mean the same: keys sorted, 1.0 as 1."""
-    return json.dumps(_plain(value, 0), sort_keys=True, separators=(",", ":"), default=str)
+    try:
+        return json.dumps(_plain(value, 0), sort_keys=True, separators=(",", ":"), default=str)
+    except ValueError:  # a number of thousands of digits
+        return type(value).__name__
 
 
 def _plain(value: Any, depth: int) -> Any:
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if depth > 32 or value is None or isinstance(value, (str, int, float)):
-        return value if depth <= 32 else str(value)
+    if depth > 32:
+        return type(value).__name__
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
     if isinstance(value, Mapping):
         return {str(key): _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (set, frozenset)):
         return sorted(canonical(item) for item in value)
     if isinstance(value, (list, tuple)):
         return [_plain(item, depth + 1) for item in value]
-    dump = getattr(value, "model_dump", None)
-    return _plain(dump(), depth + 1) if callable(dump) else str(value)
+    try:
+        dump = getattr(value, "model_dump", None)
+        return _plain(dump(), depth + 1) if callable(dump) else str(value)
+    except Exception:  # what an agent is given must not fail for what it is
+        return type(value).__name__
 
 
 def _hash(text: str) -> str:

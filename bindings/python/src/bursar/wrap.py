@@ -33,8 +33,11 @@ def wrap(session: Session, client: Any, *, wait: float, max_output_tokens: int) 
         from .wire.google import wrapped
 
         return wrapped(client, gate)
-    bedrock = type(client).__name__ in ("AnthropicBedrock", "AsyncAnthropicBedrock")
-    if callable(getattr(client, "copy", None)) and hasattr(inner, "send") and not bedrock:
+    if type(client).__name__ in ("AnthropicBedrock", "AsyncAnthropicBedrock"):
+        raise UnsupportedError(
+            f"{type(client).__name__} cannot be wrapped: Bedrock's requests are not metered. Hold "
+            "each call by hand, with session.step()")
+    if callable(getattr(client, "copy", None)) and hasattr(inner, "send"):
         return _sdk(client, inner, gate)
     raise UnsupportedError(
         f"{type(client).__module__}.{type(client).__name__} cannot be wrapped; known are {KNOWN}. "

@@ -193,6 +193,7 @@ class Children:
         """The run is over, and all below it."""
         with self._lock:
             over = [k for k in self._open if k == key or k.startswith(key + "|")]
+            over.sort(key=len, reverse=True)  # what is below first
             closed = [self._open.pop(k) for k in over]
         for child in closed:
             try:

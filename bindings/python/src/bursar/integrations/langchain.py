@@ -19,15 +19,15 @@ from ..errors import InvalidArgumentError, Refused
 from ..instrument import metering, within
 from ..session import Session, current
 from ..step import Tool
-from .common import Patience, children, close_turn, in_tool, is_below, missing, open_turn, session_of
-from .common import told
+from .common import Patience, children, close_turn, in_tool, is_below, missing, open_turn
+from .common import session_of, told
 
 try:
-    from langchain.agents.middleware import AgentMiddleware, ExtendedModelResponse, ModelResponse
+    from langchain.agents.middleware import AgentMiddleware
     from langchain_core.messages import AIMessage, SystemMessage, ToolMessage
     from langgraph.config import get_config
     from langgraph.errors import GraphInterrupt
-    from langgraph.types import Command, interrupt
+    from langgraph.types import interrupt
 
     from .langchain_callback import BursarCallback
     from .langchain_models import Model, is_cached, usage_in
@@ -112,7 +112,7 @@ class BursarMiddleware(AgentMiddleware[Any, Any, Any]):
                 with call.turn:
                     return call.came(handler(call.granted()))
             except Refused as refused:
-                ended = self._stopped(refused, request)
+                ended = self._stopped(refused)
                 if ended is not None:
                     return ended
 
@@ -125,11 +125,11 @@ class BursarMiddleware(AgentMiddleware[Any, Any, Any]):
                 with call.turn:
                     return call.came(await handler(call.granted()))
             except Refused as refused:
-                ended = self._stopped(refused, request)
+                ended = self._stopped(refused)
                 if ended is not None:
                     return ended
 
-    def _stopped(self, refused: Refused, request: Any) -> Any:
+    def _stopped(self, refused: Refused) -> Any:
         """How the run ends; None: it was resumed, try again."""
         self.refused = refused
         said = {_KEY: told(refused.decision)}
@@ -137,10 +137,7 @@ class BursarMiddleware(AgentMiddleware[Any, Any, Any]):
             return None
         if self.exit_behavior == "error":
             raise refused
-        if request.messages and _is_said(request.messages[-1]):
-            raise refused  # it was said, and the graph did not end
-        message = AIMessage(str(refused), response_metadata=said)
-        return ExtendedModelResponse(ModelResponse([message]), Command(update={"jump_to": "end"}))
+        return AIMessage(str(refused), response_metadata=said)  # it calls no tool: the end
 
     # ---- Tools ----
 
@@ -255,6 +252,8 @@ class _Use:
     def __init__(self, hook: BursarMiddleware, request: Any) -> None:
         self._hook = hook
         self._call = request.tool_call
+        # what a model makes up is no name for the books
+        self._name = self._call["name"] if request.tool is not None else "(no such tool)"
         self._session = hook.session_for(request.runtime)
         self._run = _run(request.runtime)
         self._asked = 0  # interrupts of ours, since this task began anew
@@ -265,7 +264,7 @@ class _Use:
         patience = Patience(self._hook.wait)
         while True:
             try:
-                self.step = self._session.tool(self._call["name"], self._call["args"])
+                self.step = self._session.tool(self._name, self._call["args"])
                 return
             except Refused as refused:
                 try:

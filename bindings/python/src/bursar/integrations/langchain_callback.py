@@ -80,8 +80,9 @@ class BursarCallback(BaseCallbackHandler):
             metadata or {}, more)  # fmt: skip
 
     def on_llm_start(
-        self, serialized: Any, prompts: List[str], *, run_id: UUID, metadata: Any = None, **more: Any
-    ) -> None:
+        self, serialized: Any, prompts: List[str], *, run_id: UUID, metadata: Any = None,
+        **more: Any,
+    ) -> None:  # fmt: skip
         self._model_starts(serialized, lambda: list(prompts), run_id, metadata or {}, more)
 
     def _model_starts(

@@ -37,7 +37,8 @@ class Model:
         found = (said.get("model"), *(getattr(model, each, None) for each in names))
         self.name = next((each for each in found if isinstance(each, str) and each), name)
         limits = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-        most = (*(said.get(each) for each in limits), *(getattr(model, each, None) for each in limits))
+        own = (getattr(model, each, None) for each in limits)
+        most = (*(said.get(each) for each in limits), *own)
         self.max_output_tokens = next((n for n in most if type(n) is int and n > 0), None)
         packages = {base.__module__.partition(".")[0] for base in self.kind.__mro__}
         is_late = self.kind.__name__ == "_ConfigurableModel"  # init_chat_model() without a model

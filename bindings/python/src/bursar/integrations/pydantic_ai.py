@@ -113,14 +113,14 @@ def _as_both() -> Iterator[None]:
 
 @dataclass
 class Bursar(AbstractCapability[Any]):
-    """Each request to a model and each call of a tool is a step of `session`, or of the entered one.
+    """Each request to a model and each call of a tool is a step of `session`, or the entered one.
 
-    Each attempt is reserved before it goes, those of fallbacks and retries too, and a stream that is
-    left is settled at what came. An agent that is run by a tool or an output function of another
+    Each attempt is reserved before it goes, those of fallbacks and retries too, and a stream that
+    is left is settled at what came. An agent that is run by a tool or an output function of another
     has a session of its own below the other's, with `limits`. `wait`: seconds that a throttled step
-    may wait. `model`: what the price book calls models that it does not know by their own name.
-    `brief`: the model is told what is left. `repeats_max`: the session is paused when a tool had the
-    same answer to the same arguments so often in a row; it goes on after `runtime.resume(session)`.
+    may wait. `model`: what the price book calls models without HTTP. `brief`: the model is told
+    what is left. `repeats_max`: the session is paused when a tool had the same answer to the same
+    arguments so often in a row; it goes on after `runtime.resume(session)`.
     """
 
     session: Optional[Session] = None
@@ -231,7 +231,9 @@ class _Metered(WrapperModel):
         known = served[0].model_name
         self._name = known if self._over_http or not name else name
 
-    async def request(self, messages: Any, model_settings: Any, model_request_parameters: Any) -> Any:
+    async def request(
+        self, messages: Any, model_settings: Any, model_request_parameters: Any
+    ) -> Any:
         with _as_both():
             turn = await self._turn(messages, model_settings, model_request_parameters)
             with turn:
@@ -261,7 +263,8 @@ class _Metered(WrapperModel):
                     close_turn(turn, self._kind, _usage(stream.usage))
 
     async def _turn(self, messages: Any, settings: Any, parameters: Any) -> Turn:
-        limit = (settings or {}).get("max_tokens") or (self.wrapped.settings or {}).get("max_tokens")
+        own = self.wrapped.settings or {}
+        limit = (settings or {}).get("max_tokens") or own.get("max_tokens")
         patience = Patience(self._wait)
         while True:
             try:
@@ -298,7 +301,8 @@ def _is_over_http(kind: type) -> bool:
 
 
 def _usage(used: Any) -> Optional[Usage]:
-    used = used() if callable(used) else used
+    if not hasattr(used, "input_tokens"):  # of a stream before 2
+        used = used()
     found = usage_of(used, "pydantic_ai")
     return found if found.input_tokens or found.output_tokens else None
 
@@ -313,7 +317,7 @@ def _said(messages: Any) -> List[Any]:
             said.append({"role": ""})
             said.append(getattr(part, "tool_name", None) or "")
             said.append(getattr(part, "args", None) or "")
-            said += map(_content, content) if isinstance(content, (list, tuple)) else [_content(content)]
+            said += map(_content, content if isinstance(content, (list, tuple)) else [content])
     return said
 
 

@@ -21,8 +21,9 @@ from ..errors import BursarError, ExpiredError, Refused, UnsupportedError, refus
 from ..turn import current_turn
 from ..words import Reason, Remedy
 from .dialect import Ask, Dialect, Unpriceable, packed, parsed
+from .dialects_openai import Chat
 from .gate import Gate, sending, theirs
-from .quick import chat_usage
+from .quick import chat_ask, chat_usage
 from .settling import Settling, stored
 from .sse import Events
 from .stopped import stopped
@@ -53,7 +54,8 @@ def begin(
         body = parsed(content)
     except Unpriceable as error:
         raise UnsupportedError(f"POST {path} was not sent, its price is unknown: {error}") from None
-    ask = dialect.ask(body, path, host)
+    ask = chat_ask(dialect, body, path, host) if type(dialect) is Chat else None
+    ask = ask or dialect.ask(body, path, host)
     if ask is None:
         return None
     return Attempt(gate, session, dialect, ask, body, content, path, is_new)
@@ -63,8 +65,8 @@ class Attempt(Settling):
     """See above. For one thread or task at a time, but for `stop`."""
 
     __slots__ = (
-        "ask", "content", "path", "is_sending", "refused", "cut", "_body", "_is_new", "_events",
-        "_whole", "_ran_out", "_model", "_deadline", "_refusals", "_theirs", "_token",
+        "ask", "content", "path", "signed", "is_sending", "refused", "cut", "_body", "_is_new",
+        "_events", "_whole", "_ran_out", "_model", "_deadline", "_refusals", "_token", "_theirs",
         "__weakref__",
     )  # fmt: skip
 
@@ -76,6 +78,7 @@ class Attempt(Settling):
         self.ask = ask
         self.content: Optional[bytes] = None  # to be sent in place of the caller's, when not None
         self.path = path
+        self.signed = False  # nothing in it can be changed: it goes as it is, or not at all
         self.is_sending = False
         self.refused: Optional[Refused] = None  # why the stream was cut: raise it at the reader
         self.cut: Optional[Callable[[], None]] = None  # wakes a reader that waits for a piece
@@ -102,6 +105,7 @@ class Attempt(Settling):
             ask.model or "(no model)",  # what is unknown has no price, and is not free
             input_tokens=ask.input_tokens + (stored.get(ask.previous, 0) if ask.previous else 0),
             max_output_tokens=gate.max_output_tokens if wanted is None else wanted,
+            min_output_tokens=(wanted or 0) if self.signed else 0,
             **self._options(),
         )
         if decision:
@@ -154,7 +158,7 @@ class Attempt(Settling):
             options["choices"] = ask.choices
         if ask.variant != "standard":
             options["variant"] = ask.variant
-        if ask.as_asked:
+        if ask.as_asked or self.signed:
             options["as_asked"] = True
         failed = failures.get(self._key()) if failures else None
         if failed is not None:
@@ -169,6 +173,8 @@ class Attempt(Settling):
         """Writes what was granted into the request, where that is not what it says."""
         ask, limit = self.ask, decision.max_output_tokens
         self._granted, self._model = limit * max(1, ask.choices), decision.model_number
+        if self.signed:
+            return
         same = self.session._link.models.get(ask.model) == decision.model_number
         if (
             (ask.model and not same)

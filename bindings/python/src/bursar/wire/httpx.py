@@ -44,7 +44,10 @@ def _priced(gate: Gate, client: Any, request: Any) -> Optional[_Priced]:
 def _begin(gate: Gate, priced: _Priced, request: Any, content: bytes) -> Optional[Attempt]:
     dialect, session, path = priced
     is_new = request.headers.get("x-stainless-retry-count") == "0"
-    return begin(gate, session, dialect, path, request.url.host, content, is_new)
+    attempt = begin(gate, session, dialect, path, request.url.host, content, is_new)
+    if attempt is not None and dialect.provider == "anthropic":  # by AWS, too
+        attempt.signed = request.headers.get("authorization", "").startswith("AWS4-")
+    return attempt
 
 
 def _rewrite(attempt: Attempt, request: Any) -> None:
@@ -58,7 +61,7 @@ def _rewrite(attempt: Attempt, request: Any) -> None:
             headers["Content-Length"] = str(len(content))
         if attempt.path != request.url.path:
             request.url = request.url.copy_with(path=attempt.path)
-    if attempt.ask.stream:
+    if attempt.ask.stream and not attempt.signed:
         request.headers["Accept-Encoding"] = "identity"  # events are read on their way
 
 

@@ -1,0 +1,116 @@
+"""What docs/integrations.md shows of frameworks, and the examples, as they stand there."""
+
+import contextlib
+import io
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import unittest
+from unittest import mock
+
+import bursar
+from agent_cases import Case
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+try:
+    import langchain  # noqa: F401
+    import pydantic_ai  # noqa: F401
+except ImportError as error:
+    raise unittest.SkipTest(f"{error}: run `make integrations`")
+
+
+class Shown(Case):
+    """The environment names the provider and the account, as it would OpenAI's."""
+
+    def environ(self, scenario="turns=3,parallel=2,out=20"):
+        return {"OPENAI_BASE_URL": self.stub.url(scenario) + "/v1", "OPENAI_API_KEY": self.account}
+
+    def code(self, heading):
+        text = (ROOT / "docs/integrations.md").read_text()
+        section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+        self.assertLessEqual(len(section.strip().splitlines()), 25, heading)
+        [code] = re.findall(r"```python\n(.*?)```", section, re.S)
+        return compile(code, f"docs/integrations.md, {heading}", "exec")
+
+    def run_code(self, heading, **names):
+        out = io.StringIO()
+        with mock.patch.dict(os.environ, self.environ()), contextlib.redirect_stdout(out):
+            exec(self.code(heading), {"bursar": bursar, "weather": self.weather, **names})
+        return out.getvalue()
+
+    def test_langchain(self):
+        from langchain_core.prompts import ChatPromptTemplate
+        from langchain_openai import ChatOpenAI
+
+        bursar.use(self.rt)
+        with mock.patch.dict(os.environ, self.environ()):
+            model = ChatOpenAI(model="gpt-4o")
+        self.run_code("LangChain and LangGraph",
+                      chain=ChatPromptTemplate.from_template("Say {word}") | model)
+        self.assertEqual(6, len(self.asked))
+        self.assertEqual(5, len(self.lines()))
+        spent = sum(row.cost_nanos for row in self.rt.spend())
+        self.assertEqual(self.billed(), spent)
+
+    def test_pydantic_ai(self):
+        for limit in ("$1", "$0.1"):  # the second is too little for what has no limit of its own
+            self.fresh(limit, "3 steps" if limit == "$0.1" else "100 steps")
+            self.run_code("pydantic-ai", session=self.s, runtime=_Runtime(self.rt))
+            self.assertEqual(4, len(self.lines()))
+            self.assert_exact()
+
+    def test_the_examples(self):
+        for name in ("langchain_agent", "pydantic_ai_agent"):
+            with self.subTest(name):
+                self.fresh()
+                done = subprocess.run(
+                    [sys.executable, ROOT / f"examples/{name}.py"], capture_output=True, text=True,
+                    env={**os.environ, **self.environ()}, timeout=120)
+                self.assertEqual((0, ""), (done.returncode, done.stderr))
+                self.assertIn("this step may take", done.stdout)
+                self.assertIn("helper", done.stdout)
+                self.assertIn("bursar: $0.0", done.stdout)
+
+
+class _Runtime:
+    """A top-up of steps, since the money was enough."""
+
+    def __init__(self, runtime):
+        self._runtime = runtime
+
+    def top_up(self, session, amount, reason=""):
+        self._runtime.top_up(session, amount, reason=reason)
+        self._runtime.top_up(session, "100 steps", reason=reason)
+
+
+class Missing(unittest.TestCase):
+    """What is said where a framework is not installed, and that nothing is imported unasked."""
+
+    def python(self, code):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+    def test_says_which_extra(self):
+        for module, package, extra in (
+            ("langchain", "langchain", "langchain"),
+            ("langchain_callback", "langchain_core", "langchain"),
+            ("pydantic_ai", "pydantic_ai", "pydantic-ai"),
+        ):
+            said = self.python(f"import sys; sys.modules[{package!r}] = None\n"
+                               f"import bursar.integrations.{module}")
+            self.assertIn(f"pip install 'bursar[{extra}]'", said)
+            self.assertIn("ImportError", said)
+
+    def test_bursar_imports_no_framework(self):
+        said = self.python(
+            "import sys, bursar, bursar.integrations, bursar.integrations.common\n"
+            "print([m for m in sys.modules if m.partition('.')[0] in "
+            "('langchain', 'langchain_core', 'langgraph', 'pydantic', 'pydantic_ai', 'httpx')])")
+        self.assertEqual("[]", said.strip())
+
+
+if __name__ == "__main__":
+    unittest.main()
