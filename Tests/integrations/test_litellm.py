@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,8 @@ from bursar.integrations import litellm as integration  # noqa: E402
 MESSAGES = [{"role": "user", "content": "How much is ten and two? Say it in a few words."}]
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {
     "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}
-MODELS = {"openai/gpt-4o-mini": "/v1", "anthropic/claude-haiku-4-5": "", "gemini/gemini-2.5-flash": None}
+MODELS = {"openai/gpt-4o-mini": "/v1", "anthropic/claude-haiku-4-5": "",
+          "gemini/gemini-2.5-flash": None}
 
 
 class Calls(Case):
@@ -69,7 +71,8 @@ class Calls(Case):
                         self.fresh(*limits)
 
                         def ask(scenario="out=12", **more):
-                            return self.ask(is_async, **self.options(model, scenario, stream=stream, **more))
+                            more["stream"] = stream
+                            return self.ask(is_async, **self.options(model, scenario, **more))
 
                         ask.is_async = is_async
                         ask.lazy = stream and model.startswith("gemini")  # sent when it is read
@@ -104,6 +107,8 @@ class Ways(Calls):
             self.assertIsInstance(error, bursar.BudgetExceeded)
             self.assertIs(bursar.Reason.LIMIT, error.decision.reason)
             self.assertAlmostEqual(1e-6, error.max_budget)
+            copied = pickle.loads(pickle.dumps(error))
+            self.assertEqual((str(error), error.decision), (str(copied), copied.decision))
             self.assertEqual([], self.lines())
             self.assertEqual(1, self.s.read().refusals)
 
@@ -144,23 +149,23 @@ class Ways(Calls):
     def test_responses_and_embeddings(self):
         base = self.stub.url("out=12") + "/v1"
         common = {"api_key": self.account, "api_base": base}
+        asked = {"model": "openai/gpt-4o-mini", "input": "hello", "max_output_tokens": 60, **common}
+        embedded = {"model": "openai/text-embedding-3-small", "input": ["a b c"], **common}
 
         async def work():
-            asked = {"model": "openai/gpt-4o-mini", "input": "hello", "max_output_tokens": 60, **common}
             await litellm.aresponses(**asked)
             [e async for e in await litellm.aresponses(**asked, stream=True)]
-            await litellm.aembedding(model="openai/text-embedding-3-small", input=["a b c"], **common)
+            await litellm.aembedding(**embedded)
 
         asyncio.run(work())
-        asked = {"model": "openai/gpt-4o-mini", "input": "hello", "max_output_tokens": 60, **common}
         litellm.responses(**asked)
         list(litellm.responses(**asked, stream=True))
-        litellm.embedding(model="openai/text-embedding-3-small", input=["a b c"], **common)
+        litellm.embedding(**embedded)
         self.assertEqual(6, len(self.lines()))
         self.assert_even()
         self.rt.kill(self.s, reason="enough")
-        for call in (lambda: litellm.responses(**asked), lambda: litellm.responses(**asked, stream=True),
-                     lambda: litellm.embedding(model="openai/text-embedding-3-small", input="a", **common)):
+        for call in (lambda: litellm.responses(**asked), lambda: litellm.embedding(**embedded),
+                     lambda: litellm.responses(**asked, stream=True)):
             with self.assertRaises(integration.Killed):
                 call()
         self.assertEqual(6, len(self.lines()))
@@ -200,7 +205,8 @@ class Ways(Calls):
                     messages.append(message.model_dump(exclude_none=True))
                     for call in message.tool_calls:
                         calls += 1
-                        messages.append({"role": "tool", "tool_call_id": call.id, "content": "rain"})
+                        messages.append(
+                            {"role": "tool", "tool_call_id": call.id, "content": "rain"})
             self.assertEqual(5 * len(self.lines()), calls)
             self.assertGreater(calls, 10)
             self.assert_exact()
@@ -306,7 +312,8 @@ class Routers(Calls):
             for stream in (False, True):
                 self.fresh("$0.000001")
                 router = self.router(
-                    ["out=12"] * 3, num_retries=3, fallbacks=[{"m0": ["m1", "m2"]}], allowed_fails=0)
+                    ["out=12"] * 3, num_retries=3, allowed_fails=0,
+                    fallbacks=[{"m0": ["m1", "m2"]}])
                 with self.assertRaises(litellm.BudgetExceededError) as caught:
                     ask(router, stream=stream)
                 self.assertIsInstance(caught.exception, bursar.BudgetExceeded)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import pickle
 import threading
 import unittest
 import warnings
@@ -56,7 +57,8 @@ class Runs(Case):
                      model_settings=settings, **more)
 
     async def whole(self, agent, input="hello", **options):
-        return await Runner.run(agent, input, **{"max_turns": None, "hooks": BursarHooks(self.s), **options})
+        return await Runner.run(
+            agent, input, **{"max_turns": None, "hooks": BursarHooks(self.s), **options})
 
     async def streamed(self, agent, input="hello", **options):
         result = Runner.run_streamed(
@@ -98,6 +100,8 @@ class Budget(Runs):
             self.assertIsInstance(error, bursar.BudgetExceeded)
             self.assertIs(bursar.Reason.LIMIT, error.decision.reason)
             self.assertEqual(self.s.id, error.decision.budget)
+            copied = pickle.loads(pickle.dumps(error))
+            self.assertEqual((str(error), error.decision), (str(copied), copied.decision))
             self.assertGreater(len(self.lines()), 3)
             self.assertEqual(len(self.lines()), len(error.run_data.raw_responses))
             self.assertEqual(4 * len(self.lines()), len(error.run_data.new_items))
@@ -302,7 +306,8 @@ class Several(Runs):
         async def test(kind, run):
             seen.clear()
             billing = self.agent(kind, "turns=4", "billing", [tool("invoices")])
-            triage = self.agent(kind, f"call=weather+{TRANSFER},turns=2", "triage", handoffs=[billing])
+            triage = self.agent(
+                kind, f"call=weather+{TRANSFER},turns=2", "triage", handoffs=[billing])
             result = await run(triage)
             self.assertEqual("billing", result.last_agent.name)
             self.assertEqual({"weather": self.s.id}, dict(seen[:1]))
@@ -466,7 +471,8 @@ class Others(Runs):
         self.addCleanup(provider.set_disabled, True)
         sent = agents.tracing.processors.BackendSpanExporter(
             api_key=self.account, endpoint=self.stub.url() + "/v1/traces/ingest", max_retries=1)
-        processors = [agents.tracing.processors.BatchTraceProcessor(each) for each in (Exporter(), sent)]
+        batched = agents.tracing.processors.BatchTraceProcessor
+        processors = [batched(each) for each in (Exporter(), sent)]
         agents.set_trace_processors(processors)
         self.addCleanup(agents.set_trace_processors, [])
         with warnings.catch_warnings():
@@ -498,7 +504,8 @@ class Others(Runs):
                 yield
 
         held = []
-        agent = Agent(name="plain", model=Plain(), model_settings=agents.ModelSettings(max_tokens=200))
+        settings = agents.ModelSettings(max_tokens=200)
+        agent = Agent(name="plain", model=Plain(), model_settings=settings)
         self.go(self.whole(agent))
         self.assertGreater(held[0], 200 * 600)
         self.assertEqual(1000 * 150 + 100 * 600, self.spent())

@@ -32,6 +32,9 @@ __all__ = [
     "uninstall",
 ]  # fmt: skip
 
+for _kind in (Throttled, Halted, BudgetExceeded, Paused, Killed, DeadlineExceeded):
+    _kind.__module__ = __name__  # as it is to be imported
+
 
 def install(session: Optional[Session] = None, *, wait: float = 60.0) -> None:
     """Meters what this process asks of models through LiteLLM, from now on. `wait`: seconds that a

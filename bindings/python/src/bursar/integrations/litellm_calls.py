@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Type
 
-import litellm
+from litellm.exceptions import BudgetExceededError
 
 from .. import errors
 from ..decision import Decision
@@ -48,14 +48,14 @@ _patched: List[Tuple[Any, str, Any]] = []  # an owner, a name, and what was ther
 # ---- Refusals ----
 
 
-class _Both(litellm.BudgetExceededError):  # type: ignore[misc]
+class _Both(BudgetExceededError):
     """`decision` says why; `current_cost` and `max_budget` are dollars where it is about them."""
 
     decision: Decision
 
     def __init__(self, decision: Decision) -> None:
         text, unit = decision.explain(), 1e9 if decision.meter == Meter.COST else 1
-        plain = litellm.BudgetExceededError(
+        plain = BudgetExceededError(
             current_cost=decision.committed / unit, max_budget=decision.limit / unit, message=text)
         self.__dict__.update(vars(plain))
         Exception.__init__(self, text)
@@ -63,6 +63,10 @@ class _Both(litellm.BudgetExceededError):  # type: ignore[misc]
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+    def __reduce__(self) -> Any:
+        state = {name: value for name, value in vars(self).items() if name != "decision"}
+        return (*Refused.__reduce__(self), state)  # type: ignore[arg-type]
 
 
 class Throttled(_Both, errors.Throttled):
@@ -98,7 +102,7 @@ _KINDS: List[Tuple[Type[Refused], Any]] = [
 
 def _as_both(error: BaseException) -> BaseException:
     """What to raise for an error of ours; a framework above may have made it its own."""
-    if not isinstance(error, Refused) or isinstance(error, litellm.BudgetExceededError):
+    if not isinstance(error, Refused) or isinstance(error, BudgetExceededError):
         return error
     for kind, made in _KINDS:
         if isinstance(error, kind) and type(error).__module__ == errors.__name__:
@@ -170,7 +174,7 @@ def _inside(session: Optional[Session]) -> Iterator[None]:
         raise
     except Exception as error:
         refused = None if outer else _refused_in(error)
-        if refused is None or refused is error and isinstance(error, litellm.BudgetExceededError):
+        if refused is None or refused is error and isinstance(error, BudgetExceededError):
             raise
         raise _as_both(refused) from None
     finally:

@@ -36,6 +36,9 @@ __all__ = [
     "install",
 ]  # fmt: skip
 
+for _kind in (Throttled, Halted, BudgetExceeded, Paused, Killed, DeadlineExceeded):
+    _kind.__module__ = __name__  # as it is to be imported
+
 
 # ---- Hooks ----
 
@@ -76,11 +79,15 @@ class BursarHooks(RunHooks[Any]):
                 "it was made, or the run was started without Runner; make BursarHooks later")
         return run
 
-    async def on_llm_start(self, context: Any, agent: Any, system_prompt: Any, input_items: Any) -> None:
+    async def on_llm_start(
+        self, context: Any, agent: Any, system_prompt: Any, input_items: Any
+    ) -> None:
         run = self._of()
         for tool in agent.tools:
-            if isinstance(tool, FunctionTool) and guardrail not in (tool.tool_input_guardrails or ()):
-                tool.tool_input_guardrails = [*(tool.tool_input_guardrails or ()), guardrail]
+            if isinstance(tool, FunctionTool):  # the guardrail does nothing outside of our runs
+                before = tool.tool_input_guardrails or []
+                if guardrail not in before:
+                    tool.tool_input_guardrails = [*before, guardrail]
         await run.call(agent, system_prompt, input_items)
         if self.also is not None:
             await self.also.on_llm_start(context, agent, system_prompt, input_items)

@@ -38,6 +38,7 @@ class Both(AgentsException):
     """`decision` says why; `run_data` is the SDK's account of the run until then."""
 
     decision: Decision
+    run_data = None
     _first: Any = None  # the agent that the run began with, and where it was in its turns
     _turns: Tuple[int, Optional[int]] = (0, None)
 
