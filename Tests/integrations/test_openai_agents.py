@@ -144,6 +144,18 @@ class Budget(Runs):
 
         self.each(test, ("$0.0004",))
 
+    def test_and_its_turns_are_counted_on(self):
+        async def test(kind, run):
+            agent = self.agent(kind, "loop,same")
+            with self.assertRaises(bursar.BudgetExceeded) as caught:
+                await run(agent, max_turns=12)
+            self.rt.top_up(self.s, "$1")
+            with self.assertRaises(agents.MaxTurnsExceeded):
+                await run(agent, caught.exception.to_state())
+            self.assertIn(len(self.lines()), (12, 13))
+
+        self.each(test, ("$0.0004",))
+
     def test_max_turns_is_still_the_sdk_s(self):
         async def test(kind, run):
             with self.assertRaises(agents.MaxTurnsExceeded):
@@ -270,9 +282,11 @@ class Tools(Runs):
             """Waits for somebody."""
             return "done"
 
+        early = agents.ToolExecutionConfig(pre_approval_tool_input_guardrails=True)
+
         async def test(kind, run):
             agent = self.agent(kind, "turns=1", tools=[careful])
-            result = await run(agent)
+            result = await run(agent, run_config=agents.RunConfig(tool_execution=early))
             self.assertEqual(0, self.s.read().tool_calls)
             state = result.to_state()
             state.approve(result.interruptions[0])
