@@ -8,7 +8,6 @@ what two bare clients differ by. `make bench-wrap`, or: bench_wrap.py [CALLS]
 import asyncio
 import itertools
 import json
-import os
 import socket
 import statistics
 import subprocess

@@ -1,6 +1,5 @@
 """`bursar.instrument()` around SDKs, LiteLLM and bare HTTP clients, which know nothing of it."""
 
-import asyncio
 import contextlib
 import os
 import time
@@ -9,7 +8,7 @@ import unittest
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 import bursar  # noqa: E402
-from sdks import ASK, WAYS, Case, Gemini, OpenAIChat, each_way, for_async  # noqa: E402
+from sdks import ASK, Case, Gemini, OpenAIChat, each_way, for_async  # noqa: E402
 
 try:
     import litellm

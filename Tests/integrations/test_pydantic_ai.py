@@ -10,6 +10,8 @@ import casework  # noqa: F401  (what the frameworks read in the environment)
 from agent_cases import CLAUDE, FLEET, MODEL, Case, run
 
 try:
+    import anthropic
+    import openai
     from pydantic import BaseModel
     from pydantic_ai import Agent, ModelRetry, RunContext, capture_run_messages
     from pydantic_ai.exceptions import ModelHTTPError, UsageLimitExceeded
@@ -33,18 +35,23 @@ class Agents(Case):
     """A case with models of pydantic-ai, whose account is the test's."""
 
     def openai(self, scenario, kind=OpenAIChatModel, limit=50, retries=2):
-        import openai
-
-        client = openai.AsyncOpenAI(
-            base_url=self.stub.url(scenario) + "/v1", api_key=self.account, max_retries=retries)
+        client = self.closed(openai.AsyncOpenAI(
+            base_url=self.stub.url(scenario) + "/v1", api_key=self.account, max_retries=retries))
         return kind(MODEL, provider=OpenAIProvider(openai_client=client),
                     settings={"max_tokens": limit})
+
+    def closed(self, client):
+        """A client that is closed, not dropped: the SDKs' clients close sockets when they are
+        collected that asyncio still counts as theirs, and it then forgets others of that number."""
+        self.addCleanup(lambda: run(client.close()))
+        return client
 
     def responses(self, scenario):
         return self.openai(scenario, OpenAIResponsesModel)
 
     def anthropic(self, scenario):
-        provider = AnthropicProvider(base_url=self.stub.url(scenario), api_key=self.account)
+        provider = AnthropicProvider(anthropic_client=self.closed(anthropic.AsyncAnthropic(
+            base_url=self.stub.url(scenario), api_key=self.account)))
         return AnthropicModel(CLAUDE, provider=provider, settings={"max_tokens": 50})
 
     def models(self, scenario):

@@ -16,7 +16,7 @@ try:
 except ImportError:
     openai = None
 
-from stub_server import INPUT, OUTPUT, Stub
+from stub_server import Stub
 
 SOURCES = os.path.dirname(os.path.dirname(os.path.abspath(bursar.__file__)))
 RUN = [sys.executable, "-m", "bursar", "run"]
@@ -126,7 +126,7 @@ class AsPython(Folder):
             process.stdout.readline()
             process.send_signal(number)
             _, said = process.communicate(timeout=60)
-            self.assertEqual(-number, process.returncode)
+            self.assertEqual((-number, []), (process.returncode, self.left()))
             if number == signal.SIGINT:
                 self.assertTrue(said.endswith("KeyboardInterrupt\n"), said)
 

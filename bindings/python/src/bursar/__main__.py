@@ -108,12 +108,6 @@ def _users() -> str:
     return path if os.path.isdir(path) else ""
 
 
-def _interrupted() -> None:
-    """Ends as Python does: by the signal, so that a shell knows."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGINT)
-
-
 def _code(refused: Refused) -> int:
     if isinstance(refused, DeadlineExceeded):
         return TIME
@@ -129,6 +123,7 @@ class _Run:
         self.runtime: Optional[Runtime] = None
         self.session: Optional[Session] = None
         self.said = ""
+        self.interrupted = False
         self.process = os.getpid()
         home = options.home or os.environ.get("BURSAR_HOME") or _users()
         if not home:
@@ -143,6 +138,10 @@ class _Run:
             self._remove()
             raise
         atexit.register(self.close)
+        if self.own_home:
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) == signal.SIG_DFL:
+                    signal.signal(number, self._signalled)
         os.environ["BURSAR_WAIT"] = str(options.wait)
         os.environ["BURSAR_MAX_OUTPUT_TOKENS"] = str(options.max_output_tokens)
         places = [AUTO, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -218,7 +217,7 @@ class _Run:
             trace = trace.tb_next
         sys.excepthook(type(error), error.with_traceback(trace), trace)
         if isinstance(error, KeyboardInterrupt):
-            atexit.register(_interrupted)
+            self.interrupted = True
             return INTERRUPTED
         return 1
 
@@ -237,6 +236,16 @@ class _Run:
         self._remove()
         if self.said:
             print(f"bursar run: {self.said}", file=sys.stderr)
+        if self.interrupted:  # it ends by the signal, as Python does, so that a shell knows
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def _signalled(self, number: int, frame: Any) -> None:
+        """Ends as without a handler, and leaves no home behind."""
+        if os.getpid() == self.process:
+            self._remove()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
     def _remove(self) -> None:
         """Closes what is open; takes a home of its own away when nobody else is in it."""
