@@ -226,7 +226,7 @@ class Streams(Calls):
         def test(is_async, model):
             async def read():
                 stream = await litellm.acompletion(
-                    **self.options(model, "text,out=900,slow=0.01", stream=True, max_tokens=1000))
+                    **self.options(model, "text,out=900,slow=0.05", stream=True, max_tokens=1000))
                 async for _ in stream:
                     self.rt.kill(self.s, reason="enough")
 
@@ -235,7 +235,7 @@ class Streams(Calls):
                     asyncio.run(read())
                 else:
                     for _ in litellm.completion(**self.options(
-                            model, "text,out=900,slow=0.01", stream=True, max_tokens=1000)):
+                            model, "text,out=900,slow=0.05", stream=True, max_tokens=1000)):
                         self.rt.kill(self.s, reason="enough")
             self.assertIsInstance(caught.exception, bursar.Killed)
             self.assert_paid()
