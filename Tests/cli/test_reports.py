@@ -529,10 +529,6 @@ class Golden(Case):
                     ["report", "--home", "nowhere"], ["report", "--path", "acme/suport"], ["export", "--path", "nobody"],
                     ["report", "--prices", "nowhere.json", "--savings"])  # fmt: skip
 
-    def test_help(self):
-        names = ["report", "query", "outcome", "outcome import", "export", "prices", "price"]
-        self.golden("report-help", *([*name.split(), "--help"] for name in names))
-
     def test_focus_sample(self):
         """docs/focus-sample.csv is what the command prints."""
         path = ROOT / "docs/focus-sample.csv"

@@ -28,6 +28,7 @@ from .errors import (
     PathError, Paused, PriceError, QueryError, Refused, RoleError, Throttled, UnsupportedError, ZoneError,
 )  # fmt: skip
 from .estimate import estimate_tokens
+from .estimator import Estimate, EstimateError
 from .imports import FailedLine, Imported
 from .instrument import instrument, uninstrument
 from .limits import Limit, Limits
@@ -42,14 +43,14 @@ from .turn import Turn
 from .usage import Usage, usage_of
 from .views import Event, Health, HomeInfo, LimitView, MeterView, Process, Rates, Spend, View
 from .words import (
-    Complexity, DecisionFlag, End, EventType, Kind, Meter, OutcomeState, Reason, Remedy, Role, State, Status,
+    Complexity, Content, DecisionFlag, End, EventType, Kind, Meter, OutcomeState, Reason, Remedy, Role, State, Status,
     Unavailable, Undeclared, UnknownModel, Variant, Verdict,
 )  # fmt: skip
 
 __all__ = [
     "AmbiguousUsage", "BudgetExceeded", "BursarError", "BursarWarning", "CapacityError",
-    "ClosedError", "Complexity", "ConflictError", "DeadlineExceeded", "Decision", "DecisionFlag",
-    "End", "Event", "EventType", "ExpiredError", "FailedLine",
+    "ClosedError", "Complexity", "ConflictError", "Content", "DeadlineExceeded", "Decision", "DecisionFlag",
+    "End", "Estimate", "EstimateError", "Event", "EventType", "ExpiredError", "FailedLine",
     "ForkedError", "Halted", "Health", "HomeError", "HomeInfo", "Imported",
     "InUseError",
     "InvalidArgumentError", "Killed", "Kind", "LibraryError", "Limit", "LimitTextError",

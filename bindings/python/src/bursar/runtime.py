@@ -11,6 +11,7 @@ from typing import Tuple, Union
 
 from . import _abi
 from .errors import BursarWarning, InvalidArgumentError, UnsupportedError, failure
+from .estimator import RuntimeEstimator
 from .events import Dispatcher, EventStream
 from .hot import Steps
 from .imports import Imported, import_outcomes
@@ -50,7 +51,7 @@ def _money(value: Optional[Money]) -> _abi.Text:
     return _abi.text(dollars(nanos(value)))
 
 
-class Runtime(Steps, Prices):
+class Runtime(Steps, Prices, RuntimeEstimator):
     """Opened by `bursar.open()`. Every method may be called from any thread.
 
     `home` is the directory of a set of budgets that processes share, made when it is not there;

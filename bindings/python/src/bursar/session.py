@@ -13,6 +13,7 @@ from . import _abi
 from .decision import Decision, Receipt, read_decision, read_grant, read_receipt
 from .errors import BursarWarning, InvalidArgumentError, refusal
 from .estimate import Input, estimate_tokens
+from .estimator import Estimate, Estimator
 from .hot import DECISION_AT, NO_MEDIA, RECEIPT_AT, USAGE_SIZE, Steps, reserve_frame, reserve_frames
 from .hot import settle_failed, settle_frame, settle_frames, tuple_as, write_request, write_settle
 from .limits import Limits
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from .runtime import Runtime
     from .views import View
 
-class Session(Steps):
+
+class Session(Steps, Estimator):
     """Opened by `bursar.session()`, `Runtime.session()` or `child()`; closed on leaving `with`,
     in the process that opened it. One from `bursar.attach()` is closed only by `close()`."""
 
@@ -191,18 +193,28 @@ class Session(Steps):
     ) -> Step:
         """Reserves a step, or raises the refusal. Use it in `with` and settle it there.
 
-        `input`: messages, a text or bytes, measured safely, or a number of tokens.
+        `input`: messages, a text or bytes, of which settling learns (`estimate`), or a number
+        of tokens.
         """
+        guess, tokens = self._guess(model, input)
         decision = self.reserve(
             model,
-            input_tokens=estimate_tokens(input),
+            input_tokens=tokens,
             max_output_tokens=max_output_tokens,
             min_output_tokens=min_output_tokens,
             **options,
         )
         if not decision:
             raise refusal(decision)
-        return Step(self, decision)
+        return Step(self, decision, guess)
+
+    def _guess(self, model: Optional[str], input: Input) -> Tuple[Optional[Estimate], int]:
+        """An estimate of an input that is no number, and the tokens to reserve. Without a model
+        there is no rate to go by."""
+        if model is None or isinstance(input, int):
+            return None, estimate_tokens(input)
+        guess = self.estimate(model, input)
+        return guess, guess.tokens_max
 
     def turn(
         self,
@@ -221,16 +233,17 @@ class Session(Steps):
 
         The session is `bursar.current()` inside. Metered requests there take the turn's place.
         """
+        guess, tokens = self._guess(model, input)
         decision = self.reserve(
             model,
-            input_tokens=estimate_tokens(input),
+            input_tokens=tokens,
             max_output_tokens=max_output_tokens,
             min_output_tokens=min_output_tokens,
             **options,
         )
         if not decision:
             raise refusal(decision)
-        return Turn(self, decision)
+        return Turn(self, decision, guess)
 
     def tool(self, name: str, arguments: Any = None, **options: Unpack[RequestOptions]) -> Tool:
         """Reserves a call of a tool at its price, or raises the refusal. Leaving settles it."""

@@ -12,6 +12,7 @@ from .step import Step
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from .estimator import Estimate
     from .session import Session
 
 _turn: contextvars.ContextVar[Optional[Turn]]
@@ -34,8 +35,10 @@ class Turn(Step):
     is released, `metered` is True, and `settle` does nothing. Else it is a Step: settle it.
     """
 
-    def __init__(self, session: Session, decision: Decision) -> None:
-        super().__init__(session, decision)
+    def __init__(
+        self, session: Session, decision: Decision, guess: Optional[Estimate] = None
+    ) -> None:
+        super().__init__(session, decision, guess)
         self.metered = False
         self.wait: Optional[float] = None  # seconds that a metered request may, when not None
         self._held: List[int] = [decision.reservation]

@@ -23,6 +23,7 @@ from ..words import Reason, Remedy
 from .dialect import Ask, Dialect, Unpriceable, packed, parsed
 from .dialects_openai import Chat
 from .gate import Gate, sending, theirs
+from .guess import guess
 from .quick import chat_ask, chat_usage
 from .settling import Settling, stored
 from .sse import Events
@@ -66,7 +67,7 @@ class Attempt(Settling):
 
     __slots__ = (
         "ask", "content", "path", "signed", "is_sending", "refused", "cut", "_body", "_is_new",
-        "_events", "_whole", "_ran_out", "_model", "_deadline", "_refusals", "_token", "_theirs",
+        "_events", "_whole", "_ran_out", "_deadline", "_refusals", "_token", "_theirs",
         "__weakref__",
     )  # fmt: skip
 
@@ -88,7 +89,6 @@ class Attempt(Settling):
         self._events: Optional[Events] = None  # of a stream
         self._whole: Optional[bytearray] = None  # of an answer that is read in parts
         self._ran_out = False
-        self._model = 0
         self._deadline = 0.0
         self._refusals = 0
 
@@ -101,9 +101,11 @@ class Attempt(Settling):
         if turn is not None:
             turn.make_room()
         wanted = ask.max_output_tokens
+        known = stored.get(ask.previous, 0) if ask.previous else 0
+        self._tokens, self._guess = guess(self.session, self.dialect, ask, self._body, known)
         decision = self.session.reserve(
             ask.model or "(no model)",  # what is unknown has no price, and is not free
-            input_tokens=ask.input_tokens + (stored.get(ask.previous, 0) if ask.previous else 0),
+            input_tokens=self._tokens,
             max_output_tokens=gate.max_output_tokens if wanted is None else wanted,
             min_output_tokens=(wanted or 0) if self.signed else 0,
             **self._options(),
@@ -140,7 +142,7 @@ class Attempt(Settling):
         granted = self._granted // max(1, self.ask.choices)
         model = self.session._link.model_name(self._model)
         decision = self.session.reserve(
-            model, input_tokens=self.ask.input_tokens, max_output_tokens=granted,
+            model, input_tokens=self._tokens, max_output_tokens=granted,
             min_output_tokens=granted, **{**self._options(), "as_asked": True})  # fmt: skip
         if decision:
             self._reservation = decision.reservation

@@ -9,13 +9,14 @@ import os
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, Dict, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
 from ..errors import BursarError, BursarWarning
 from ..estimate import text_tokens
 from ..usage import Usage
 from .dialect import Dialect, Others
 from .gate import Gate
+from .guess import Frame, learn
 from .sse import Events
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class Settling:
     """What an attempt holds, and how it is let go."""
 
     __slots__ = (
-        "session", "dialect", "_gate", "_asked_with", "_reservation", "_granted", "_born", "_lock",
+        "session", "dialect", "_gate", "_asked_with", "_reservation", "_granted", "_model",
+        "_tokens", "_guess", "_born", "_lock",
     )  # fmt: skip
 
     def __init__(self, gate: Gate, session: Session, dialect: Dialect, content: bytes) -> None:
@@ -42,6 +44,9 @@ class Settling:
         self._asked_with = content
         self._reservation = 0
         self._granted = 0  # output tokens, of all choices
+        self._model = 0  # the one granted
+        self._tokens = 0  # reserved for the input
+        self._guess: Optional[Frame] = None  # how they were come by
         self._born = _forks  # what was in flight belongs to the process that sent it
         self._lock = threading.Lock()  # of _reservation, against another thread that looks after it
 
@@ -74,7 +79,10 @@ class Settling:
                 session.settle(reservation, usage)
         except BursarError as error:
             self._settle_worst(reservation, str(error))
-        for name, uses in dialect.tools(answer):
+        tools = dialect.tools(answer)
+        if not tools and not others:  # those bring input that was not in the request
+            learn(session, self._guess, usage, self._model)
+        for name, uses in tools:
             self._charge(name, uses)
         for name in dialect.stored(answer):
             while len(stored) >= _STORED_MAX:
