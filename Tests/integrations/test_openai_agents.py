@@ -374,7 +374,8 @@ class Several(Runs):
         async def test(kind, run):
             inner = self.agent(kind, "loop", "inner")
             outer = self.agent(
-                kind, "loop", "outer", [inner.as_tool("ask", "Asks.", failure_error_function=None)])
+                kind, "loop", "outer",
+                [inner.as_tool("ask", "Asks.", failure_error_function=None, max_turns=99)])
             with self.assertRaises(bursar.BudgetExceeded) as caught:
                 await run(outer)
             self.assertEqual("outer", caught.exception.run_data.last_agent.name)
