@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import bursar
 import casework  # noqa: F401  (what the frameworks read in the environment)
-from agents import CLAUDE, MODEL, Case, run
+from agent_cases import CLAUDE, MODEL, Case, run
 
 try:
     from langchain.agents import create_agent

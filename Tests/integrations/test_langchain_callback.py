@@ -5,7 +5,7 @@ import unittest
 
 import bursar
 import casework  # noqa: F401  (what the frameworks read in the environment)
-from agents import FLEET, MODEL, run
+from agent_cases import FLEET, MODEL, run
 
 try:
     from langchain.agents import create_agent

@@ -7,7 +7,7 @@ import warnings
 
 import bursar
 import casework  # noqa: F401  (what the frameworks read in the environment)
-from agents import CLAUDE, FLEET, MODEL, Case, run
+from agent_cases import CLAUDE, FLEET, MODEL, Case, run
 
 try:
     import anthropic

@@ -25,7 +25,7 @@ class Case(unittest.TestCase):
         return session
 
     def open(self, kind="kind", over_http=False, wanted=100, **more):
-        return open_turn(self.s, kind, "m", over_http, lambda: "hello", wanted, **more)
+        return open_turn(self.s, kind, "m", over_http, lambda: 2, wanted, **more)
 
 
 class Turns(Case):

@@ -113,6 +113,11 @@ def metering() -> None:
         _patch()
 
 
+def is_metering() -> bool:
+    """Whether instrument() or metering() is in force."""
+    return _state.on
+
+
 @contextlib.contextmanager
 def within(session: Union[Session, Seat]) -> Iterator[None]:
     """A part of a run: the session is the current one, and what is sent there is metered."""
@@ -156,6 +161,9 @@ def uninstrument() -> None:
             sys.meta_path.remove(_finder)
         while state.patches:
             state.patches.pop().undo()
+        calls: Any = sys.modules.get(f"{__package__}.integrations.litellm_calls")
+        if calls is not None and not calls.state.installed:
+            calls.undo()
 
 
 def last_refusal() -> Optional[Refused]:
@@ -333,7 +341,15 @@ def _join(environ: Dict[str, str], options: Dict[str, Any]) -> None:
         _state.cannot = f"the session of the process that started this one cannot be joined: {why}"
 
 
+def _litellm(module: Any) -> List[Tuple[Any, str, Change]]:
+    from .integrations.litellm_calls import patch
+
+    patch(module)
+    return []
+
+
 _CHANGES: Dict[str, Any] = {
+    "litellm": _litellm,
     "multiprocessing.process": _processes,
     "httpx": _httpx,
     "httpx2": _httpx,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _turn: contextvars.ContextVar[Optional[Turn]]
 _turn = contextvars.ContextVar("bursar.turn", default=None)
 
+
 def current_turn() -> Optional[Turn]:
     """The turn that this task or thread is in, or None."""
     turn = _turn.get()

@@ -55,6 +55,8 @@ def around(request: Callable[..., Any], is_async: bool) -> Callable[..., Any]:
 
     @functools.wraps(request)
     async def request_async(self: Any, *arguments: Any, **options: Any) -> Any:
+        if carrying.get():  # somebody above takes it off
+            return _loose(await request(self, *arguments, **options))
         token = carrying.set(True)
         try:
             return _loose(await request(self, *arguments, **options))
@@ -65,6 +67,8 @@ def around(request: Callable[..., Any], is_async: bool) -> Callable[..., Any]:
 
     @functools.wraps(request)
     def request_sync(self: Any, *arguments: Any, **options: Any) -> Any:
+        if carrying.get():
+            return _loose(request(self, *arguments, **options))
         token = carrying.set(True)
         try:
             return _loose(request(self, *arguments, **options))
