@@ -52,7 +52,8 @@ class Models(Callbacks):
     def test_refused(self):
         self.fresh("$0.0000001")
         model = self.openai("text")
-        for ask in (model.invoke, lambda *a: list(model.stream(*a)), lambda *a: run(model.ainvoke(*a))):
+        for ask in (model.invoke, lambda *a: list(model.stream(*a)),
+                    lambda *a: run(model.ainvoke(*a))):
             with self.assertRaises(bursar.BudgetExceeded) as caught:
                 ask("hello", self.with_hook())
             self.assertFalse(caught.exception.decision)
@@ -119,8 +120,8 @@ class Models(Callbacks):
 
     def test_embeddings_of_a_retriever(self):
         embeddings = OpenAIEmbeddings(
-            model="text-embedding-3-small", base_url=self.stub.url("") + "/v1", api_key=self.account,
-            check_embedding_ctx_length=False)
+            model="text-embedding-3-small", base_url=self.stub.url("") + "/v1",
+            api_key=self.account, check_embedding_ctx_length=False)
 
         class Retriever(BaseRetriever):
             def _get_relevant_documents(self, query, *, run_manager):

@@ -147,7 +147,8 @@ class Refusals(Case):
 
         said = told(self.refusal("$0.0000001").decision)
         self.assertEqual(said, json.loads(json.dumps(said)))
-        self.assertEqual(("halt", "limit", "cost"), (said["verdict"], said["reason"], said["meter"]))
+        self.assertEqual(["halt", "limit", "cost"],
+                         [said[name] for name in ("verdict", "reason", "meter")])
         self.assertEqual(100, said["limit"])
 
 

@@ -11,7 +11,6 @@ hand-written graphs. Both take no session too: then it is the one that the agent
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional
 
