@@ -6,11 +6,9 @@
 #   make torture MINUTES=10 SEED=7                  make bench-home  what a home costs
 #   make ledger-torture KILLS=1000 BOOTS=50 SEED=7  the ledger's writer killed, disks full, reboots
 #   make bench-ledger     what a ledger costs       make ledger-year    a year, compacted
-<<<<<<< HEAD
 #   make integrations     real SDKs and frameworks  make bench-wrap     what wrapping adds to a call
-=======
+#   make soak-integrations MINUTES=10 SEED=7        the same SDKs, at random, with a judge
 #   make test-operations  docs/operations.md is what the command prints
->>>>>>> ops
 #   make install PREFIX=/usr/local                  make bootstrap  installs what is missing
 
 SHELL     := /bin/bash
@@ -350,12 +348,18 @@ $(DEMO_ENV)/.ready: demo/requirements.txt | build/.bootstrap
 INTEGRATIONS_ENV := $(CURDIR)/build/integrations-venv
 INTEGRATIONS = cd Tests/integrations && BURSAR_LIBRARY=$(CURDIR)/$(LIB) \
 	PYTHONPATH=$(CURDIR)/bindings/python/src PYTHONDONTWRITEBYTECODE=1
-.PHONY: integrations bench-wrap
+.PHONY: integrations soak-integrations bench-wrap
 integrations: lib
 	Tests/integrations/env.sh $(INTEGRATIONS_ENV)
 	$(INTEGRATIONS) $(INTEGRATIONS_ENV)/bin/python -m unittest discover -p 'test_*.py' $(if $(ONLY),-k $(ONLY))
 	Tests/integrations/env.sh $(INTEGRATIONS_ENV)-google google
 	$(INTEGRATIONS) $(INTEGRATIONS_ENV)-google/bin/python -m unittest discover -p 'test_*.py' $(if $(ONLY),-k $(ONLY))
+	$(if $(ONLY),,$(INTEGRATIONS) $(INTEGRATIONS_ENV)/bin/python soak.py 0.3)
+
+# Agents that do anything to their SDKs, at random. MINUTES=10 SEED=7
+soak-integrations: lib
+	Tests/integrations/env.sh $(INTEGRATIONS_ENV)
+	$(INTEGRATIONS) $(INTEGRATIONS_ENV)/bin/python soak.py $(or $(MINUTES),5) $(SEED)
 
 # What metering adds to a call of OpenAI's SDK, beside the bare SDK on the same stub.
 bench-wrap: lib

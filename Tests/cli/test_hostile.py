@@ -156,8 +156,9 @@ class Hostile(EveryCase):
             text = terminal.shows("q quit")
             self.assertNotIn("title", text.split("\n")[0])
             self.assertFalse(re.search("[\u202a-\u202e\u2066-\u2069]", text))
-            for key in "k", "n", "\t", "k", "n", "+", "\x1b":
+            for key, shown in (("k", "y/n"), ("n", "nothing"), ("\t", "q quit")) * 2 + (("+", "top up"), ("\x1b", "q quit")):
                 terminal.type(key)
+                terminal.shows(shown)
             terminal.type("q")
             self.assertEqual(terminal.end(), 0)
 

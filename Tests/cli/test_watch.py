@@ -60,6 +60,27 @@ class Events(EventCase):
         self.assertEqual(self.bursar("events", "--type", "kil").returncode, 64)
         self.assertEqual(self.bursar("events", "--since", "whenever").returncode, 64)
 
+    def test_that_come_while_nobody_reads_are_told_as_the_ledger_has_them(self):
+        process = self.popen("events", "--follow", "--json", "--type", "threshold,kill", stdout=subprocess.PIPE)
+        flood = """
+import bursar
+with bursar.open(os.environ["BURSAR_HOME"]) as rt:
+    for _ in range(1500):
+        with rt.session("acme", "$1 alert 50%") as s:
+            for dollars in ("$0.1", "$0.6", "$0.6"):
+                s.charge(dollars, force=True)
+            time.sleep(0.001)
+    rt.query("SELECT 1")
+"""
+        self.spend(6)
+        subprocess.run([self.env["PYTHON"], self.script("flood.py", flood)], env=self.env, check=True)
+        lines = self.lines(process)
+        until(lambda: len(lines) > 100)
+        self.bursar("kill", "acme", check=True)
+        until(lambda: '"kill"' in lines[-1])
+        rows = json.loads(self.bursar("events", "--json", "--type", "threshold,kill", check=True).stdout)
+        self.assertEqual({row["at"] for row in rows} - {json.loads(line)["at"] for line in lines}, set())
+
     def test_that_follow_come_once(self):
         self.spend(6)
         process = self.popen("events", "--follow", "--json", stdout=subprocess.PIPE)

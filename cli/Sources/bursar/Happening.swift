@@ -70,6 +70,8 @@ struct EventSource {
     private let descriptor: Int32
     private let segment: Int64
     private var lastKnown: Int64 = 0
+    private var lastTold: (sequence: Int64, at: Int64) = (0, now)
+    private var again: [Happening] = []
 
     /// From here on events are kept for `next`.
     init(_ home: Home) throws {
@@ -129,13 +131,24 @@ struct EventSource {
     }
 
     /// The next that waits and that `past` had not.
-    func next() -> Happening? {
+    mutating func next() -> Happening? {
         while true {
+            if !again.isEmpty { return again.removeFirst() }
             var event = bursar_event_t()
             event.size = UInt32(MemoryLayout<bursar_event_t>.size)
             var count = 0
             guard bursar_events_poll(home.runtime, &event, 1, &count) == BURSAR_OK, count == 1 else { return nil }
             if event.sequence > 0, event.sequence <= lastKnown { continue }
+            if event.type == BURSAR_EVENT_LOST {
+                // What came faster than it was taken is in the ledger.
+                let told = max(lastKnown, lastTold.sequence)
+                let since = lastTold.at - 60_000_000_000
+                again = ((try? past(since: since, path: nil)) ?? []).filter { [segment] in
+                    $0.segment == segment && $0.sequence > told
+                }
+                if !again.isEmpty { continue }
+            }
+            lastTold = (max(lastTold.sequence, event.sequence), event.unix_ns)
             var found = Happening()
             found.at = event.unix_ns
             found.code = event.type

@@ -222,6 +222,27 @@ def _aiohttp(module: Any) -> List[Tuple[Any, str, Change]]:
     return [(getattr(module, "ClientSession", None), "_request", made)]
 
 
+def _sockets(module: Any) -> List[Tuple[Any, str, Change]]:
+    """WebSockets to models are not metered, which is said once."""
+
+    def made(connect: Any) -> Any:
+        def connected(*arguments: Any, **options: Any) -> Any:
+            gate = _state.gate
+            uri = next((each for each in arguments if isinstance(each, str)), options.get("uri"))
+            if gate is not None and isinstance(uri, str):
+                connecting(gate, uri)
+            return connect(*arguments, **options)
+
+        return connected
+
+    from .wire.gate import connecting
+
+    connect = module.connect
+    if isinstance(connect, type):
+        return [(connect, "__init__", made)]
+    return [(module, "connect", made)]
+
+
 def _sdk(module: Any) -> List[Tuple[Any, str, Change]]:
     from .wire.sdk import around
 
@@ -339,6 +360,8 @@ _CHANGES: Dict[str, Any] = {
     "httpx": _httpx,
     "httpx2": _httpx,
     "aiohttp": _aiohttp,
+    "websockets.sync.client": _sockets,
+    "websockets.asyncio.client": _sockets,
     "concurrent.futures.thread": _executors,
 }
 

@@ -133,7 +133,6 @@ final class TopScreen {
                 at += 1
                 // What was typed before a question could be read does not answer it: a pasted "sky" kills nobody.
                 if case .sure = prompt {
-                    draw()
                     tcflush(STDIN_FILENO, TCIFLUSH)
                     return true
                 }

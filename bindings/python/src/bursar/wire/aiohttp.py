@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any, Awaitable, Callable, Dict, Optional
+from typing import Any, Awaitable, Callable, Dict, List, Optional
 
 from ..errors import BursarError, UnsupportedError
 from .attempt import Attempt, begin
@@ -16,6 +16,7 @@ from .dialects import dialect_of
 from .gate import Gate, passing
 from .watch import watch
 
+_UNREAD_MAX = 16_384  # bytes; a reader that is further behind holds up the server
 _LIMIT = 1 << 30  # bytes that a reader may hold: it takes one piece at a time
 
 
@@ -30,10 +31,15 @@ async def request(
         passing(gate, method.upper(), whole.path, whole.host or "")
         return await original(method, url, **options)
     try:
-        of = gate.session()
+        content = _content(session, options)
+        of = gate.session(None, content)
         if of is None or session.closed:
             return await original(method, url, **options)
-        content = _content(session, whole, options)
+        if content is None:
+            kind = type(options.get("data")).__name__
+            raise UnsupportedError(
+                f"POST {whole.path} was not sent: its price is in a body of {kind}, which is read "
+                "only while it is sent; pass bytes, text or json=")
         attempt = begin(gate, of, dialect, whole.path, whole.host or "", content)
         if attempt is None:
             return await original(method, url, **options)
@@ -53,6 +59,10 @@ async def request(
             name: value for name, value in headers.items() if name.lower() != "content-length"}
         if attempt.path != whole.path:
             url = whole.with_path(attempt.path, keep_query=True, keep_fragment=True)
+    above = options.get("middlewares")
+    above = getattr(session, "_middlewares", ()) if above is None else above
+    if above:  # which may send it again
+        options["middlewares"] = (*above, _each(attempt))
     with attempt:
         response = await original(method, url, **options)
     if not attempt.ask.stream:
@@ -62,8 +72,27 @@ async def request(
     return response
 
 
-def _content(session: Any, url: Any, options: Dict[str, Any]) -> bytes:
-    """The body of a request as bytes."""
+def _each(attempt: Attempt) -> Any:
+    """The innermost middleware: every time but the first is an attempt of its own."""
+    statuses: List[Optional[int]] = []
+
+    async def each(request: Any, handler: Any) -> Any:
+        if statuses:
+            attempt.over(statuses[-1])
+            delay = attempt.again()
+            while delay:
+                await asyncio.sleep(delay)
+                delay = attempt.again()
+        statuses.append(None)
+        response = await handler(request)
+        statuses[-1] = response.status
+        return response
+
+    return each
+
+
+def _content(session: Any, options: Dict[str, Any]) -> Optional[bytes]:
+    """The body of a request as bytes; None for one that is read only while it is sent."""
     data, json = options.get("data"), options.get("json")
     if json is not None:
         text = session._json_serialize(json)
@@ -75,9 +104,7 @@ def _content(session: Any, url: Any, options: Dict[str, Any]) -> bytes:
     held = getattr(data, "_value", None)  # a payload of aiohttp's
     if isinstance(held, (bytes, bytearray, memoryview)):
         return bytes(held)
-    raise UnsupportedError(
-        f"POST {url.path} was not sent: its price is in a body of {type(data).__name__}, which is "
-        "read only while it is sent; pass bytes, text or json=")
+    return None
 
 
 async def _whole(attempt: Attempt, response: Any) -> None:
@@ -99,8 +126,8 @@ def _streamed(attempt: Attempt, response: Any) -> None:
     reader = _reader(inner, _classes["Reader"] if "Reader" in _classes else _make_classes(inner))
     reader.bursar = inner, attempt, response
     response.content = reader
+    response._bursar = inner, attempt
     response.__class__ = _response_class(type(response))
-    response._bursar_attempt = attempt
     loop = asyncio.get_running_loop()
 
     def cut() -> None:
@@ -183,12 +210,29 @@ def _response_class(kind: Any) -> Any:
             """Settles what came when it is let go."""
 
             def close(self) -> None:
-                self._bursar_attempt.close()
+                self._bursar_end()
                 super().close()
 
             def release(self) -> Any:
-                self._bursar_attempt.close()
+                self._bursar_end()
                 return super().release()
+
+            def __del__(self, *more: Any) -> None:
+                self._bursar_end()
+                super().__del__(*more)
+
+            def _bursar_end(self) -> None:
+                """What has arrived unread is billed, too."""
+                inner, attempt = self._bursar
+                try:
+                    if attempt.is_unsettled:
+                        data = inner.read_nowait()
+                        attempt.feed(data)
+                        if len(data) > _UNREAD_MAX and attempt.is_unsettled:
+                            attempt.lost()  # more may be held up on its way
+                except Exception:  # it failed, or somebody waits for more
+                    pass
+                attempt.close()
 
         Response.__name__, Response.__qualname__ = kind.__name__, kind.__qualname__
         Response.__module__ = kind.__module__

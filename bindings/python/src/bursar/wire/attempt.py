@@ -6,7 +6,8 @@ or `opened` and `feed` for a stream, `failed`, `close`. However it ends, the res
 or released exactly once:
 
 - from the usage that the provider reports, when it reports one;
-- a stream that ended without: at what came, flagged as estimated;
+- a stream that ended without: at what came, flagged as estimated, and at the worst case where
+  output that nobody sees is billed;
 - an answer without usage, a lost connection, a status from 500, 408, 409: at the worst case;
 - any other status that is no answer, and a connection that was never made: released.
 """
@@ -66,8 +67,8 @@ class Attempt(Settling):
     """See above. For one thread or task at a time, but for `stop`."""
 
     __slots__ = (
-        "ask", "content", "path", "signed", "is_sending", "refused", "cut", "_body", "_is_new",
-        "_events", "_whole", "_ran_out", "_deadline", "_refusals", "_token", "_theirs",
+        "ask", "content", "path", "request", "signed", "is_sending", "refused", "cut", "_body",
+        "_is_new", "_events", "_whole", "_ran_out", "_deadline", "_refusals", "_token", "_theirs",
         "__weakref__",
     )  # fmt: skip
 
@@ -79,6 +80,7 @@ class Attempt(Settling):
         self.ask = ask
         self.content: Optional[bytes] = None  # to be sent in place of the caller's, when not None
         self.path = path
+        self.request: Any = None  # httpx's own
         self.signed = False  # nothing in it can be changed: it goes as it is, or not at all
         self.is_sending = False
         self.refused: Optional[Refused] = None  # why the stream was cut: raise it at the reader
@@ -190,9 +192,16 @@ class Attempt(Settling):
             except BaseException:
                 self._release()
                 raise
+        self._unseen = ask.stream and self.dialect.thinks_unseen(self._body, decision.model)
         self._body = {}
 
     # ---- While it is sent ----
+
+    def sends(self, request: Any, content: Optional[bytes]) -> bool:
+        """Whether a request that a layer below is about to send is this one."""
+        sent = self._asked_with if self.content is None else self.content
+        return content is None or content == sent or (
+            request is not None and request is self.request)  # fmt: skip
 
     def __enter__(self) -> Attempt:
         """The layers below see nothing in this request while it is sent."""
@@ -236,7 +245,7 @@ class Attempt(Settling):
         for _ in range(16):
             if seen is None:
                 break
-            if isinstance(seen, ConnectionRefusedError) or type(seen).__name__ in _NOT_SENT:
+            if self._was_not_sent(seen):
                 self._release()
                 return
             seen = seen.__cause__
@@ -245,6 +254,15 @@ class Attempt(Settling):
             self._no_answer(status)
             return
         self._may_be_billed(self._take())
+
+    def _was_not_sent(self, error: BaseException) -> bool:
+        """Whether an error says that this request never left: a hook that ran once it was
+        answered may have failed to reach somebody else."""
+        if self.request is None:
+            is_refused = isinstance(error, ConnectionRefusedError)
+            return is_refused or type(error).__name__ in _NOT_SENT
+        of = getattr(error, "_request", error)  # httpx's errors know
+        return type(error).__name__ in _NOT_SENT and (of is None or of is self.request)
 
     def _no_answer(self, status: int) -> None:
         if status >= 500 or status in _MAY_BE_BILLED:
@@ -263,11 +281,18 @@ class Attempt(Settling):
             self._whole = bytearray()
         return True
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether it is a stream of this process whose usage has not come."""
+        return self.holds and self._events is not None and not self._events.final
+
     def feed(self, data: bytes) -> bytes:
         """Counts what came; what the caller gets of it. Look at `refused` then."""
-        if self.refused is not None:
-            return b""
         events = self._events
+        if self.refused is not None:
+            if events is not None:
+                events.feed(data)
+            return b""
         if events is None:
             if self._whole is not None:
                 self._whole += data
@@ -310,6 +335,10 @@ class Attempt(Settling):
         else:
             self._settle_so_far(reservation, events)
 
+    def lost(self) -> None:
+        """It is over, and nobody knows how much of it came."""
+        self._may_be_billed(self._take())
+
     def stop(self) -> bool:
         """Looks whether the session was stopped; if so, wakes whoever waits for a piece. For
         another thread. False: no need to look again."""
@@ -340,8 +369,14 @@ class Attempt(Settling):
         return False
 
     def __del__(self) -> None:
+        """Nobody ended it. What arrived unread cannot be read here, where the client's locks may
+        be held."""
         try:
-            self.close()
+            if self.is_unsettled:
+                if self.cut is not None:
+                    self.cut()
+                self.lost()
+            else:
+                self.close()
         except Exception:  # the runtime was closed meanwhile
             pass
-

@@ -55,6 +55,7 @@ class Dialect:
     name = ""  # as in "openai.chat"
     provider = ""  # whose convention `usage_of` follows
     error_status = 429  # of an answer with `error` as its body
+    counts_as_it_goes = False  # a stream's usage so far has all the output so far, thoughts too
 
     def ask(self, body: Any, path: str = "", host: str = "") -> Optional[Ask]:
         """What a parsed body wants. Never raises; None: nothing in it that this dialect's
@@ -93,6 +94,10 @@ class Dialect:
         """What an event says; never raises. `seen` is the stream's own, {} at its start: the
         dialect keeps there what later events leave out."""
         raise NotImplementedError
+
+    def thinks_unseen(self, body: Body, model: str) -> bool:
+        """Whether a stream may leave out output that is billed: thoughts."""
+        return False
 
     def reported(self, answer: Any) -> Optional[Usage]:
         """As `usage`, with None for one that cannot be read."""

@@ -63,6 +63,10 @@ class Messages(Dialect):
     def streams(self, body: Body, path: str) -> bool:
         return bool(body.get("stream"))
 
+    def thinks_unseen(self, body: Body, model: str) -> bool:
+        """A stream shows a summary of the thoughts; all of them are billed."""
+        return text(fields(body.get("thinking")).get("type")) not in ("", "disabled")
+
     def grant(
         self, body: Body, path: str, ask: Ask, model: str, max_output_tokens: int
     ) -> Tuple[Body, str]:

@@ -14,6 +14,7 @@ from .weight import Weight, weigh
 
 _VARIANTS = {"flex": "flex", "priority": "priority"}
 _MODEL = re.compile(r"([^/:?]+)(:[A-Za-z]+(?:\?.*)?)$", re.DOTALL)
+_PLAIN = re.compile(r"gemini-(1\.|2\.0)|gemma")  # models that do not think
 _THINKING_MIN = 512  # no model that takes a budget refuses this one
 _CONFIGS = ("generationConfig", "generation_config")
 _LIMITS = ("maxOutputTokens", "max_output_tokens")
@@ -50,6 +51,7 @@ class Generate(_Google):
     """generateContent and streamGenerateContent. Proto's JSON: names in camel or snake case."""
 
     name = "google.generate"
+    counts_as_it_goes = True
     inputs = ("contents", "systemInstruction", "system_instruction", "tools")
     schemas = ("responseSchema", "response_schema", "responseJsonSchema", "response_json_schema",
                "_responseJsonSchema")  # fmt: skip
@@ -102,6 +104,9 @@ class Generate(_Google):
                     config[name] = {**config[name], part: budget or _THINKING_MIN}
         body = {**body, where: config}
         return body, with_model(path, model) if model and model != ask.model else path
+
+    def thinks_unseen(self, body: Body, model: str) -> bool:
+        return _PLAIN.search(model) is None
 
     def tools(self, answer: Any) -> Tools:
         """Searches: Gemini 3 is billed by the query, those before it by the answer."""

@@ -76,6 +76,10 @@ class OpenAI(Dialect):
             return True
         return fields(body.get("stream_options")).get("include_usage") is True
 
+    def thinks_unseen(self, body: Body, model: str) -> bool:
+        return _NEWEST.match(model) is not None or not {
+            "reasoning", "reasoning_effort"}.isdisjoint(body)  # fmt: skip
+
     def grant(
         self, body: Body, path: str, ask: Ask, model: str, max_output_tokens: int
     ) -> Tuple[Body, str]:

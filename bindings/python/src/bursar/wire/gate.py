@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import warnings
-from typing import TYPE_CHECKING, Callable, Dict, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set, Tuple
 
 from ..errors import BursarError, BursarWarning, Refused
 from .dialects import unmetered
@@ -24,6 +24,7 @@ carrying: contextvars.ContextVar[bool] = contextvars.ContextVar("bursar.carrying
 theirs: contextvars.ContextVar[Optional[Callable[[Refused], Refused]]]
 theirs = contextvars.ContextVar("bursar.theirs", default=None)
 _warned: Set[str] = set()
+_SOCKETS = ("/realtime", "/responses", "BidiGenerateContent", "BidiGenerateContentConstrained")
 
 
 class Carrier(BaseException):
@@ -55,10 +56,13 @@ class Gate:
         # what failed and may have been billed: its first reservation, how often, and when
         self.failures: Dict[Tuple[int, int], Tuple[int, int, float]] = {}
 
-    def session(self) -> Optional[Session]:
-        """Whose a request is that is about to go; None: it passes, nobody's or metered above."""
+    def session(self, request: Any = None, content: Optional[bytes] = None) -> Optional[Session]:
+        """Whose a request is that is about to go; None: it passes, nobody's or metered above.
+
+        Hooks and transports may make requests of their own while one is sent: those are not
+        metered above. `content` None: the same as above, for all that is known."""
         above = sending.get()
-        if above is not None and above.is_sending:
+        if above is not None and above.is_sending and above.sends(request, content):
             return None
         return self.whose()
 
@@ -74,8 +78,20 @@ class Gate:
 def passing(gate: Gate, method: str, path: str, host: str) -> None:
     """Says once of a kind of request that it costs money and is not metered."""
     kind = unmetered(method, path, host)
-    if kind and kind not in _warned and gate.session() is not None:
+    if kind:
+        _say(gate, kind, f"{method} {path}")
+
+
+def connecting(gate: Gate, uri: str) -> None:
+    """The same of a WebSocket, by its address."""
+    path = uri.partition("?")[0].rstrip("/")
+    if path.endswith(_SOCKETS):
+        _say(gate, "WebSockets", path)
+
+
+def _say(gate: Gate, kind: str, what: str) -> None:
+    if kind not in _warned and gate.session() is not None:
         _warned.add(kind)
         warnings.warn(
-            f"{method} {path}: Bursar does not meter {kind}; charge them with session.charge()",
-            BursarWarning, stacklevel=5)
+            f"{what}: Bursar does not meter {kind}; charge them with session.charge()",
+            BursarWarning, stacklevel=6)

@@ -7,19 +7,17 @@ what was granted written into it, and its answer is read on the way to the calle
 from __future__ import annotations
 
 import json
-import socket
 import sys
 import time
-from typing import TYPE_CHECKING, Any, AsyncIterator, Awaitable, Callable, Dict, Iterator, Optional
-from typing import Tuple, Type
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, Optional, Tuple
 
 from ..errors import BursarError, Refused
 from .attempt import Attempt, begin
 from .dialect import Dialect
 from .dialects import dialect_of
 from .gate import Gate, passing
+from .reading import AsyncBody, Body, classes, reading
 from .transport import follow
-from .watch import watch
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -35,7 +33,7 @@ def _priced(gate: Gate, client: Any, request: Any) -> Optional[_Priced]:
     if dialect is None:
         passing(gate, method, path, request.url.host)
         return None
-    session = gate.session()
+    session = gate.session(request, getattr(request, "_content", None))
     if session is None or client.is_closed:  # which it says itself
         return None
     return dialect, session, path
@@ -45,8 +43,10 @@ def _begin(gate: Gate, priced: _Priced, request: Any, content: bytes) -> Optiona
     dialect, session, path = priced
     is_new = request.headers.get("x-stainless-retry-count") == "0"
     attempt = begin(gate, session, dialect, path, request.url.host, content, is_new)
-    if attempt is not None and dialect.provider == "anthropic":  # by AWS, too
-        attempt.signed = request.headers.get("authorization", "").startswith("AWS4-")
+    if attempt is not None:
+        attempt.request = request
+        if dialect.provider == "anthropic":  # by AWS, too
+            attempt.signed = request.headers.get("authorization", "").startswith("AWS4-")
     return attempt
 
 
@@ -93,7 +93,7 @@ def send(
     with attempt:
         response = original(request, stream=in_parts, **more)
     if in_parts:
-        _reading(attempt, response, "SyncByteStream", _Body)
+        reading(attempt, response, "SyncByteStream", Body)
         if not stream:
             response.read()
     else:
@@ -129,7 +129,7 @@ async def send_async(
     with attempt:
         response = await original(request, stream=in_parts, **more)
     if in_parts:
-        _reading(attempt, response, "AsyncByteStream", _AsyncBody)
+        reading(attempt, response, "AsyncByteStream", AsyncBody)
         if not stream:
             await response.aread()
     else:
@@ -149,19 +149,10 @@ async def _sleep(seconds: float) -> None:
 
 def _refusal(attempt: Attempt, request: Any, refused: Refused) -> Any:
     """The provider's own answer to one who has no money left."""
-    response = _classes(type(request), "Response")
+    response = classes(type(request), "Response")
     return response(
         attempt.dialect.error_status, json=attempt.dialect.error(str(refused)), request=request,
         headers={"x-should-retry": "false", "x-bursar-refused": type(refused).__name__})
-
-
-def _classes(of: type, name: str) -> Any:
-    """The class of this name in the package that a class, or one of its bases, is from."""
-    for base in of.__mro__:
-        package = base.__module__.partition(".")[0]
-        if package in ("httpx", "httpx2"):
-            return getattr(sys.modules[package], name)
-    raise TypeError(f"{of} is none of httpx or httpx2")
 
 
 # ---- Answers ----
@@ -189,140 +180,6 @@ class _Read:
 
     def __reduce__(self) -> Tuple[Any, ...]:
         return _Read, (None, self._content)
-
-
-def _reading(attempt: Attempt, response: Any, base: str, body: Type[_Part]) -> None:
-    """Puts a reader between the answer and whoever reads it."""
-    headers = response.headers
-    if not attempt.opened(response.status_code, headers.get("content-type", "")):
-        return
-    if response.is_closed:  # a hook has read it
-        attempt.feed(response.content)
-        attempt.finish()
-        return
-    decoder = None
-    if "content-encoding" in headers:  # though it was asked for none
-        decoder = response._get_content_decoder()
-        del headers["content-encoding"], response._decoder
-        headers.pop("content-length", None)
-    inner = response.stream
-    kind = _bodies.get((body, type(response)))
-    if kind is None:
-        bases = (body, _classes(type(response), base))
-        kind = _bodies[body, type(response)] = type(body.__name__, bases, {})
-    response.stream = kind(inner, attempt, decoder)
-    network = response.extensions.get("network_stream")
-    if network is not None and response.http_version != "HTTP/2":  # there others share it
-        attempt.cut = _Cut(network)
-    watch(attempt)
-
-
-_bodies: Dict[Tuple[type, type], Any] = {}
-
-
-class _Cut:
-    """Wakes a thread or task that waits for bytes of a connection: to it, the server hung up."""
-
-    def __init__(self, network: Any) -> None:
-        self._network = network
-
-    def __call__(self) -> None:
-        found = self._network.get_extra_info("socket")
-        try:
-            number = found.fileno()
-            if number >= 0:
-                # of the plain socket: the one of TLS forgets its state while another reads
-                other = socket.socket(fileno=number)
-                try:
-                    other.shutdown(socket.SHUT_RDWR)
-                finally:
-                    other.detach()
-        except (OSError, AttributeError):
-            pass  # it was closed meanwhile
-
-
-class _Part:
-    """The body of an answer, read on its way."""
-
-    def __init__(self, inner: Any, attempt: Attempt, decoder: Any) -> None:
-        self._inner = inner
-        self._attempt = attempt
-        self._decoder = decoder
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("_inner", "_attempt", "_decoder"):
-            raise AttributeError(name)
-        return getattr(self._inner, name)
-
-    def _feed(self, data: bytes) -> bytes:
-        if self._decoder is not None:
-            data = self._decoder.decode(data)
-        return self._attempt.feed(data)
-
-    def _finish(self) -> bytes:
-        left = self._decoder.flush() if self._decoder is not None else b""
-        return (self._attempt.feed(left) if left else b"") + self._attempt.finish()
-
-
-class _Body(_Part):
-    def __iter__(self) -> Iterator[bytes]:
-        attempt = self._attempt
-        try:
-            for data in self._inner:
-                data = self._feed(data)
-                if data:
-                    yield data
-                if attempt.refused is not None:
-                    raise attempt.refused
-            data = self._finish()
-            if data:
-                yield data
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            if attempt.refused is not None and error is not attempt.refused:
-                raise attempt.refused from None  # it was cut
-            raise
-        finally:
-            attempt.close()
-        if attempt.refused is not None:
-            raise attempt.refused
-
-    def close(self) -> None:
-        self._attempt.close()
-        self._inner.close()
-
-
-class _AsyncBody(_Part):
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        attempt, inner = self._attempt, self._inner.__aiter__()
-        try:
-            async for data in inner:
-                data = self._feed(data)
-                if data:
-                    yield data
-                if attempt.refused is not None:
-                    raise attempt.refused
-            data = self._finish()
-            if data:
-                yield data
-        except GeneratorExit:
-            raise
-        except Exception as error:
-            if attempt.refused is not None and error is not attempt.refused:
-                raise attempt.refused from None  # it was cut
-            raise
-        finally:
-            attempt.close()
-            end = getattr(inner, "aclose", None)
-            if end is not None:
-                await end()
-        if attempt.refused is not None:
-            raise attempt.refused
-
-    async def aclose(self) -> None:
-        self._attempt.close()
-        await self._inner.aclose()
 
 
 # ---- Clients ----

@@ -13,6 +13,7 @@ import types
 from typing import Any, Callable, Dict
 
 from .gate import Carrier, carrying
+from .httpx import metered
 
 _guarded: Dict[type, Any] = {}
 
@@ -24,14 +25,29 @@ def guarded(client: Any) -> Any:
         return client
     view = _guarded.get(kind)
     if view is None:
+        copied = _copy(kind.copy)
         view = _guarded[kind] = type(kind.__name__, (kind,), {
             "__module__": kind.__module__, "__qualname__": kind.__qualname__,
             "request": around(kind.request, hasattr(kind, "__aenter__")), "__doc__": kind.__doc__,
-            "_bursar_view": True,
+            "_bursar_view": True, "copy": copied, "with_options": copied,
         })  # fmt: skip
     made = object.__new__(view)
     made.__dict__ = client.__dict__
     return made
+
+
+def _copy(copy: Callable[..., Any]) -> Callable[..., Any]:
+    """An SDK's `copy`, which meters another HTTP client as it does the one that it replaces."""
+
+    @functools.wraps(copy)
+    def copied(self: Any, *arguments: Any, **options: Any) -> Any:
+        gate = getattr(self._client, "_bursar_gate", None)
+        other = options.get("http_client")
+        if gate is not None and other is not None and not hasattr(other, "_bursar_gate"):
+            options["http_client"] = metered(other, gate)
+        return copy(self, *arguments, **options)
+
+    return copied
 
 
 def around(request: Callable[..., Any], is_async: bool) -> Callable[..., Any]:

@@ -34,7 +34,7 @@ class Settling:
 
     __slots__ = (
         "session", "dialect", "_gate", "_asked_with", "_reservation", "_granted", "_model",
-        "_tokens", "_guess", "_born", "_lock",
+        "_tokens", "_guess", "_unseen", "_born", "_lock",
     )  # fmt: skip
 
     def __init__(self, gate: Gate, session: Session, dialect: Dialect, content: bytes) -> None:
@@ -47,8 +47,14 @@ class Settling:
         self._model = 0  # the one granted
         self._tokens = 0  # reserved for the input
         self._guess: Optional[Frame] = None  # how they were come by
+        self._unseen = False  # output may be billed that a stream does not show
         self._born = _forks  # what was in flight belongs to the process that sent it
         self._lock = threading.Lock()  # of _reservation, against another thread that looks after it
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is this process's to end, and nobody has ended it."""
+        return bool(self._reservation) and self._born == _forks
 
     def _take(self) -> int:
         """The reservation, for whoever ends it; 0 = somebody did, or it is not ours."""
@@ -108,10 +114,13 @@ class Settling:
         return cost
 
     def _settle_so_far(self, reservation: int, events: Events) -> None:
-        """Input as the provider told it, else as estimated; output as it came."""
+        """Input as the provider told it, else as estimated; output as it came, or all of it where
+        thoughts that nobody saw are billed."""
         self._remember(reservation)
         told = events.usage or Usage()
         came = max(events.pieces, text_tokens(events.content_bytes))
+        if self._unseen and not (events.usage and self.dialect.counts_as_it_goes):
+            came = self._granted
         seen = max(min(came, self._granted), told.output_tokens)
         try:
             if seen:
