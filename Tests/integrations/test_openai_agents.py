@@ -45,6 +45,7 @@ class Runs(Case):
         logging.getLogger("openai.agents").setLevel(logging.CRITICAL)
         seen.clear()
         self.clients = []
+        self.addCleanup(self.clients.clear)
         self.addCleanup(bursar.uninstrument)
 
     def agent(self, kind, scenario, name="weather man", tools=(weather,), **more):
@@ -66,6 +67,13 @@ class Runs(Case):
         async for _ in result.stream_events():
             pass
         return result
+
+    def sync(self, agent, input, **options):
+        try:
+            return Runner.run_sync(agent, input, **options)
+        finally:
+            loop = asyncio.get_event_loop_policy().get_event_loop()  # as run_sync has it
+            loop.run_until_complete(agent.model._client.close())
 
     def assert_exact(self):
         self.assertEqual(self.spent(), self.billed())
@@ -196,7 +204,7 @@ class Budget(Runs):
     def test_run_sync_and_install(self):
         self.addCleanup(setattr, openai_agents._Runner, "always", None)
         openai_agents.install(self.s)
-        Runner.run_sync(self.agent(KINDS[0], "turns=2"), "hello")
+        self.sync(self.agent(KINDS[0], "turns=2"), "hello")
         self.assertEqual(2, self.s.read().tool_calls)
         self.assert_exact()
 
@@ -452,8 +460,8 @@ class Concurrency(Runs):
 
         def work(n):
             try:
-                Runner.run_sync(self.agent(KINDS[n % 2], "loop,parallel=5"), f"hello {n}",
-                                hooks=BursarHooks(self.s), max_turns=None)
+                self.sync(self.agent(KINDS[n % 2], "loop,parallel=5"), f"hello {n}",
+                          hooks=BursarHooks(self.s), max_turns=None)
             except Exception as error:
                 ends.append(type(error))
 

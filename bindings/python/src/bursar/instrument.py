@@ -12,10 +12,11 @@ import functools
 import os
 import sys
 import threading
+import warnings
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple
 from typing import Union
 
-from .errors import BursarError, ForkedError, InvalidArgumentError, Refused, refusal
+from .errors import BursarError, BursarWarning, ForkedError, InvalidArgumentError, Refused, refusal
 from .seat import Seat, _current, current, in_seat
 from .session import Session
 
@@ -342,9 +343,14 @@ def _join(environ: Dict[str, str], options: Dict[str, Any]) -> None:
 
 
 def _litellm(module: Any) -> List[Tuple[Any, str, Change]]:
-    from .integrations.litellm_calls import patch
+    try:
+        from .integrations.litellm_calls import patch
 
-    patch(module)
+        patch(module)
+    except Exception as error:  # of another version: its requests are metered all the same
+        warnings.warn(
+            f"LiteLLM raises refusals as errors of its providers: {error}", BursarWarning,
+            stacklevel=2)
     return []
 
 

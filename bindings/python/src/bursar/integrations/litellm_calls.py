@@ -300,7 +300,8 @@ def patch(module: Any) -> None:
             for owner in (module, main):
                 if owner is not None and getattr(owner, name, None) is function:
                     _replace(owner, name, made)
-    core = getattr(sys.modules.get("litellm.router_python_core"), "PythonCore", module.Router)
+    core = module.Router  # or what does its work, in versions where it is a front
+    core = getattr(sys.modules.get("litellm.router_python_core"), "PythonCore", core)
     for name in ROUTER:
         if name in core.__dict__:
             _replace(core, name, around(core.__dict__[name]))
