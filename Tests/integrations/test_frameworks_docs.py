@@ -42,6 +42,39 @@ class Shown(Case):
             exec(self.code(heading), {"bursar": bursar, "weather": self.weather, **names})
         return out.getvalue()
 
+    HELLO = [{"role": "user", "content": "hello"}]
+
+    def bare(self):
+        """Shown without a framework: the process's runtime, and what the server billed."""
+        import openai
+
+        bursar.use(self.rt)
+        client = openai.OpenAI(base_url=self.stub.url("out=20") + "/v1", api_key=self.account)
+        self.addCleanup(client.close)
+        return client
+
+    def assert_one_step(self):
+        self.assertEqual(1, len(self.lines()))
+        self.assertEqual(self.billed(), sum(row.cost_nanos for row in self.rt.spend()))
+
+    def test_a_client(self):
+        client = self.bare()
+        self.run_code("A client", OpenAI=lambda: client, messages=self.HELLO)
+        self.assert_one_step()
+
+    def test_a_process(self):
+        client = self.bare()
+        self.addCleanup(bursar.uninstrument)
+        self.run_code("A process", run_the_agent=lambda: client.chat.completions.create(
+            model="gpt-5", messages=self.HELLO))
+        self.assert_one_step()
+
+    def test_a_step(self):
+        client = self.bare()
+        self.run_code("A framework's own step", session=self.s, messages=self.HELLO,
+                      call_the_model=lambda: client.chat.completions.create(model="gpt-5", messages=self.HELLO))
+        self.assert_one_step()
+
     def test_langchain(self):
         from langchain_core.prompts import ChatPromptTemplate
         from langchain_openai import ChatOpenAI
