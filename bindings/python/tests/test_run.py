@@ -119,7 +119,7 @@ class AsPython(Folder):
         self.assertIn("spawn [2, 4, 6]\nfork [2, 4, 6]", self.same(path).stdout)
 
     def test_a_signal_ends_it_as_it_would_python(self):
-        path = self.file("wait.py", "import time; print('ready', flush=True); time.sleep(60)")
+        path = self.file("wait.py", "import time; print('ready', flush=True)\nwhile True: time.sleep(0.1)")
         for number in (signal.SIGINT, signal.SIGTERM):
             process = subprocess.Popen([*RUN, path], cwd=self.folder, env=self.env, text=True,
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
