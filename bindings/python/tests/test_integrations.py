@@ -93,6 +93,8 @@ class Sessions(Case):
         with self.s.child("below") as below:
             self.assertIs(below, session_of(self.s))
             self.assertTrue(is_below(below, self.s))
+            below.close()  # by another agent that had it, too
+            self.assertIs(self.s, session_of(self.s))
 
     def test_children_are_closed_with_what_is_below(self):
         children = Children()

@@ -48,6 +48,8 @@ def missing(module: str, extra: str, error: ImportError) -> ImportError:
 def session_of(given: Optional[Session]) -> Session:
     """The session that a hook was given, or the entered one; that one too when it is below."""
     entered = current()
+    while entered is not None and entered._closed and entered._parent is not None:
+        entered = entered._parent  # another agent in the same tool was the last to need it
     if given is None:
         if entered is None:
             raise InvalidArgumentError(

@@ -183,17 +183,21 @@ class BursarCallback(BaseCallbackHandler):
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **more: Any) -> None:
         self._over(run_id)
-        graph = self._graphs.pop(run_id, None)
-        if graph is not None:
-            children.close(graph)
+        self._left(run_id)
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **more: Any) -> None:
         self._over(run_id)
-        graph = self._graphs.pop(run_id, None)
-        if graph is not None and not _is_interrupt(error):
-            children.close(graph)
+        self._left(run_id, _is_interrupt(error))
 
     # ---- Within ----
+
+    def _left(self, run: UUID, resumes: bool = False) -> None:
+        """A graph ended; with the last of those that a task runs at a time, so does their session."""
+        with self._lock:
+            graph = self._graphs.pop(run, None)
+            over = graph is not None and graph not in self._graphs.values()
+        if graph is not None and over and not resumes:
+            children.close(graph)
 
     def _session(self, metadata: Dict[str, Any]) -> Session:
         """Whose a step is: below the session, where its graph runs inside another."""
