@@ -6,6 +6,9 @@
 #   make torture MINUTES=10 SEED=7                  make bench-home  what a home costs
 #   make ledger-torture KILLS=1000 BOOTS=50 SEED=7  the ledger's writer killed, disks full, reboots
 #   make bench-ledger     what a ledger costs       make ledger-year    a year, compacted
+#   make integrations     real SDKs and frameworks  make bench-wrap     what wrapping adds to a call
+#   make soak-integrations MINUTES=10 SEED=7        the same SDKs, at random, with a judge
+#   make test-operations  docs/operations.md is what the command prints
 #   make install PREFIX=/usr/local                  make bootstrap  installs what is missing
 
 SHELL     := /bin/bash
@@ -73,7 +76,7 @@ build/lib/bursar.pc: tools/bursar.pc.in
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
 
 # Everything, in the order in which it fails soonest.
-test: test-swift test-c model test-oracles test-python test-wheel test-go test-race test-torture test-deaths litmus test-fuzz \
+test: test-swift test-c model test-oracles test-python test-estimator test-wheel test-go test-race test-torture test-deaths litmus test-fuzz \
 		test-readme test-ledger test-demo test-year test-cli
 	@echo "make test: everything passed"
 
@@ -99,6 +102,19 @@ test-python: lib
 	BURSAR_LIBRARY=$(CURDIR)/$(LIB) bindings/python/tests/run.sh $$(tools/pythons.sh)
 	BURSAR_LIBRARY=$(CURDIR)/$(LIB) OPENAI_TESTS=1 bindings/python/tests/run.sh $$(tools/pythons.sh | tail -1)
 
+# How far the learnt estimates are off, on any file of steps: `make estimator DATA=steps.csv`
+# (columns: Tests/data/README.md). The test runs it on the sample.
+ESTIMATOR = BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONPATH=bindings/python/src PYTHONDONTWRITEBYTECODE=1 \
+            python3 Tests/estimator/estimator.py
+DATA ?= Tests/data/agent-steps-sample.csv
+.PHONY: estimator estimator-methods test-estimator
+estimator: lib
+	$(ESTIMATOR) $(DATA)
+estimator-methods: lib
+	$(ESTIMATOR:estimator.py=methods.py) $(DATA)
+test-estimator: lib
+	$(ESTIMATOR) --check Tests/data/agent-steps-sample.csv
+
 # The C tests against both builds, and the example on its own loop.
 test-c: lib full
 	Tests/c/run.sh $(LIB)
@@ -110,8 +126,8 @@ test-c: lib full
 GO = cd bindings/go && export PATH="$$(../../tools/go.sh):$$PATH" && \
 	export CGO_LDFLAGS="-L$(CURDIR)/build/lib -Wl,-rpath,$(CURDIR)/build/lib" &&
 test-go: lib
-	$(GO) go vet . && CGO_ENABLED=0 go vet . && test -z "$$(gofmt -l .)"
-	$(GO) go test -count=1 . && go test -count=1 -race .
+	$(GO) go vet ./... && CGO_ENABLED=0 go vet ./... && test -z "$$(gofmt -l .)"
+	$(GO) go test -count=1 ./... && go test -count=1 -race ./...
 
 # Homes, with processes in four languages: all of them race for one budget; all of them are
 # killed, stopped and forked while a judge keeps books. PYTHONPATH is the binding as it stands.
@@ -219,11 +235,32 @@ FOCUS_ENV := build/focus-venv
 $(FOCUS_ENV)/.tried: Tests/cli/requirements-focus.txt
 	-python3 -m venv $(FOCUS_ENV) && $(FOCUS_ENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@mkdir -p $(@D) && touch $@
-test-cli: cli $(FOCUS_ENV)/.tried
+test-cli: cli $(FOCUS_ENV)/.tried test-operations
+	rm -rf build/installed
+	$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/build/installed
 	BURSAR=$(CURDIR)/$(CLI) BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONDONTWRITEBYTECODE=1 \
+		INSTALLED=$(CURDIR)/build/installed$(PREFIX) \
 		python3 -m unittest discover -s Tests/cli $(if $(ONLY),-k $(ONLY))
 
-install: lib
+# docs/operations.md: what it shows is what the commands print. UPDATE=1 writes it anew.
+.PHONY: test-operations
+test-operations: cli
+	python3 tools/operations.py $(CLI) $(LIB)
+
+# What goes with the command: its man page, and completions for three shells.
+SHARE := build/share/man/man1/bursar.1 build/share/bash-completion/completions/bursar \
+         build/share/zsh/site-functions/_bursar build/share/fish/vendor_completions.d/bursar.fish
+$(SHARE) &: $(CLI) tools/manual.py docs/operations.md
+	@mkdir -p $(dir $(SHARE))
+	python3 tools/manual.py $(CLI) > build/share/man/man1/bursar.1
+	$(CLI) --generate-completion-script bash > build/share/bash-completion/completions/bursar
+	$(CLI) --generate-completion-script zsh > build/share/zsh/site-functions/_bursar
+	$(CLI) --generate-completion-script fish > build/share/fish/vendor_completions.d/bursar.fish
+
+install: lib build/lib/bursar.pc $(SHARE)
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin $(patsubst build/%,%,$(dir $(SHARE))))
+	install -m 755 $(CLI) $(DESTDIR)$(PREFIX)/bin/
+	for file in $(patsubst build/%,%,$(SHARE)); do install -m 644 build/$$file $(DESTDIR)$(PREFIX)/$$file; done
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install -m 644 include/bursar.h $(DESTDIR)$(PREFIX)/include/
 	install -m 755 $(LIB) $(DESTDIR)$(PREFIX)/lib/libbursar.so.$(VERSION)
@@ -241,7 +278,7 @@ bench: lib $(BENCH)
 		awk 'NR == 1 { print "load: " $$1 / 1000 " ms, first open: " $$2 / 1000 " ms (best of 30 processes)" }'
 	LD_LIBRARY_PATH=build/lib $(BENCH)
 	BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONPATH=bindings/python/src python3 bindings/python/bench.py
-	$(GO) go test -run '^$$' -bench . -benchtime 200000x .
+	$(GO) go test -run '^$$' -bench '[^t]$$' -benchtime 200000x . && go test -run '^$$' -bench Transport -benchtime 5000x .
 $(BENCH): Sources/bursar-bench/bench.c include/bursar.h $(LIB)
 	$(CC) -O2 -Wall -Wextra -Iinclude $< -o $@ $(LIB) -pthread
 
@@ -305,6 +342,29 @@ $(DEMO_ENV)/.ready: demo/requirements.txt | build/.bootstrap
 	python3 -m venv $(DEMO_ENV)
 	$(DEMO_ENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+# SDKs and frameworks as they are on PyPI, at pinned versions (Tests/integrations/requirements*.txt),
+# against a provider on the loopback that bills by itself. Apart from `make test`. ONLY=Streams
+INTEGRATIONS_ENV := $(CURDIR)/build/integrations-venv
+INTEGRATIONS = cd Tests/integrations && BURSAR_LIBRARY=$(CURDIR)/$(LIB) \
+	PYTHONPATH=$(CURDIR)/bindings/python/src PYTHONDONTWRITEBYTECODE=1
+.PHONY: integrations soak-integrations bench-wrap
+integrations: lib
+	Tests/integrations/env.sh $(INTEGRATIONS_ENV)
+	$(INTEGRATIONS) $(INTEGRATIONS_ENV)/bin/python -m unittest discover -p 'test_*.py' $(if $(ONLY),-k $(ONLY))
+	Tests/integrations/env.sh $(INTEGRATIONS_ENV)-google google
+	$(INTEGRATIONS) $(INTEGRATIONS_ENV)-google/bin/python -m unittest discover -p 'test_*.py' $(if $(ONLY),-k $(ONLY))
+	$(if $(ONLY),,$(INTEGRATIONS) $(INTEGRATIONS_ENV)/bin/python soak.py 0.3)
+
+# Agents that do anything to their SDKs, at random. MINUTES=10 SEED=7
+soak-integrations: lib
+	Tests/integrations/env.sh $(INTEGRATIONS_ENV)
+	$(INTEGRATIONS) $(INTEGRATIONS_ENV)/bin/python soak.py $(or $(MINUTES),5) $(SEED)
+
+# What metering adds to a call of OpenAI's SDK, beside the bare SDK on the same stub.
+bench-wrap: lib
+	Tests/integrations/env.sh $(INTEGRATIONS_ENV)
+	$(INTEGRATIONS) $(INTEGRATIONS_ENV)/bin/python bench_wrap.py
 
 # README.md's samples, as they stand there.
 test-readme: lib $(DEMO_ENV)/.ready

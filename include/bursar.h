@@ -966,6 +966,83 @@ BURSAR_API bursar_status_t bursar_rate_parse(const char *BURSAR_NONNULL text, si
 BURSAR_API bursar_status_t bursar_money_format(int64_t nanos, char *BURSAR_NULLABLE out_text, size_t capacity,
                                                size_t *BURSAR_NONNULL out_len);
 
+/* ---------------------------------------------------------------- Estimates */
+
+/* What an input is made of. 4 to 255 are the program's own, and begin as text. */
+#define BURSAR_CONTENT_TEXT 0    /* prose and code in ASCII */
+#define BURSAR_CONTENT_WIDE 1    /* text with many characters beyond ASCII */
+#define BURSAR_CONTENT_JSON 2    /* schemas, arguments, data */
+#define BURSAR_CONTENT_COUNTED 3 /* `bytes` are tokens that a tokenizer of the program's counted */
+
+/** An input whose tokens are wanted. The caller fills it down to `kind`. */
+typedef struct bursar_estimate {
+    uint32_t size;
+    bursar_model_t model;      /* who counts: from bursar_model_find() */
+    bursar_id_t session;       /* whose last input is known; 0 = none */
+    uint64_t conversation;     /* any number, such as a hash of how it begins: inputs of a session
+                                  with the same number continue each other */
+    int64_t bytes;             /* of all text in it, UTF-8, at most 2 GiB */
+    int64_t fixed_tokens;      /* at most, of what is no text: images, files */
+    int32_t kind;              /* BURSAR_CONTENT_* */
+    uint32_t basis;            /* filled in, as all below: how it was judged; for bursar_learn() */
+    int64_t tokens;            /* the likely number */
+    int64_t tokens_max;        /* what to reserve: fewer than billed once in 400 inputs */
+    int64_t span;              /* for bursar_learn() */
+} bursar_estimate_t;
+BURSAR_STATIC_ASSERT(sizeof(bursar_estimate_t) == 72, "bursar_estimate_t");
+#define BURSAR_ESTIMATE_INIT {(uint32_t)sizeof(bursar_estimate_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/**
+ * Estimates the tokens of an input from its bytes, by what this runtime has learnt of
+ * the model, of the kind of content, and of the session's last input. Until something is
+ * known, a token for every second byte is reserved, for BURSAR_CONTENT_WIDE one for every
+ * byte. docs/estimation.md has the method and its figures.
+ *
+ * Thread:  any. Never allocates; a short lock of the process. Not part of a step: reserve
+ *          takes any number.
+ * Returns: BURSAR_OK; BURSAR_E_NOT_FOUND for a number that is no model's; BURSAR_E_INVALID.
+ * Since 0.1.
+ */
+BURSAR_API bursar_status_t bursar_estimate(bursar_runtime_t *BURSAR_NONNULL runtime,
+                                           bursar_estimate_t *BURSAR_NONNULL estimate);
+
+/**
+ * Tells what the provider billed for an input: `estimate` as bursar_estimate() left it, or
+ * filled by the caller alone (`basis` 0). Where another model was granted, put that one in
+ * `model`. Leave out what says nothing of the input: answers without usage, and those for
+ * which the provider ran tools or called models of its own. An input that is new mostly in
+ * `fixed_tokens` only moves the session's last input. Kept in memory, for this runtime: a
+ * home's processes learn each for itself; up to 256 pairs of model and kind, and the last
+ * 16,384 conversations.
+ *
+ * Thread:  any. Never allocates; a short lock of the process.
+ * Returns: BURSAR_OK, also for 0 input_tokens, of which nothing is learnt; as above.
+ * Since 0.1.
+ */
+BURSAR_API bursar_status_t bursar_learn(bursar_runtime_t *BURSAR_NONNULL runtime,
+                                        const bursar_estimate_t *BURSAR_NONNULL estimate,
+                                        int64_t input_tokens, int64_t output_tokens);
+
+/** How far off the estimates were. Errors are |tokens - billed| / billed in millionths, read from a
+    histogram: at most an eighth, or 122, too high; at most 8,000,000. */
+typedef struct bursar_estimate_error {
+    uint32_t size;
+    uint32_t pairs;            /* of a model and a kind, counted here */
+    int64_t steps;             /* inputs learnt from */
+    int64_t below;             /* those billed at more than their tokens_max */
+    int64_t median_ppm;        /* half of the errors are no larger */
+    int64_t p99_ppm;           /* 99 of 100 are no larger */
+    int64_t input_tokens;      /* billed, of all these inputs */
+    int64_t reserved_tokens;   /* their tokens_max */
+} bursar_estimate_error_t;
+BURSAR_STATIC_ASSERT(sizeof(bursar_estimate_error_t) == 56, "bursar_estimate_error_t");
+#define BURSAR_ESTIMATE_ERROR_INIT {(uint32_t)sizeof(bursar_estimate_error_t), 0, 0, 0, 0, 0, 0, 0}
+
+/** The error since the runtime was opened, of one model (0 = all) and one kind (-1 = all). Thread: any; short lock.
+    BURSAR_E_SIZE. Since 0.1. */
+BURSAR_API bursar_status_t bursar_estimate_error(bursar_runtime_t *BURSAR_NONNULL runtime, bursar_model_t model,
+                                                 int32_t kind, bursar_estimate_error_t *BURSAR_NONNULL out_error);
+
 /* -------------------------------------------------------------------- Query */
 
 #define BURSAR_KIND_BUDGET 1

@@ -2,7 +2,8 @@
 # Installs what building and testing need on Debian beside the Swift toolchain.
 # Does nothing where all of it is there.
 set -euo pipefail
-packages=(libuv1-dev libsqlite3-dev pkg-config gcc g++ make binutils tzdata python3 python3-venv ca-certificates)
+packages=(libuv1-dev libsqlite3-dev pkg-config gcc g++ make binutils tzdata python3 python3-venv ca-certificates
+          groff-base man-db zsh fish)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

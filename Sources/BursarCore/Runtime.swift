@@ -228,6 +228,12 @@ public final class Runtime: @unchecked Sendable {
             attachment.enter(options, parent: parent)
             if attachment.place != nil { runtime.recoverDead() }
         }
+        // What ended while nobody was here ends before anything is granted.
+        if core.topUpAt.value <= runtime.clock.steady, runtime.config.lock(for: SharedLock.patience) {
+            runtime.endTopUps()
+            runtime.edit.commit()
+            runtime.config.unlock()
+        }
         core.forks.storeReleasing(bursar__forks())
         for notice in notices { runtime.tellHome(notice) }
         // Somebody has to keep.

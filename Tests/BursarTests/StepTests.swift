@@ -237,3 +237,33 @@ import Testing
         try runtime.verify()
     }
 }
+
+@Suite struct EstimateTests {
+    @Test func aSessionsInputsAreLearnt() throws {
+        let runtime = try Runtime()
+        let model = try runtime.plainModel()
+        let session = try runtime.openSession("acme", limits: "$9")
+        var estimate = try session.estimate(model, bytes: 4_000)
+        #expect(estimate.tokensMax == 2_048)
+        for n in 1...300 {
+            estimate = try session.estimate(model, bytes: 4_000 + n * 1_000)
+            #expect(estimate.tokens <= estimate.tokensMax)
+            try runtime.learn(estimate, input: 1_000 + n * 250, output: 40)
+        }
+        estimate = try session.estimate(model, bytes: 305_000, fixedTokens: 900, conversation: 7)
+        #expect(estimate.tokens > 70_000)  // another conversation: by the model's rate
+        estimate = try session.estimate(model, bytes: 305_000)
+        #expect(abs(estimate.tokens - 76_250) < 20)
+        let seen = try runtime.estimateError(of: model)
+        #expect(seen.steps == 300)
+        #expect(seen.below == 0)
+        #expect(seen.median < 0.001)
+        #expect(seen.reserved > seen.input)
+        #expect(try runtime.estimateError(content: .json).steps == 0)
+        let other = try runtime.model("another")
+        try runtime.learn(estimate, input: 80_000, granted: other)
+        #expect(try runtime.estimateError(of: other).steps == 1)
+        #expect(throws: BursarError.self) { try session.estimate(model, bytes: -1) }
+        #expect(throws: BursarError.self) { try session.estimate(model, bytes: 1, content: Content(rawValue: 256)) }
+    }
+}

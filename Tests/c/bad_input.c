@@ -77,6 +77,11 @@ static void every_call_answers(bursar_runtime_t *rt, bursar_status_t want) {
     equal(bursar_prices_load(rt, LIT("{}"), NULL, 0, NULL, NULL, &error), want);
     equal(bursar_tool_find(rt, LIT("search"), &tool, &error), want);
     equal(bursar_tool_price_set(rt, 1, 1), want);
+    bursar_estimate_t estimate = BURSAR_ESTIMATE_INIT;
+    bursar_estimate_error_t off = BURSAR_ESTIMATE_ERROR_INIT;
+    equal(bursar_estimate(rt, &estimate), want);
+    equal(bursar_learn(rt, &estimate, 1, 1), want);
+    equal(bursar_estimate_error(rt, 0, -1, &off), want);
     equal(bursar_read(rt, 1, &view), want);
     equal(bursar_views(rt, &id, 1, &view), want);
     equal(bursar_meter_read(rt, 1, 0, &meter_view), want);

@@ -162,6 +162,21 @@ test("an agent neither raises, revives nor removes") {
     done_with(&h);
 }
 
+test("a top-up ends at its time although nobody has the home open") {
+    struct home h = new_home();
+    bursar_runtime_t *rt = open_home(h.path);
+    bursar_id_t id = budget(rt, "acme", "$5/day");
+    equal(bursar_top_up(rt, id, LIT("$5"), 50000000, NULL, 0, NULL), BURSAR_OK);
+    bursar_close(rt);
+    nanosleep(&(struct timespec){0, 60000000}, NULL);
+    rt = open_home(h.path);
+    bursar_limit_view_t limit = {.size = sizeof limit};
+    equal(bursar_limit_read(rt, id, 0, &limit), BURSAR_OK);
+    equal(limit.extra, 0);
+    bursar_close(rt);
+    done_with(&h);
+}
+
 /* ---------------------------------------------------------------- Life, death */
 
 static void stay_until_killed(struct other *o, void *path) {

@@ -46,7 +46,11 @@ class Screen:
             if byte == b"\r":
                 self.x = 0
             elif byte == b"\n":
-                self.y = min(self.y + 1, self.rows - 1)
+                self.y += 1
+                if self.y == self.rows:  # scrolls
+                    self.y -= 1
+                    self.cells = self.cells[1:] + [[" "] * self.columns]
+                    self.styles = self.styles[1:] + [[""] * self.columns]
             else:
                 size = 1 if byte < b"\x80" else 2 if byte < b"\xe0" else 3 if byte < b"\xf0" else 4
                 if at + size > len(data):

@@ -529,10 +529,6 @@ class Golden(Case):
                     ["report", "--home", "nowhere"], ["report", "--path", "acme/suport"], ["export", "--path", "nobody"],
                     ["report", "--prices", "nowhere.json", "--savings"])  # fmt: skip
 
-    def test_help(self):
-        names = ["report", "query", "outcome", "outcome import", "export", "prices", "price"]
-        self.golden("report-help", *([*name.split(), "--help"] for name in names))
-
     def test_focus_sample(self):
         """docs/focus-sample.csv is what the command prints."""
         path = ROOT / "docs/focus-sample.csv"
@@ -626,6 +622,23 @@ class Outcomes(Empty):
         self.assertEqual(["withdrawn", "corrected", "corrected", "disputed", "verified", "stated"], states)
         do("add", "won", "--id", "8", "--workflow", "acme/nope", code=66)
         do("add", "won", "--id", "8", "--workflow", "acme", "--value", "€5", code=65)
+
+    def test_of_none_waste_has_the_steps_that_cost_nothing_too(self):
+        code = """if True:
+            import bursar, sys
+            with bursar.open(sys.argv[1]) as rt:
+                rt.budget("lab", "$5")
+                rt.price("free", input="$0/M", output="$0/M")
+                rt.price("paid", input="$1/M", output="$1/M")
+                with rt.session("lab") as s:
+                    for model in ("free", "paid", "free"):
+                        d = s.reserve(model, input_tokens=10, max_output_tokens=10)
+                        s.settle(d, input_tokens=10, output_tokens=10)
+                rt.query("SELECT 1")"""
+        subprocess.run([sys.executable, "-c", code, self.empty], env=ENV, check=True)
+        for by in ([], ["--by", "model"]):
+            found = json.loads(self.out("report", "--waste", *by, "--json", home=self.empty))
+            self.assertEqual(3, sum(row["steps"] for row in found if row["waste"] == "no outcome"))
 
     def test_every_case_of_the_table_of_imports(self):
         """Tests/imports.json, which Python's and Go's tests read too."""

@@ -77,7 +77,8 @@ class ExitCodes(RunCase):
         self.assertIn("no #! line", result.stderr)
 
     def test_say_that_run_itself_failed(self):
-        for args in (["--limits", "5 bananas"], ["--home", "/no/such/home"], ["--label", "nothing"], ["--grace", "soon"]):
+        for args in (["--limits", "5 bananas"], ["--home", "/no/such/home"], ["--label", "nothing"], ["--grace", "soon"],
+                     ["--grace", "99999999w"]):  # fmt: skip
             result = self.run_(*args, "--", "true")
             self.assertEqual(result.returncode, 125, args)
             self.assertTrue(result.stderr.startswith("bursar: "), result.stderr)
@@ -232,6 +233,28 @@ while True:   # each forks the next, in a session of its own, and ends
     os.setsid()
     note()""", 30)
 
+    def test_that_fork_and_end_faster_than_anybody_looks(self):
+        source = self.folder / "hop.c"
+        source.write_text("""
+            #include <signal.h>
+            #include <time.h>
+            #include <unistd.h>
+            int main(void) {
+                time_t end = time(NULL) + 4;
+                signal(SIGTERM, SIG_IGN);
+                if (fork()) _exit(3);
+                while (time(NULL) < end && !fork()) {}
+                _exit(0);
+            }""")
+        subprocess.run(["cc", "-o", self.folder / "hop", source], check=True)
+        for _ in range(5):
+            with open(self.folder / "said", "w") as said:
+                process = self.popen("run", "--path", "acme/ci", "--grace", "0", "--", self.folder / "hop", stderr=said)
+            self.assertEqual(process.wait(60), 3)
+            for _ in range(20):
+                names = [contents(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
+                self.assertFalse([name for name in names if str(self.folder).encode() in name])
+
     def test_that_are_suspended(self):
         self.stop("note()\nos.kill(os.getpid(), signal.SIGSTOP)\nwhile True: time.sleep(1)", 1)
 
@@ -286,6 +309,13 @@ class Children(RunCase):
         os.close(read)
         os.close(write)
         self.assertEqual(json.loads(result.stdout), [0, 1, 2, write])
+
+    def test_get_the_callers_words(self):
+        words = [b"plain", b"", b"--", b"a b", b"\xff\xfe.txt", b"\x1b[2J", b"$HOME"]
+        program = "import os, sys; print([os.fsencode(word) for word in sys.argv[1:]])"
+        command = [COMMAND, "run", "--path", "acme/ci", "--quiet", "--", self.env["PYTHON"], "-c", program, *words]
+        done = subprocess.run(command, env=self.env, cwd=self.folder, capture_output=True)
+        self.assertEqual(done.stdout.decode(), f"{words}\n", done.stderr)
 
     def test_get_the_callers_signals(self):
         text = """

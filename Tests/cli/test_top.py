@@ -149,6 +149,37 @@ class Keys(TopCase):
             terminal.shows("done")
             self.assertEqual(self.state("acme/research"), state)
 
+    def test_answer_no_question_that_nobody_read(self):
+        terminal = self.top("--filter", "research")
+        terminal.shows("research")
+        terminal.type("sky")
+        terminal.shows("kill acme/research", "y/n")
+        terminal.type("n")
+        terminal.shows("nothing was done")
+        self.assertEqual(self.state("acme/research"), "open")
+        terminal.type("+$6\ry")
+        terminal.shows("top up acme/research by $6?")
+        for rows in (3, 2, 1):
+            terminal.resize(60, rows)
+            terminal.until(lambda text: "$6?" in text and "y/n" in text)
+
+    def test_stay_where_they_were_when_what_was_chosen_ends(self):
+        ids = [row["id"] for row in json.loads(self.bursar("session", "list", "--json", check=True).stdout)]
+        terminal = self.top("--sort", "path", columns=140)
+
+        def chosen():
+            lines = [line for line in terminal.screen.styled("7") if "STATE" not in line]
+            return lines[0] if lines else ""
+
+        terminal.type("\t")
+        terminal.until(lambda _: "reader" in chosen())
+        terminal.type("\x1b[B")
+        terminal.until(lambda _: "writer" in chosen())
+        writer = chosen().split()[0]
+        self.assertIn(int(writer), ids)
+        self.bursar("session", "close", writer, check=True)
+        terminal.until(lambda text: "writer" not in text and "triage" in chosen())
+
     def test_top_up(self):
         terminal = self.top("--filter", "research")
         terminal.shows("research", "$0.5000")
@@ -190,7 +221,8 @@ class Ends(TopCase):
         agent.type(f"{COMMAND} top\n")
         agent.shows("bursar top", "q quit")
         agent.type("\x1a")
-        agent.until(lambda _: not agent.screen.alternate)
+        # The shell takes the terminal back, and with it what was typed before.
+        agent.until(lambda text: re.search(r"Stopped.*\n\$", text) is not None)
         agent.type("stty -a | tr ' ' '\\n' | grep icanon\n")
         agent.until(lambda text: re.search(r"^icanon", text, re.M) is not None)
         agent.type("fg\n")

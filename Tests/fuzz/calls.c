@@ -380,6 +380,42 @@ static void look(input_t *in, bursar_runtime_t *rt) {
     free(out);
 }
 
+/* What was estimated, and what nobody did, is learnt, and the books of it add up. */
+static void estimate(input_t *in, bursar_runtime_t *rt) {
+    bursar_estimate_t e = BURSAR_ESTIMATE_INIT;
+    uint8_t how = take8(in);
+    e.model = how & 1 ? 1 + (take8(in) & 3) : (int32_t)take_number(in);
+    e.session = how & 2 ? take8(in) & 3 : take_amount(in);
+    e.bytes = how & 4 ? (int64_t)take_number(in) & INT32_MAX : take_amount(in);
+    e.kind = how & 8 ? take8(in) & 3 : (int32_t)take_number(in);
+    if (how & 16) e.fixed_tokens = how & 32 ? (int64_t)take_number(in) & INT32_MAX : take_amount(in);
+    if (how & 64) e.conversation = (uint64_t)take_amount(in);
+    bursar_estimate_t *p = take_struct(in, &e, sizeof e);
+    if (bursar_estimate(rt, p) == BURSAR_OK && p->size == sizeof e) {
+        if (p->tokens < 0 || p->tokens_max < p->tokens) abort();
+        if (p->basis == 0 || p->span <= 0) abort();
+    }
+    how = take8(in);
+    if (how == 7 && p->size == sizeof e) { /* made up */
+        p->basis = take_number(in);
+        p->tokens = take_amount(in);
+        p->tokens_max = take_amount(in);
+        p->span = take_amount(in);
+    }
+    for (int i = 0; i < (how & 15); i++) {
+        int64_t tokens = how & 16 ? (int64_t)take_number(in) & INT32_MAX : take_amount(in);
+        bursar_learn(rt, p, tokens, how & 32 ? (int64_t)take_number(in) & INT32_MAX : take_amount(in));
+    }
+    bursar_estimate_error_t seen = BURSAR_ESTIMATE_ERROR_INIT;
+    bursar_estimate_error_t *q = take_struct(in, &seen, sizeof seen);
+    if (bursar_estimate_error(rt, how & 64 ? e.model : 0, (int32_t)(how >> 7) - 1, q) == BURSAR_OK &&
+        q->size == sizeof seen) {
+        if (q->below > q->steps || q->median_ppm > q->p99_ppm || q->p99_ppm > 8000000) abort();
+    }
+    free(p);
+    free(q);
+}
+
 static void price(input_t *in, bursar_runtime_t *rt) {
     bursar_text_t name = take_name(in);
     bursar_error_t error = BURSAR_ERROR_INIT;
@@ -388,7 +424,8 @@ static void price(input_t *in, bursar_runtime_t *rt) {
     int32_t number = 0;
     size_t len, capacity;
     void *p = NULL;
-    switch (take8(in) % 8) {
+    switch (take8(in) % 9) {
+    case 8: estimate(in, rt); break;
     case 0: bursar_model_find(rt, name.data, name.len, &number); break;
     case 1: {
         int64_t *fields = &r.input_picos;

@@ -301,6 +301,16 @@ func (r *Receipt) c() *C.bursar_receipt_t {
 	return (*C.bursar_receipt_t)(unsafe.Pointer(r))
 }
 
+func (x *Estimate) c() *C.bursar_estimate_t {
+	x.size = C.sizeof_bursar_estimate_t
+	return (*C.bursar_estimate_t)(unsafe.Pointer(x))
+}
+
+func (x *EstimateError) c() *C.bursar_estimate_error_t {
+	x.size = C.sizeof_bursar_estimate_error_t
+	return (*C.bursar_estimate_error_t)(unsafe.Pointer(x))
+}
+
 func (c *Charge) c() *C.bursar_charge_t {
 	c.size = C.sizeof_bursar_charge_t
 	return (*C.bursar_charge_t)(unsafe.Pointer(c))
@@ -467,6 +477,20 @@ func abiMoneyFormat(n Nanos, buf []byte) (int, Status) {
 	out, capacity := space(buf)
 	status := C.bursar_money_format(C.int64_t(n), out, capacity, &length)
 	return int(length), Status(status)
+}
+
+// Estimates
+
+func abiEstimate(e *engine, x *Estimate) Status {
+	return Status(C.bursar_estimate(e.c(), x.c()))
+}
+
+func abiLearn(e *engine, x *Estimate, input, output int64) Status {
+	return Status(C.bursar_learn(e.c(), x.c(), C.int64_t(input), C.int64_t(output)))
+}
+
+func abiEstimateError(e *engine, m Model, kind Content, x *EstimateError) Status {
+	return Status(C.bursar_estimate_error(e.c(), C.bursar_model_t(m), C.int32_t(kind), x.c()))
 }
 
 // Query

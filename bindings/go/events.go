@@ -293,18 +293,25 @@ func (w *watch) open(s *Session, get func(*engine) (ID, error)) error {
 }
 
 // attach gives a session another context, which is cancelled already when it is stopped.
-func (w *watch) attach(s *Session, cancel context.CancelCauseFunc) {
+func (w *watch) attach(s *Session, ctx context.Context, cancel context.CancelCauseFunc) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	if s.cancel != nil {
 		s.cancel(context.Canceled)
 	}
-	s.cancel = cancel
+	s.context, s.cancel = ctx, cancel
 	if w.stopped || s.node == nil {
 		cancel(ErrClosed)
 	} else if cause := w.stoppedBy(w.runtime.engine(), s.id); cause != nil {
 		cancel(cause)
 	}
+}
+
+// latest is the context that a session has now.
+func (w *watch) latest(s *Session) context.Context {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	return s.context
 }
 
 // close takes a session out of the tree; false when it was closed before.

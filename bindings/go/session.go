@@ -11,7 +11,8 @@ type Session struct {
 	runtime *Runtime
 	id      ID
 	node    *node
-	cancel  context.CancelCauseFunc // guarded by watch.mutex
+	context context.Context         // the latest, guarded by watch.mutex
+	cancel  context.CancelCauseFunc // its own, guarded by watch.mutex
 
 	attached bool // another process opened it
 }
@@ -60,7 +61,7 @@ func (s *Session) ID() ID { return s.id }
 // at once when the session is stopped already.
 func (s *Session) Context(parent context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(context.WithValue(parent, sessionKey{}, s))
-	s.runtime.watch.attach(s, cancel)
+	s.runtime.watch.attach(s, ctx, cancel)
 	return ctx
 }
 

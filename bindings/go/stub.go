@@ -69,11 +69,16 @@ func abiPriceQuote(e *engine, m Model, v Variant, u *Usage) (Nanos, Status) { re
 func abiPricesLoad(e *engine, json, report []byte) (length, models int, err error) {
 	return 0, 0, errNoCgo
 }
-func abiToolFind(e *engine, name string) (Tool, error)             { return 0, errNoCgo }
-func abiToolPriceSet(e *engine, t Tool, price Nanos) Status        { return ErrUnsupported }
-func abiMoneyParse(s string) (Nanos, error)                        { return 0, errNoCgo }
-func abiRateParse(s string) (int64, error)                         { return 0, errNoCgo }
-func abiMoneyFormat(n Nanos, buf []byte) (int, Status)             { return 0, ErrUnsupported }
+func abiToolFind(e *engine, name string) (Tool, error)            { return 0, errNoCgo }
+func abiToolPriceSet(e *engine, t Tool, price Nanos) Status       { return ErrUnsupported }
+func abiMoneyParse(s string) (Nanos, error)                       { return 0, errNoCgo }
+func abiRateParse(s string) (int64, error)                        { return 0, errNoCgo }
+func abiMoneyFormat(n Nanos, buf []byte) (int, Status)            { return 0, ErrUnsupported }
+func abiEstimate(e *engine, x *Estimate) Status                   { return ErrUnsupported }
+func abiLearn(e *engine, x *Estimate, input, output int64) Status { return ErrUnsupported }
+func abiEstimateError(e *engine, m Model, kind Content, x *EstimateError) Status {
+	return ErrUnsupported
+}
 func abiRead(e *engine, id ID, v *View) Status                     { return ErrUnsupported }
 func abiViews(e *engine, ids []ID, vs []View) Status               { return ErrUnsupported }
 func abiMeterRead(e *engine, id ID, m Meter, v *MeterView) Status  { return ErrUnsupported }

@@ -347,6 +347,45 @@ type Charge struct {
 	Key [2]uint64
 }
 
+// Content is what an input is made of. 4 to 255 are the program's own, and begin as text.
+type Content int32
+
+// The kinds of content.
+const (
+	ContentText    Content = 0 // prose and code in ASCII
+	ContentWide    Content = 1 // text with many characters beyond ASCII
+	ContentJSON    Content = 2 // schemas, arguments, data
+	ContentCounted Content = 3 // Bytes are tokens that a tokenizer of the program's counted
+)
+
+// Estimate is an input whose tokens are wanted: see Runtime.Estimate.
+type Estimate struct {
+	size         uint32
+	Model        Model
+	Session      ID     // whose last input is known; 0 = none
+	Conversation uint64 // any number: inputs of a session with the same one continue each other
+	Bytes        int64  // of all text in it, UTF-8
+	FixedTokens  int64  // at most, of what is no text: images, files
+	Content      Content
+	basis        uint32
+	Tokens       int64 // filled in: the likely number
+	TokensMax    int64 // filled in: what to reserve
+	span         int64
+}
+
+// EstimateError is how far off the estimates were. Errors are |tokens - billed| / billed in
+// millionths, at most an eighth or 122 too high.
+type EstimateError struct {
+	size      uint32
+	Pairs     uint32 // of a model and a kind of content
+	Steps     int64
+	Below     int64 // billed at more than their TokensMax
+	MedianPPM int64 // half of the errors are no larger
+	P99PPM    int64 // 99 of 100 are no larger
+	Input     int64 // billed, of all these inputs
+	Reserved  int64 // their TokensMax
+}
+
 // Kind tells budgets from sessions.
 type Kind int32
 

@@ -7,6 +7,7 @@ A line is: name, threads, operations per second, and nanoseconds per operation a
 the median of rounds of 2,000. An operation is one reserve and one settle, priced.
 """
 
+import json
 import platform
 import statistics
 import sys
@@ -15,7 +16,20 @@ import time
 
 import bursar
 from bursar import Usage, _abi
+from bursar.wire import dialect_of
+from bursar.wire import packed as dumps
 
+REQUEST = {"model": "gpt-4o", "max_tokens": 500, "temperature": 0.2, "messages": [
+    {"role": "system", "content": "You are a helpful assistant."},
+    {"role": "user", "content": "Hello there, how are you?"}]}  # fmt: skip
+ANSWER = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o",
+          "choices": [{"index": 0, "finish_reason": "stop", "message": {
+              "role": "assistant", "content": "word " * 20}}],
+          "usage": {"prompt_tokens": 20, "completion_tokens": 20, "total_tokens": 40,
+                    "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+                    "completion_tokens_details": {
+                        "reasoning_tokens": 0, "audio_tokens": 0, "accepted_prediction_tokens": 0,
+                        "rejected_prediction_tokens": 0}}}  # fmt: skip
 ROUND, ROUNDS = 2_000, 60
 
 
@@ -96,6 +110,27 @@ def main():
                     one.settle(input_tokens=1200, output_tokens=300)
 
             report("with s.step(...)", loop(step))
+    wire()
+
+
+def wire():
+    """A small chat request and its answer, beside reading and writing their JSON."""
+    body, path = dumps(REQUEST), "/v1/chat/completions"
+    answer = dumps(ANSWER)
+    asked, told = json.loads(body), json.loads(answer)
+
+    def metered():
+        dialect = dialect_of("POST", path)
+        ask = dialect.ask(asked, path, "api.openai.com")
+        dialect.grant(asked, path, ask, "gpt-4o", 400)
+        dialect.usage(told)
+
+    def plain():
+        dumps(json.loads(body))
+        json.loads(answer)
+
+    report("wire: JSON of a chat and its answer", loop(plain))
+    report("wire: ask + grant + usage of it", loop(metered))
 
 
 if __name__ == "__main__":

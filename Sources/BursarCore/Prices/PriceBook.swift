@@ -31,6 +31,8 @@ public struct Rates: Equatable, Sendable {
 /// the book is gone.
 public final class PriceBook: @unchecked Sendable {  // Sendable because of `lock`.
     public let index: PriceIndex
+    /// What is learnt of models goes by their numbers here.
+    public let estimator: Estimator
 
     private struct Model {
         var last: Int32 = 0  // its price set with the latest date, 0 = none of its own
@@ -65,6 +67,12 @@ public final class PriceBook: @unchecked Sendable {  // Sendable because of `loc
     public init(unixNow: Int64 = 0) throws(Failure) {
         guard let tables = bursar__map(PriceIndex.bytes) else {
             throw Failure(.memory, "no memory for the price book")
+        }
+        do throws(Failure) {
+            estimator = try Estimator()
+        } catch {
+            bursar__unmap(tables, PriceIndex.bytes)
+            throw error
         }
         index = PriceIndex(tables: tables)
         let count = Int(PriceBook.builtIn)

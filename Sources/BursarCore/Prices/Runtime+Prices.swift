@@ -50,4 +50,7 @@ extension Runtime {
         loop.ring()
         return loaded
     }
+
+    /// For bursar_estimate() and those beside it.
+    public var estimator: Estimator { book.estimator }
 }

@@ -1,16 +1,22 @@
 """Who is stopped hears by whom and why, wherever on its path that was said."""
 
-import types
+import json
 import unittest
 
 import bursar
-from bursar.streams import StreamAccount
+from bursar.wire import dialect_of
+from bursar.wire.attempt import begin
+from bursar.wire.gate import Gate
 from support import Case
+
+PATH = "/v1/chat/completions"
+ASK = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}],
+                  "max_tokens": 1_000, "stream": True}).encode()
 
 
 def piece(text):
-    delta = types.SimpleNamespace(content=text)
-    return types.SimpleNamespace(choices=[types.SimpleNamespace(delta=delta)], usage=None)
+    chunk = {"choices": [{"index": 0, "delta": {"content": text}}]}
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
 
 class Stopped(Case):
@@ -40,24 +46,28 @@ class Stopped(Case):
             self.assertIn("(enough)", str(caught.exception))
 
     def test_a_stream_that_is_cut_has_the_reason_and_is_settled_at_what_was_seen(self):
-        steps = []
+        reservations = []
         for target in (self.s, "acme/support/triage", "acme", None):
-            d = self.s.reserve("m", input_tokens=10, max_output_tokens=1_000, stream=True)
-            account = StreamAccount(bursar.Step(self.s, d), 1, False)
-            self.assertTrue(account.take(piece("hello")))
+            attempt = begin(Gate(lambda: self.s), self.s, dialect_of("POST", PATH), PATH, "", ASK)
+            self.assertEqual(0, attempt.admit())
+            reservations.append(attempt._reservation)
+            self.assertTrue(attempt.opened(200, "text/event-stream"))
+            self.assertEqual(piece("hello"), attempt.feed(piece("hello")))
             everything = target is None
             self.rt.kill(target, everything=everything, reason="enough")
-            with self.assertRaises(bursar.Killed) as caught:
-                account.take(piece(" world"))
+            self.assertEqual(b"", attempt.feed(piece(" world")))
             self.rt.revive(target, everything=everything)
-            self.assertEqual("enough", caught.exception.decision.why)
-            self.assertIn("(enough)", str(caught.exception))
-            account.finish()
-            steps.append(account.step)
-        for step in steps:
-            self.assertTrue(step.receipt.estimated)
-            self.assertLess(step.receipt.cost_nanos, 200_000)
-            receipt = self.s.settle(step.reservation, input_tokens=10, output_tokens=4)
+            self.assertIsInstance(attempt.refused, bursar.Killed)
+            self.assertEqual("enough", attempt.refused.decision.why)
+            self.assertIn("(enough)", str(attempt.refused))
+            before = self.s.read()
+            attempt.close()
+            attempt.close()
+            after = self.s.read()
+            self.assertEqual(0, after.reserved_nanos)
+            self.assertTrue(0 < after.spent_nanos - before.spent_nanos < 200_000)
+        for reservation in reservations:
+            receipt = self.s.settle(reservation, input_tokens=10, output_tokens=4)
             self.assertEqual((True, 14_000), (receipt.late, receipt.cost_nanos))
         self.assertEqual(4 * 14_000, self.s.read().spent_nanos)
 

@@ -168,12 +168,22 @@ class Sync(Wrapped):
         client.embeddings.create(model="big", input="hello")
         self.assertEqual(COST + INPUT * IN_NANOS, self.spent())
 
-    def test_what_would_pass_by_the_budget_is_not_let_through(self):
+    def test_raw_responses_are_metered(self):
         client = self.client()
-        for part in (client, client.chat.completions, client.responses):
-            for name in ("with_raw_response", "with_streaming_response"):
-                with self.assertRaises(bursar.UnsupportedError):
-                    getattr(part, name)
+        ask = {"model": "big", "messages": MESSAGES, "max_tokens": 50}
+        raw = client.chat.completions.with_raw_response.create(**ask)
+        self.assertEqual("word " * OUTPUT, raw.parse().choices[0].message.content)
+        self.assertEqual(COST, self.spent())
+        raw = client.with_raw_response.chat.completions.create(**ask, stream=True)
+        self.assertEqual(OUTPUT, len(list(raw.parse())))
+        self.assertEqual(2 * COST, self.spent())
+        with client.chat.completions.with_streaming_response.create(**ask) as raw:
+            self.assertEqual(0, self.s.read().spent_nanos - 2 * COST)  # nothing of it was read
+            self.assertIn(b"word", b"".join(raw.iter_bytes(7)))
+        self.assertEqual(3 * COST, self.spent())
+        with client.chat.completions.with_streaming_response.create(**ask):
+            pass  # billed, and nobody read what
+        self.assertGreaterEqual(self.spent(), 3 * COST + 50 * OUT_NANOS)
 
     def test_parsing_is_metered(self):
         try:
@@ -187,7 +197,7 @@ class Sync(Wrapped):
         with self.assertRaises(pydantic.ValidationError):  # the stub answers in words, not JSON
             self.client().chat.completions.parse(
                 model="big", messages=MESSAGES, max_tokens=50, response_format=Answer)
-        self.assertGreaterEqual(self.spent(), 50 * OUT_NANOS)  # billed, and the usage is lost
+        self.assertEqual(COST, self.spent())
 
 
 class Streams(Wrapped):

@@ -17,8 +17,11 @@
 static sigset_t mask_before;
 static int is_pipe_ignored;
 
-// Before main() gives SIGPIPE another disposition.
-__attribute__((constructor)) static void remember_signals(void) {
+// Before main() gives SIGPIPE another disposition, and the home opens files: none of these may become
+// the standard output of who was started without one. To read and write is an error then, as it was.
+__attribute__((constructor)) static void remember_start(void) {
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0) open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
     struct sigaction action;
     is_pipe_ignored = sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
@@ -143,6 +146,11 @@ int launch_signal(int descriptor, int signal) {
 }
 
 pid_t launch_reap(int *status) { return waitpid(-1, status, WNOHANG); }
+
+int launch_has_children(void) {
+    siginfo_t info;
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
 
 int launch_exit_code(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
 

@@ -10,7 +10,7 @@ enum Delivery {
         let event = alert.event
         let facts = [
             "BURSAR_ALERT=\(alert.resolvedAt == nil ? "firing" : "resolved")", "BURSAR_EVENT=\(event.type)",
-            "BURSAR_PATH=\(event.path)", "BURSAR_SUMMARY=\(alert.sentence)", "BURSAR_PERCENT=\(event.percent)",
+            "BURSAR_PATH=\(event.path)", "BURSAR_SUMMARY=\(alert.sentence.visible)", "BURSAR_PERCENT=\(event.percent)",
             "BURSAR_METER=\(event.meter)", "BURSAR_LIMIT=\(event.limit)", "BURSAR_COMMITTED=\(event.committed)",
         ]
         return spawn(["/bin/sh", "-c", command], facts, input: alert.json + "\n", timeout: 60)
@@ -26,14 +26,14 @@ enum Delivery {
             ], [], input: body, timeout: 15)
     }
 
-    /// Tries up to four times, 1, 2 and 4 seconds apart; what went wrong last.
-    static func insist(_ attempt: () -> String?) -> String? {
-        var wrong = attempt()
-        for pause: UInt32 in [1, 2, 4] where wrong != nil {
+    /// Tries each, and those that fail again 1, 2 and 4 seconds later; what went wrong with them last.
+    static func insist(_ places: [(name: String, attempt: () -> String?)]) -> [(name: String, wrong: String)] {
+        var wrong = places.compactMap { place in place.attempt().map { (place, $0) } }
+        for pause: UInt32 in [1, 2, 4] where !wrong.isEmpty {
             sleep(pause)
-            wrong = attempt()
+            wrong = wrong.compactMap { place, _ in place.attempt().map { (place, $0) } }
         }
-        return wrong
+        return wrong.map { ($0.0.name, $0.1) }
     }
 
     // MARK: - Processes

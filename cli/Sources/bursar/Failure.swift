@@ -14,14 +14,13 @@ struct Failure: Error, CustomStringConvertible {
         self.code = code
     }
 
-    /// What the library said.
-    init(_ error: bursar_error_t) {
+    /// What the library said, of the text that it was given.
+    init(_ error: bursar_error_t, of given: String? = nil) {
         var error = error
         let length = Int(min(error.message_len, 463))
-        let sentence = withUnsafeBytes(of: &error.message) { String(decoding: $0.prefix(length), as: UTF8.self) }
-        self.init(
-            sentence.isEmpty ? String(cString: bursar_status_string(error.status)) : sentence,
-            Code.of(error.status))
+        var sentence = withUnsafeBytes(of: &error.message) { String(decoding: $0.prefix(length), as: UTF8.self) }
+        if sentence.isEmpty { sentence = String(cString: bursar_status_string(error.status)) }
+        self.init((given.map { $0.named + ": " } ?? "") + sentence, Code.of(error.status))
     }
 
     init(_ status: bursar_status_t, _ what: String) {

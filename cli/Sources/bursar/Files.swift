@@ -7,7 +7,7 @@ func contents(of path: String) throws -> [UInt8] {
     let descriptor = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else {
         throw Failure(
-            "cannot read \(path.visible): \(String(cString: strerror(errno)))", Code.notFound)
+            "cannot read the file \(path.named): \(String(cString: strerror(errno)))", Code.notFound)
     }
     defer { if path != "-" { close(descriptor) } }
     var bytes: [UInt8] = []
@@ -17,12 +17,12 @@ func contents(of path: String) throws -> [UInt8] {
         if count < 0, errno == EINTR { continue }
         if count < 0 {
             throw Failure(
-                "cannot read \(path.visible): \(String(cString: strerror(errno)))", Code.notFound)
+                "cannot read the file \(path.named): \(String(cString: strerror(errno)))", Code.notFound)
         }
         if count == 0 { return bytes }
         bytes += piece[..<count]
         if bytes.count > 1 << 28 {
-            throw Failure("\(path.visible) is larger than 256 MiB", Code.text)
+            throw Failure("\(path.named) is larger than 256 MiB", Code.text)
         }
     }
 }

@@ -39,6 +39,15 @@ func span(_ nanos: Int64) -> String {
     }
 }
 
+/// An amount of a meter.
+func quantity(_ value: Int64, _ meter: String) -> String {
+    switch meter {
+    case "", "cost": money(value)
+    case "wall", "idle", "unattended": span(value)
+    default: "\(grouped(value)) \(meter)"
+    }
+}
+
 /// In the reader's zone: "2026-10-01 14:03:22".
 func localTime(_ nanos: Int64) -> String { time(nanos, "%Y-%m-%d %H:%M:%S", isLocal: true) }
 
@@ -79,7 +88,7 @@ var now: Int64 {
 /// or with `Z` at the end in UTC. Unix ns.
 func parseTime(_ text: String) throws -> Int64 {
     let bad = Failure(
-        "`\(text.visible)` is no time: say `now`, `today`, `yesterday`, `2h` or `7d` (ago), `2026-10`, "
+        "\(text.named) is no time: say `now`, `today`, `yesterday`, `2h` or `7d` (ago), `2026-10`, "
             + "`2026-10-01` or `2026-10-01 14:00`, with a `Z` at its end for UTC", Code.usage)
     if text == "now" { return now }
     if let last = text.unicodeScalars.last, let count = Int64(text.dropLast()), count >= 0 {
@@ -118,13 +127,13 @@ func parseTime(_ text: String) throws -> Int64 {
     throw bad
 }
 
-/// A length of time as people give it: `90s`, `30m`, `1h`, `2d`, `1w`. Nanoseconds.
+/// A length of time as people give it: `90s`, `30m`, `1h`, `2d`, `1w`. Nanoseconds, of 100 years at most.
 func parseSpan(_ text: String) throws -> Int64 {
     let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800]
     guard let last = text.last, let unit = units[last], let count = Int64(text.dropLast()), count > 0,
-        count < 100_000_000
+        count <= 3_153_600_000 / unit
     else {
-        throw Failure("`\(text.visible)` is no length of time: say `90s`, `30m`, `1h`, `2d` or `1w`", Code.usage)
+        throw Failure("\(text.named) is no length of time: say `90s`, `30m`, `1h`, `2d` or `1w`", Code.usage)
     }
     return count * unit * 1_000_000_000
 }

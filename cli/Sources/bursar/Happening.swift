@@ -10,6 +10,7 @@ struct Happening {
     var path = ""
     var id: Int64 = 0  // the budget or session; 0 when it is from the ledger
     var session: Int64 = 0
+    var agent = ""  // the session's
     var meter = ""
     var percent: Int64 = 0
     var amount: Int64 = 0
@@ -18,12 +19,14 @@ struct Happening {
     var reason: Int32 = 0
     var text = ""
     var actor = ""
+    var segment: Int64 = 0
     var sequence: Int64 = 0
 
     var type: String { Words.event(code) }
 
     static let columns = [
         Column("at", "TIME"), Column("type", "EVENT"), Column("path", "BUDGET"), Column("session", "SESSION"),
+        Column("agent", "AGENT"),
         Column("meter", "METER"), Column("percent", "SHARE"), Column("amount", "AMOUNT"), Column("limit", "LIMIT"),
         Column("committed", "COMMITTED"), Column("reason", "REASON"), Column("text", "TEXT"), Column("actor", "BY"),
     ]
@@ -32,7 +35,7 @@ struct Happening {
         func count(_ value: Int64) -> Cell { value == 0 ? .none : .count(value) }
         func word(_ text: String) -> Cell { text.isEmpty ? .none : .text(text) }
         return [
-            .time(at), .text(type), word(path), session == 0 ? .none : .id(session), word(meter), count(percent),
+            .time(at), .text(type), word(path), session == 0 ? .none : .id(session), word(agent), word(meter), count(percent),
             count(amount), count(limit), count(committed), word(Words.reason(reason)), word(text), word(actor),
         ]
     }
@@ -48,22 +51,17 @@ struct Happening {
         if percent > 0 { parts.append("\(percent)%") }
         if limit > 0 {
             parts.append("\(quantity(committed)) of \(quantity(limit))")
-        } else if amount != 0 {
+        } else if amount != 0, code != BURSAR_EVENT_LEDGER {  // of which it is SQLite's code
             parts.append(code == BURSAR_EVENT_LOST || code == BURSAR_EVENT_STORM ? grouped(amount) : quantity(amount))
         }
         if reason > BURSAR_REASON_RATE { parts.append(Words.reason(reason)) }
+        if !agent.isEmpty { parts.append("agent \(agent)") }
         if !text.isEmpty { parts.append(text) }
         if !actor.isEmpty { parts.append("by \(actor)") }
         return parts.joined(separator: ", ")
     }
 
-    private func quantity(_ value: Int64) -> String {
-        switch meter {
-        case "", "cost": money(value)
-        case "wall", "idle", "unattended": span(value)
-        default: "\(grouped(value)) \(meter)"
-        }
-    }
+    private func quantity(_ value: Int64) -> String { bursar.quantity(value, meter) }
 }
 
 /// A home's events: those of the ledger, and those to come.
@@ -72,6 +70,8 @@ struct EventSource {
     private let descriptor: Int32
     private let segment: Int64
     private var lastKnown: Int64 = 0
+    private var lastTold: (sequence: Int64, at: Int64) = (0, now)
+    private var again: [Happening] = []
 
     /// From here on events are kept for `next`.
     init(_ home: Home) throws {
@@ -92,8 +92,9 @@ struct EventSource {
         let segment = segment
         try home.ask(
             """
-            SELECT at, code, path, session, meter, percent, amount, "limit", committed, reason, text, actor, segment, sequence
-              FROM v_events WHERE at >= ? ORDER BY at, id
+            SELECT e.at, code, path, e.session, meter, percent, amount, "limit", committed, e.reason, text, actor, e.segment,
+                   e.sequence, s.agent
+              FROM v_events e LEFT JOIN sessions s ON s.id = e.session WHERE e.at >= ? ORDER BY e.at, e.id
             """, [.integer(since)]
         ) { row in
             var event = Happening()
@@ -109,6 +110,8 @@ struct EventSource {
             event.reason = Int32(truncatingIfNeeded: row.int(9))
             event.text = row.text(10) ?? ""
             event.actor = row.text(11) ?? ""
+            event.agent = row.text(14) ?? ""
+            (event.segment, event.sequence) = (row.int(12), row.int(13))
             if row.int(12) == segment { last = max(last, row.int(13)) }
             if isWanted(event, path) { found.append(event) }
         }
@@ -128,19 +131,31 @@ struct EventSource {
     }
 
     /// The next that waits and that `past` had not.
-    func next() -> Happening? {
+    mutating func next() -> Happening? {
         while true {
+            if !again.isEmpty { return again.removeFirst() }
             var event = bursar_event_t()
             event.size = UInt32(MemoryLayout<bursar_event_t>.size)
             var count = 0
             guard bursar_events_poll(home.runtime, &event, 1, &count) == BURSAR_OK, count == 1 else { return nil }
             if event.sequence > 0, event.sequence <= lastKnown { continue }
+            if event.type == BURSAR_EVENT_LOST {
+                // What came faster than it was taken is in the ledger.
+                let told = max(lastKnown, lastTold.sequence)
+                let since = lastTold.at - 60_000_000_000
+                again = ((try? past(since: since, path: nil)) ?? []).filter { [segment] in
+                    $0.segment == segment && $0.sequence > told
+                }
+                if !again.isEmpty { continue }
+            }
+            lastTold = (max(lastTold.sequence, event.sequence), event.unix_ns)
             var found = Happening()
             found.at = event.unix_ns
             found.code = event.type
             found.path = string(event.path, event.path_len)
             found.id = event.id
             found.session = event.session
+            found.agent = event.session > 0 ? home.text(event.session, BURSAR_TEXT_AGENT) : ""
             found.meter = event.limit != 0 || event.percent != 0 ? Words.meter(event.meter, home) : ""
             found.percent = Int64(event.percent)
             found.amount = event.amount
@@ -148,7 +163,7 @@ struct EventSource {
             found.committed = event.committed
             found.reason = event.reason
             found.text = string(event.text, event.text_len)
-            found.sequence = event.sequence
+            (found.segment, found.sequence) = (segment, event.sequence)
             return found
         }
     }

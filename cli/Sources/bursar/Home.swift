@@ -9,7 +9,7 @@ struct HomeOption: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "The home: a directory. Default: $BURSAR_HOME, else ~/.bursar.", valueName: "directory"))
+            "The home: a directory. Default: $BURSAR_HOME, else ~/.bursar.", valueName: "directory"), completion: Completion.home)
     var home: String?
 
     /// Opens the home, which must be there.
@@ -19,6 +19,7 @@ struct HomeOption: ParsableArguments {
 
     var path: String {
         get throws {
+            if home == "" { throw Failure("--home is empty: it names a home's directory", Code.usage) }
             if let home { return home }
             if let home = environment("BURSAR_HOME") { return home }
             guard let user = environment("HOME") else {
@@ -60,19 +61,31 @@ final class Home {
                 return bursar_open(&options, &opened, &error)
             }
         }
-        guard status == BURSAR_OK, let opened else { throw Failure(error) }
+        guard status == BURSAR_OK, let opened else {
+            let said = Failure(error)
+            if make || status != BURSAR_E_HOME { throw said }
+            var todo = "; --home or $BURSAR_HOME names another"
+            if access(path, R_OK | W_OK | X_OK) != 0, errno == EACCES || errno == EROFS {
+                todo = "; who uses a home writes there: it is its owner's, or its group's if it was made with --group"
+            } else if stat(path + "/home", &isThere) != 0 {
+                todo += ", `bursar home create` makes one"
+            }
+            throw Failure(said.description + todo, said.code)
+        }
         runtime = opened
     }
 
     deinit { bursar_close(runtime) }
 
-    /// Calls a function that answers with a status and an error.
-    func expect(_ call: (inout bursar_error_t) throws -> bursar_status_t) throws {
+    /// Calls a function that answers with a status and an error. `given` are the texts that a status is about.
+    func expect(
+        _ given: [bursar_status_t: String] = [:], _ call: (inout bursar_error_t) throws -> bursar_status_t
+    ) throws {
         var error = bursar_error_t.new
         let status = try call(&error)
         if status != BURSAR_OK {
             if error.status == BURSAR_OK { throw Failure(status, "the home \(path)") }
-            throw Failure(error)
+            throw Failure(error, of: given[error.status])
         }
     }
 
@@ -81,27 +94,43 @@ final class Home {
     /// The budget or session that a word on the command line names: a path, or an id.
     func find(_ word: String) throws -> bursar_id_t {
         if let id = bursar_id_t(word), id > 0 {
-            _ = try read(id, as: "the id \(word)")
+            _ = try read(id, as: word.named)
             return id
         }
         var id: bursar_id_t = 0
         let status = word.withText { bursar_budget_find(runtime, $0.data ?? emptyText, $0.len, &id) }
         if status == BURSAR_E_NOT_FOUND {
-            throw Failure("there is no budget `\(word.visible)`\(closest(to: word))", Code.notFound)
+            throw Failure("there is no budget \(word.named)\(closest(to: word))", Code.notFound)
         }
-        if status != BURSAR_OK { throw Failure(status, "`\(word.visible)`") }
+        if status == BURSAR_E_PATH {
+            throw Failure(
+                "\(word.named) is no path and no id: a path is up to 8 names of 1 to 64 bytes, such as acme/support",
+                Code.text)
+        }
+        if status != BURSAR_OK { throw Failure(status, word.named) }
         return id
+    }
+
+    /// A path that some budget has, or had: others are a mistake.
+    func expectKnown(_ path: String) throws {
+        if path.isEmpty { throw Failure("--path is empty: it names a budget, such as acme/support", Code.text) }
+        var isKnown = false
+        try ask("SELECT 1 FROM v_budgets WHERE path = ? LIMIT 1", [.text(path)]) { _ in isKnown = true }
+        if isKnown { return }
+        // Says which one may be meant.
+        let id = try find(path)
+        if text(id, BURSAR_TEXT_PATH) != path { throw Failure("\(path.named) is an id: --path takes a path", Code.usage) }
     }
 
     /// A hint at the budget that was meant.
     private func closest(to word: String) -> String {
+        guard word.utf8.count <= 8 * 65 else { return ": `bursar budget list` shows those there are" }
         var best: (distance: Int, path: String)?
-        try? eachNode { node in
-            guard node.view.kind == BURSAR_KIND_BUDGET else { return }
+        for node in (try? nodes(sessions: false)) ?? [] {
             let distance = editDistance(word, node.path)
             if distance < best?.distance ?? (word.count / 3 + 2) { best = (distance, node.path) }
         }
-        return best.map { ": is it `\($0.path.visible)`?" } ?? ": `bursar budget list` shows those there are"
+        return best.map { ": is it \($0.path.named)?" } ?? ": `bursar budget list` shows those there are"
     }
 
     // MARK: - Reading
@@ -111,7 +140,9 @@ final class Home {
         view.size = UInt32(MemoryLayout<bursar_view_t>.size)
         let status = bursar_read(runtime, id, &view)
         if status != BURSAR_OK {
-            throw Failure("\(name) names no budget or session that is there", Code.of(status))
+            throw Failure(
+                "\(name) names no budget or session that is there: `bursar status --sessions` shows their ids",
+                Code.of(status))
         }
         return view
     }
@@ -163,14 +194,41 @@ final class Home {
         let view: bursar_view_t
     }
 
-    /// Calls `body` with everything below `top` (0 = all), parents first. What goes away
-    /// meanwhile is passed over.
-    func eachNode(below top: bursar_id_t = 0, depth: Int = 0, _ body: (Node) throws -> Void) throws {
-        for id in try children(top) {
-            guard let view = try? read(id) else { continue }
-            try body(Node(id: id, depth: depth, path: text(id, BURSAR_TEXT_PATH), view: view))
-            try eachNode(below: id, depth: depth + 1, body)
+    /// Everything below `top` (0 = all), parents first, read many at a time. What goes away meanwhile is
+    /// not among them. Without sessions those are not walked into either.
+    func nodes(below top: bursar_id_t = 0, depth: Int = 0, sessions: Bool = true) throws -> [Node] {
+        var level = try children(top)
+        var below: [bursar_id_t: [bursar_view_t]] = [:]
+        while !level.isEmpty {
+            var next: [bursar_id_t] = []
+            for view in try views(level) where view.id != 0 {
+                if view.kind == BURSAR_KIND_SESSION, !sessions { continue }
+                below[view.parent, default: []].append(view)
+                if view.children > 0 { next += try children(view.id) }
+            }
+            level = next
         }
+        var found: [Node] = []
+        func add(_ parent: bursar_id_t, _ depth: Int, _ path: String) {
+            for view in below[parent] ?? [] {
+                // A session's path is that of its budget.
+                let own = view.kind == BURSAR_KIND_SESSION && !path.isEmpty ? path : text(view.id, BURSAR_TEXT_PATH)
+                found.append(Node(id: view.id, depth: depth, path: own, view: view))
+                add(view.id, depth + 1, own)
+            }
+        }
+        add(top, depth, top == 0 ? "" : text(top, BURSAR_TEXT_PATH))
+        return found
+    }
+
+    /// Many at once; where one is gone, its id is 0.
+    func views(_ ids: [bursar_id_t]) throws -> [bursar_view_t] {
+        guard !ids.isEmpty else { return [] }
+        var views = [bursar_view_t](repeating: bursar_view_t(), count: ids.count)
+        views[0].size = UInt32(MemoryLayout<bursar_view_t>.size)
+        let status = bursar_views(runtime, ids, ids.count, &views)
+        if status != BURSAR_OK { throw Failure(status, "reading the home \(path.named)") }
+        return views
     }
 }
 
@@ -179,6 +237,12 @@ extension bursar_error_t {
         var error = bursar_error_t()
         error.size = UInt32(MemoryLayout<bursar_error_t>.size)
         return error
+    }
+}
+
+extension bursar_limit_view_t {
+    var canonical: String {
+        withUnsafeBytes(of: text) { String(decoding: $0.prefix(Int(min(text_len, 123))), as: UTF8.self) }
     }
 }
 
@@ -198,6 +262,19 @@ extension String {
             }
         }
     }
+}
+
+/// Many texts as the library takes them, for the call.
+func withTexts<R>(_ texts: [String], _ body: ([bursar_text_t]) throws -> R) rethrows -> R {
+    var found: [bursar_text_t] = []
+    func next(_ k: Int) throws -> R {
+        if k == texts.count { return try body(found) }
+        return try texts[k].withText {
+            found.append($0)
+            return try next(k + 1)
+        }
+    }
+    return try next(0)
 }
 
 /// How many letters two words are apart (Levenshtein).

@@ -31,14 +31,30 @@ struct Bursar: ParsableCommand {
         buffer_output(isatty(STDOUT_FILENO))
         do {
             var command = try parseAsRoot()
+            defer { Progress.end() }
             try command.run()
             if flush_output() != 0 { throw Failure("cannot write: \(String(cString: strerror(errno)))", Code.system) }
         } catch let failure as Failure {
-            _ = flush_output()
-            if !failure.description.isEmpty { warn("bursar: " + failure.description) }
-            Glibc.exit(failure.code)
+            let isWritten = flush_output() == 0 || failure.code == Code.system
+            let cannot = String(cString: strerror(errno))
+            if !failure.description.isEmpty { warn("bursar: " + failure.description.visible) }
+            if !isWritten { warn("bursar: cannot write: \(cannot)") }
+            Glibc.exit(isWritten ? failure.code : Code.system)
         } catch {
-            exit(withError: error)
+            // Help, or a mistake in the words of the command, which are shown as they may be.
+            let lines = fullMessage(for: error).split(separator: "\n", omittingEmptySubsequences: false)
+            let text = lines.map { String($0).visible.cut(to: 2000) }.joined(separator: "\n")
+            let code = exitCode(for: error)
+            if !code.isSuccess {
+                warn(text)
+            } else {
+                say(text)
+                if flush_output() != 0 {
+                    warn("bursar: cannot write: \(String(cString: strerror(errno)))")
+                    Glibc.exit(Code.system)
+                }
+            }
+            Glibc.exit(code.rawValue)
         }
     }
 }

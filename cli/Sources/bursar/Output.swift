@@ -20,7 +20,7 @@ struct OutputOptions: ParsableArguments {
     var isForPeople: Bool { !json && !csv }
     var hasColor: Bool {
         !noColor && environment("NO_COLOR") == nil && isatty(STDOUT_FILENO) == 1
-            && environment("TERM") != "dumb"
+            && !["", "dumb"].contains(environment("TERM") ?? "")
     }
 }
 
@@ -79,13 +79,24 @@ func show(_ columns: [Column], one row: [Cell], _ options: OutputOptions) {
     }
 }
 
-func say(_ line: String) { print(line) }
+func say(_ line: String) {
+    if Progress.isShown, isOnTerminal { Progress.end() }
+    print(line)
+}
+
+private let isOnTerminal = isatty(STDOUT_FILENO) == 1
 
 /// Without an end of line.
-func write(_ text: String) { print(text, terminator: "") }
+func write(_ text: String) {
+    if Progress.isShown, isOnTerminal { Progress.end() }
+    print(text, terminator: "")
+}
 
 /// To standard error.
-func warn(_ line: String) { put_error(line) }
+func warn(_ line: String) {
+    Progress.end()
+    put_error(line)
+}
 
 // MARK: - Forms
 
@@ -169,7 +180,7 @@ func json(_ columns: [Column], _ row: [Cell]) -> String {
         }.joined(separator: ", ") + "}"
 }
 
-/// A JSON string (RFC 8259).
+/// A JSON string (RFC 8259), that does nothing to a terminal either.
 func quoted(_ text: String) -> String {
     var out = "\""
     for scalar in text.unicodeScalars {
@@ -179,7 +190,7 @@ func quoted(_ text: String) -> String {
         case "\n": out += "\\n"
         case "\t": out += "\\t"
         case "\r": out += "\\r"
-        case _ where scalar.value < 0x20 || (0x7F..<0xA0).contains(scalar.value):
+        case _ where scalar.isUnsafe:
             let digits = String(scalar.value, radix: 16)
             out += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
         default: out.unicodeScalars.append(scalar)
@@ -188,18 +199,21 @@ func quoted(_ text: String) -> String {
     return out + "\""
 }
 
+/// Signs, tabs and ends of lines; also the wide signs of East Asian keyboards.
+private let formulaStarts: Set<Unicode.Scalar> = [
+    "=", "+", "-", "@", "\t", "\r", "\n", "\u{FF1D}", "\u{FF0B}", "\u{FF0D}", "\u{FF20}",
+]
+
 /// A line of CSV.
 func csv(_ row: [Cell]) -> String { row.map { csv(plain($0)) }.joined(separator: ",") }
 
-/// A CSV field (RFC 4180). What a spreadsheet would take for a formula gets an apostrophe.
+/// A CSV field (RFC 4180). What a spreadsheet would take for a formula gets an apostrophe, and so does what
+/// begins with apostrophes before that, so that who takes one off such a field has the text again.
 func csv(_ text: String) -> String {
     var text = text
-    if let first = text.unicodeScalars.first, "=+-@\t\r".unicodeScalars.contains(first), Int64(text) == nil,
-        Double(text) == nil
-    {
-        text = "'" + text
-    }
-    let needsQuotes = text.unicodeScalars.contains { $0 == "," || $0 == "\"" || $0 == "\n" || $0 == "\r" }
+    let start = text.unicodeScalars.drop { $0 == "'" }.first
+    if let start, formulaStarts.contains(start), Double(text) == nil { text = "'" + text }
+    let needsQuotes = text.unicodeScalars.contains { [",", ";", "\"", "\n", "\r", "\t"].contains($0) }
     if !needsQuotes { return text }
     var out = "\""
     for scalar in text.unicodeScalars {
@@ -224,6 +238,18 @@ extension String {
         return out
     }
 
+    /// As a sentence about it has it: in quotes, and not too long to be read.
+    var named: String { "`\(visible.cut(to: 100))`" }
+
+    /// As a word of a shell's command line, that somebody may copy.
+    var shellWord: String {
+        let isPlain = unicodeScalars.allSatisfy { $0.properties.isAlphabetic || "0123456789_-./:@%+".unicodeScalars.contains($0) }
+        if isPlain, !isEmpty, !hasPrefix("-") { return self }
+        return "'" + visible.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+    }
+
+    func cut(to width: Int) -> String { count <= width ? self : prefix(width - 3) + "..." }
+
     func padded(to width: Int) -> String {
         count >= width ? self : self + String(repeating: " ", count: width - count)
     }
@@ -231,7 +257,7 @@ extension String {
 
 extension Unicode.Scalar {
     fileprivate var isUnsafe: Bool {
-        value < 0x20 || (0x7F..<0xA0).contains(value) || (0x200B...0x200F).contains(value)
-            || (0x2028...0x202E).contains(value) || (0x2066...0x2069).contains(value) || value == 0xFEFF
+        value < 0x20 || (0x7F..<0xA0).contains(value) || value == 0x061C || (0x200B...0x200F).contains(value)
+            || (0x2028...0x202E).contains(value) || (0x2060...0x206F).contains(value) || value == 0xFEFF
     }
 }

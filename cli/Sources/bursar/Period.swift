@@ -19,11 +19,11 @@ struct Period: Sendable {
         let ends = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
         if ends.count == 2 {
             (from, to) = (try Period(ends[0]).from, try Period(ends[1]).from)
-            if to <= from { throw Failure("`\(text.visible)` ends before it begins", Code.usage) }
+            if to <= from { throw Failure("\(text.named) ends before it begins", Code.usage) }
             return
         }
         let bad = Failure(
-            "`\(text.visible)` is no period: say `2026-10`, `2026-10-01`, `2026-Q4`, `2026` or "
+            "\(text.named) is no period: say `2026-10`, `2026-10-01`, `2026-Q4`, `2026` or "
                 + "`2026-10-01/2026-10-08`; periods are in UTC", Code.usage)
         let parts = text.split(separator: "-", omittingEmptySubsequences: false).map(String.init)
         guard ends.count == 1, parts.count <= 3, parts[0].count == 4, let year = Int(parts[0]),
@@ -79,7 +79,7 @@ struct Selection: ParsableArguments {
     @Option(
         help: "A month, day, quarter or year in UTC: `2026-10`, `2026-10-01`, `2026-Q4`, `2026`.")
     var period: String?
-    @Option(help: "Only what is at this path and below.") var path: String?
+    @Option(help: "Only what is at this path and below.", completion: Completion.paths) var path: String?
 
     func validate() throws {
         if period != nil, since != nil || until != nil {
@@ -108,14 +108,7 @@ struct Selection: ParsableArguments {
     /// Opens the home; a path that no budget there ever had is an error.
     func open(_ option: HomeOption) throws -> Home {
         let home = try option.open()
-        if let path {
-            var isKnown = false
-            try home.ask("SELECT 1 FROM v_budgets WHERE path = ? LIMIT 1", [.text(path)]) { _ in
-                isKnown = true
-            }
-            // Says which one may be meant.
-            if !isKnown { _ = try home.find(path) }
-        }
+        if let path { try home.expectKnown(path) }
         return home
     }
 

@@ -14,6 +14,21 @@ struct Alert {
             state + Happening.columns + [Column("summary", "")], cells + event.cells + [.text(sentence)])
     }
 
+    /// As incoming webhooks of Slack and of those that take the same want it. `&`, `<` and `>` are escaped, so that no
+    /// name or reason becomes a link or calls a channel (https://docs.slack.dev/messaging/formatting-message-text).
+    var message: String {
+        var text = ""
+        for scalar in ("bursar: " + sentence).visible.unicodeScalars {
+            switch scalar {
+            case "&": text += "&amp;"
+            case "<": text += "&lt;"
+            case ">": text += "&gt;"
+            default: text.unicodeScalars.append(scalar)
+            }
+        }
+        return "{\"text\": \(quoted(text))}"
+    }
+
     var sentence: String {
         let place = event.path.isEmpty ? "the home" : "`\(event.path)`"
         let what = "\(event.type) at \(place)" + (event.sentence.isEmpty ? "" : ": \(event.sentence)")
@@ -33,6 +48,15 @@ struct Alerts {
 
     init(_ home: Home) { self.home = home }
 
+    /// Those that something ends: of others nobody could say that they are over.
+    var lasting: [Happening] {
+        open.values.map(\.event).filter { !Alerts.isOfHome($0.code) }.sorted { $0.at < $1.at }
+    }
+
+    private static func isOfHome(_ code: Int32) -> Bool {
+        [BURSAR_EVENT_HOME, BURSAR_EVENT_CORRUPT, BURSAR_EVENT_LEDGER].contains(code)
+    }
+
     static let types = [
         BURSAR_EVENT_THRESHOLD, BURSAR_EVENT_HALT, BURSAR_EVENT_PAUSE, BURSAR_EVENT_KILL, BURSAR_EVENT_DEADLINE,
         BURSAR_EVENT_IDLE, BURSAR_EVENT_UNATTENDED, BURSAR_EVENT_STORM, BURSAR_EVENT_HOME, BURSAR_EVENT_CORRUPT,
@@ -44,10 +68,9 @@ struct Alerts {
         var event = event
         if event.id == 0, !event.path.isEmpty, let id = try? home.find(event.path) { event.id = id }
         // Of the same limit and share it is one, whichever step crossed it; a kill is one, whoever killed.
-        let isOfHome = [BURSAR_EVENT_HOME, BURSAR_EVENT_CORRUPT, BURSAR_EVENT_LEDGER].contains(event.code)
         let key = Key(
             code: event.code, id: event.id, meter: event.meter, percent: event.percent,
-            text: isOfHome ? event.text : "")
+            text: Alerts.isOfHome(event.code) ? event.text : "")
         if open[key] != nil { return nil }
         let alert = Alert(event: event)
         open[key] = alert
@@ -67,11 +90,8 @@ struct Alerts {
     }
 
     private func isOver(_ event: Happening) -> Bool {
-        switch event.code {
         // What is wrong with a home stays open: nothing says that it is over.
-        case BURSAR_EVENT_HOME, BURSAR_EVENT_CORRUPT, BURSAR_EVENT_LEDGER: return false
-        default: break
-        }
+        if Alerts.isOfHome(event.code) { return false }
         guard let view = try? home.read(event.id) else { return true }  // removed, or closed
         switch event.code {
         case BURSAR_EVENT_PAUSE: return view.effective_state != BURSAR_STATE_PAUSED

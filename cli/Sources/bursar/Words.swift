@@ -39,10 +39,10 @@ extension Words {
     /// "halt,kill": their codes.
     static func events(_ text: String) throws -> Set<Int32> {
         try Set(
-            text.split(separator: ",").map { word in
+            text.split(separator: ",", omittingEmptySubsequences: false).map { word in
                 guard let code = events.firstIndex(of: word.trimmed), code > 0 else {
                     throw Failure(
-                        "there are no events `\(String(word).visible)`: "
+                        "there are no events \(String(word).named): "
                             + events.dropFirst().joined(separator: ", "), Code.usage)
                 }
                 return Int32(code)

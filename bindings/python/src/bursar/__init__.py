@@ -28,7 +28,9 @@ from .errors import (
     PathError, Paused, PriceError, QueryError, Refused, RoleError, Throttled, UnsupportedError, ZoneError,
 )  # fmt: skip
 from .estimate import estimate_tokens
+from .estimator import Estimate, EstimateError
 from .imports import FailedLine, Imported
+from .instrument import instrument, uninstrument
 from .limits import Limit, Limits
 from .money import Money, Span
 from .report import report
@@ -37,28 +39,29 @@ from .prices import PriceReport
 from .runtime import Runtime, Target, directory
 from .session import Session, current
 from .step import Step, Tool
+from .turn import Turn
 from .usage import Usage, usage_of
 from .views import Event, Health, HomeInfo, LimitView, MeterView, Process, Rates, Spend, View
 from .words import (
-    Complexity, DecisionFlag, End, EventType, Kind, Meter, OutcomeState, Reason, Remedy, Role, State, Status,
+    Complexity, Content, DecisionFlag, End, EventType, Kind, Meter, OutcomeState, Reason, Remedy, Role, State, Status,
     Unavailable, Undeclared, UnknownModel, Variant, Verdict,
 )  # fmt: skip
 
 __all__ = [
     "AmbiguousUsage", "BudgetExceeded", "BursarError", "BursarWarning", "CapacityError",
-    "ClosedError", "Complexity", "ConflictError", "DeadlineExceeded", "Decision", "DecisionFlag",
-    "End", "Event", "EventType", "ExpiredError", "FailedLine",
+    "ClosedError", "Complexity", "ConflictError", "Content", "DeadlineExceeded", "Decision", "DecisionFlag",
+    "End", "Estimate", "EstimateError", "Event", "EventType", "ExpiredError", "FailedLine",
     "ForkedError", "Halted", "Health", "HomeError", "HomeInfo", "Imported",
     "InUseError",
     "InvalidArgumentError", "Killed", "Kind", "LibraryError", "Limit", "LimitTextError",
     "LimitView", "Meter", "MeterView", "MoneyTextError", "NotFoundError", "OutcomeState", "PathError",
     "Paused", "PriceError", "PriceReport", "Process", "QueryError", "Rates", "Reason", "Receipt", "Refused", "Remedy", "Role",
     "RoleError", "Runtime",
-    "Session", "Spend", "State", "Status", "Step", "Throttled", "Tool", "Unavailable",
+    "Session", "Spend", "State", "Status", "Step", "Throttled", "Tool", "Turn", "Unavailable",
     "Undeclared",
     "UnknownModel", "UnsupportedError", "Usage", "Variant", "Verdict", "View", "ZoneError",
-    "attach", "current", "estimate_tokens", "open", "report", "report_at_exit", "runtime", "session",
-    "usage_of", "use",
+    "attach", "current", "estimate_tokens", "instrument", "open", "report", "report_at_exit",
+    "runtime", "session", "uninstrument", "usage_of", "use",
 ]  # fmt: skip
 
 __version__ = "0.1.0"

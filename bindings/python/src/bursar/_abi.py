@@ -143,6 +143,23 @@ class Rates(Sized):
     ]  # fmt: skip
 
 
+class Estimate(Sized):
+    _fields_ = [
+        ("size", c_uint32), ("model", c_int32), ("session", c_int64),
+        ("conversation", c_uint64), ("bytes", c_int64), ("fixed_tokens", c_int64),
+        ("kind", c_int32), ("basis", c_uint32), ("tokens", c_int64), ("tokens_max", c_int64),
+        ("span", c_int64),
+    ]  # fmt: skip
+
+
+class EstimateError(Sized):
+    _fields_ = [
+        ("size", c_uint32), ("pairs", c_uint32), ("steps", c_int64), ("below", c_int64),
+        ("median_ppm", c_int64), ("p99_ppm", c_int64), ("input_tokens", c_int64),
+        ("reserved_tokens", c_int64),
+    ]  # fmt: skip
+
+
 class View(Sized):
     _fields_ = [
         ("size", c_uint32), ("kind", c_int32), ("state", c_int32), ("effective_state", c_int32),
@@ -277,6 +294,9 @@ FUNCTIONS: Dict[str, Tuple[Any, Tuple[Any, ...]]] = {
     "bursar_money_parse": (_status, (_in, _len, POINTER(c_int64), _error)),
     "bursar_rate_parse": (_status, (_in, _len, POINTER(c_int64), _error)),
     "bursar_money_format": (_status, (c_int64, _out, _len, POINTER(_len))),
+    "bursar_estimate": (_status, (_rt, POINTER(Estimate))),
+    "bursar_learn": (_status, (_rt, POINTER(Estimate), c_int64, c_int64)),
+    "bursar_estimate_error": (_status, (_rt, c_int32, c_int32, POINTER(EstimateError))),
     "bursar_read": (_status, (_rt, _id, POINTER(View))),
     "bursar_views": (_status, (_rt, POINTER(_id), _len, POINTER(View))),
     "bursar_meter_read": (_status, (_rt, _id, c_int32, POINTER(MeterView))),

@@ -38,10 +38,11 @@ class _SettleCall(C.Structure):
     ]  # fmt: skip
 
 
-# model, tool, input, upper input, output, least output: from byte 8 of a _ReserveCall
-write_request = struct.Struct("iiqqqq").pack_into
+# flags, model, tool, input, upper input, output, least output: from byte 4 of a _ReserveCall
+write_request = struct.Struct("=Iiiqqqq").pack_into
 # reservation, size and flags of the usage, its first six counts: from byte 0 of a _SettleCall
 write_settle = struct.Struct("qIIqqqqqq").pack_into
+NO_MEDIA = Usage()[6:]
 USAGE_SIZE = C.sizeof(_abi.Usage)
 DECISION_AT = _ReserveCall.decision.offset
 RECEIPT_AT = _SettleCall.receipt.offset
@@ -92,7 +93,11 @@ class Steps:
         others. Usage above what was reserved is recorded in full.
         """
         link = self._link
-        if more or usage is not None:
+        long_write = 0
+        if type(usage) is Usage and not more and usage[6:] == NO_MEDIA:
+            (input_tokens, cache_read_input_tokens, cache_write_input_tokens, long_write,
+             output_tokens, reasoning_output_tokens) = usage[:6]  # fmt: skip
+        elif more or usage is not None:
             if usage is None:
                 usage = Usage(
                     input_tokens, cache_read_input_tokens, cache_write_input_tokens, 0,
@@ -111,7 +116,8 @@ class Steps:
         try:
             write_settle(
                 call, 0, reservation, USAGE_SIZE, 0, input_tokens, cache_read_input_tokens,
-                cache_write_input_tokens, 0, output_tokens, reasoning_output_tokens)  # fmt: skip
+                cache_write_input_tokens, long_write, output_tokens,
+                reasoning_output_tokens)  # fmt: skip
         except struct.error as error:
             raise InvalidArgumentError(f"settle: {error}") from None
         function = link.settle

@@ -7,7 +7,7 @@ for all of them at once.
 from __future__ import annotations
 
 import ctypes as C
-from typing import Any, Dict, NoReturn, Optional, Type
+from typing import Any, Callable, Dict, NoReturn, Optional, Type
 
 from . import _abi
 from .decision import Decision
@@ -23,6 +23,7 @@ class Link:
         self.call: Any = library.call
         self.handle: Optional[int] = handle  # None = closed
         self.models: Dict[Optional[str], int] = {None: 0}
+        self.tokenizers: Dict[str, Callable[[str], int]] = {}  # by how a model's name begins
         self._model_names: Dict[int, str] = {}
         self._tools: Dict[str, int] = {}
         self._meters: Dict[str, int] = {}
@@ -32,6 +33,8 @@ class Link:
         self.settle: Any = library.hot.bursar_settle
         self.stream: Any = library.hot.bursar_stream
         self.settle_and_reserve: Any = library.hot.bursar_settle_and_reserve
+        self.estimate: Any = library.hot.bursar_estimate
+        self.learn: Any = library.hot.bursar_learn
         self.decision: Type[Decision] = type(
             "Decision", (Decision,), {"_link": self, "__slots__": (), "__module__": "bursar"})
 
@@ -40,6 +43,7 @@ class Link:
         handle, self.handle = self.handle, None
         self.call = _Closed()
         self.reserve = self.settle = self.stream = self.settle_and_reserve = _closed
+        self.estimate = self.learn = _closed
         return handle
 
     # ---- Names, resolved once ----

@@ -68,6 +68,26 @@ _USAGE_FLAGS = {"incomplete": UsageFlag.INCOMPLETE, "worst": UsageFlag.WORST}
 _S = TypeVar("_S", bound=_abi.Sized)
 
 
+_QUICK_FLAGS: Dict[Tuple[str, Any], int] = {
+    **{(name, True): int(flag) for name, flag in _REQUEST_FLAGS.items()},
+    **{(name, False): 0 for name in (*_REQUEST_FLAGS, "cache_write")},
+    ("cache_write", True): int(RequestFlag.CACHE_WRITE),
+    ("cache_write", "5m"): int(RequestFlag.CACHE_WRITE),
+    ("cache_write", "1h"): int(RequestFlag.CACHE_WRITE_1H),
+}
+
+
+def flags_of(options: Mapping[str, Any]) -> int:
+    """The flags of options that are nothing else; -1 when there is more to them."""
+    flags = 0
+    for option in options.items():
+        try:
+            flags |= _QUICK_FLAGS[option]
+        except (KeyError, TypeError):
+            return -1
+    return flags
+
+
 def request_struct(fields: Mapping[str, Any], options: Mapping[str, Any]) -> _abi.Request:
     """A bursar_request_t; names in it (`tool`, `meter`) are numbers already."""
     more = dict(options)

@@ -11,6 +11,7 @@ from typing import Tuple, Union
 
 from . import _abi
 from .errors import BursarWarning, InvalidArgumentError, UnsupportedError, failure
+from .estimator import RuntimeEstimator
 from .events import Dispatcher, EventStream
 from .hot import Steps
 from .imports import Imported, import_outcomes
@@ -50,7 +51,7 @@ def _money(value: Optional[Money]) -> _abi.Text:
     return _abi.text(dollars(nanos(value)))
 
 
-class Runtime(Steps, Prices):
+class Runtime(Steps, Prices, RuntimeEstimator):
     """Opened by `bursar.open()`. Every method may be called from any thread.
 
     `home` is the directory of a set of budgets that processes share, made when it is not there;
@@ -235,7 +236,7 @@ class Runtime(Steps, Prices):
         options.labels = (_abi.Label * len(pairs))(*pairs)
         out = C.c_int64()
         self._link.ask("bursar_session_open", C.byref(options), C.byref(out))
-        return Session(self, out.value)
+        return Session(self, out.value, parent=path if isinstance(path, Session) else None)
 
     def attach(self, session: str) -> Session:
         """The session that another process of the home handed over: its BURSAR_SESSION.

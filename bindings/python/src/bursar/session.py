@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 import ctypes as C
 import os
 import struct
@@ -14,12 +13,16 @@ from . import _abi
 from .decision import Decision, Receipt, read_decision, read_grant, read_receipt
 from .errors import BursarWarning, InvalidArgumentError, refusal
 from .estimate import Input, estimate_tokens
-from .hot import DECISION_AT, RECEIPT_AT, USAGE_SIZE, Steps, reserve_frame, reserve_frames
+from .estimator import Estimate, Estimator
+from .hot import DECISION_AT, NO_MEDIA, RECEIPT_AT, USAGE_SIZE, Steps, reserve_frame, reserve_frames
 from .hot import settle_failed, settle_frame, settle_frames, tuple_as, write_request, write_settle
 from .limits import Limits
+from .loops import Loops
 from .money import Money, Span, nanos
-from .options import Key, filled, key_words, request_struct
+from .options import Key, filled, flags_of, key_words, request_struct
+from .seat import Seat as Seat, _current, _without, current as current
 from .step import Step, Tool
+from .turn import Turn
 from .usage import Usage
 from .words import ChargeFlag, Complexity, Status, TextKind
 
@@ -30,39 +33,21 @@ if TYPE_CHECKING:
     from .runtime import Runtime
     from .views import View
 
-_NO_MEDIA = Usage()[6:]
 
-
-_Chain = Optional[Tuple["Session", Any]]  # a session that was entered, and those before it
-_current: contextvars.ContextVar[_Chain]
-_current = contextvars.ContextVar("bursar.session", default=None)
-
-
-def current() -> Optional[Session]:
-    """The innermost session that was entered in this task or thread, or None."""
-    chain = _current.get()
-    return None if chain is None else chain[0]
-
-
-def _without(chain: _Chain, session: Session) -> _Chain:
-    """A chain without the last entry of a session: it need not be the innermost when a generator
-    leaves, and is not there at all when another task does."""
-    if chain is None:
-        return None
-    inner, below = chain
-    return below if inner is session else (inner, _without(below, session))
-
-
-class Session(Steps):
+class Session(Steps, Estimator):
     """Opened by `bursar.session()`, `Runtime.session()` or `child()`; closed on leaving `with`,
     in the process that opened it. One from `bursar.attach()` is closed only by `close()`."""
 
-    def __init__(self, runtime: Runtime, id: int, attached: bool = False) -> None:
+    def __init__(
+        self, runtime: Runtime, id: int, attached: bool = False, parent: Optional[Session] = None
+    ) -> None:
         self.runtime = runtime
         self.id = id
+        self._parent = parent
         self._link = runtime._link
         self._arg: Any = C.c_int64.from_param(id)  # as the hot functions take it
         self._closed = False
+        self.loops = Loops()  # of its tools: Tool.came
         self._opener = 0 if attached else os.getpid()  # the process whose it is
 
     def __repr__(self) -> str:
@@ -84,7 +69,8 @@ class Session(Steps):
         `model=None` is the best of the ladder. `min_output_tokens` 0 = the smaller of 256 and
         what is wanted.
         """
-        if options:
+        flags = flags_of(options) if options else 0
+        if flags < 0:
             return self._reserve_with(
                 model, input_tokens, max_output_tokens, min_output_tokens, options)
         try:
@@ -99,7 +85,7 @@ class Session(Steps):
             model_number = link.model(model)
         try:
             write_request(
-                call, 8, model_number, 0, input_tokens, 0, max_output_tokens,
+                call, 4, flags, model_number, 0, input_tokens, 0, max_output_tokens,
                 min_output_tokens)  # fmt: skip
         except struct.error as error:
             raise InvalidArgumentError(f"reserve: {error}") from None
@@ -159,7 +145,7 @@ class Session(Steps):
         Raises what settle raises, and then nothing is reserved.
         """
         link = self._link
-        if usage[6:] != _NO_MEDIA:
+        if usage[6:] != NO_MEDIA:
             raise InvalidArgumentError("audio and image tokens: use settle() and reserve()")
         try:
             before = settle_frames.pop()
@@ -174,7 +160,7 @@ class Session(Steps):
         try:
             write_settle(settling, 0, reservation, USAGE_SIZE, 0, *usage[:6])
             write_request(
-                reserving, 8, link.model(model), 0, input_tokens, 0, max_output_tokens,
+                reserving, 4, 0, link.model(model), 0, input_tokens, 0, max_output_tokens,
                 min_output_tokens)  # fmt: skip
         except struct.error as error:
             raise InvalidArgumentError(f"settle_and_reserve: {error}") from None
@@ -207,18 +193,57 @@ class Session(Steps):
     ) -> Step:
         """Reserves a step, or raises the refusal. Use it in `with` and settle it there.
 
-        `input`: messages, a text or bytes, measured safely, or a number of tokens.
+        `input`: messages, a text or bytes, of which settling learns (`estimate`), or a number
+        of tokens.
         """
+        guess, tokens = self._guess(model, input)
         decision = self.reserve(
             model,
-            input_tokens=estimate_tokens(input),
+            input_tokens=tokens,
             max_output_tokens=max_output_tokens,
             min_output_tokens=min_output_tokens,
             **options,
         )
         if not decision:
             raise refusal(decision)
-        return Step(self, decision)
+        return Step(self, decision, guess)
+
+    def _guess(self, model: Optional[str], input: Input) -> Tuple[Optional[Estimate], int]:
+        """An estimate of an input that is no number, and the tokens to reserve. Without a model
+        there is no rate to go by."""
+        if model is None or isinstance(input, int):
+            return None, estimate_tokens(input)
+        guess = self.estimate(model, input)
+        return guess, guess.tokens_max
+
+    def turn(
+        self,
+        model: Optional[str] = None,
+        *,
+        input: Input = 0,
+        max_output_tokens: int,
+        min_output_tokens: int = 0,
+        **options: Unpack[RequestOptions],
+    ) -> Turn:
+        """As step, around a call that may go through a metered HTTP client: see Turn.
+
+            with session.turn(model, input=messages, max_output_tokens=1024) as turn:
+                answer = framework_s_own_call(...)
+                turn.settle(answer.usage)
+
+        The session is `bursar.current()` inside. Metered requests there take the turn's place.
+        """
+        guess, tokens = self._guess(model, input)
+        decision = self.reserve(
+            model,
+            input_tokens=tokens,
+            max_output_tokens=max_output_tokens,
+            min_output_tokens=min_output_tokens,
+            **options,
+        )
+        if not decision:
+            raise refusal(decision)
+        return Turn(self, decision, guess)
 
     def tool(self, name: str, arguments: Any = None, **options: Unpack[RequestOptions]) -> Tool:
         """Reserves a call of a tool at its price, or raises the refusal. Leaving settles it."""
@@ -322,10 +347,22 @@ class Session(Steps):
         return {name: value for name, _, value in pairs}
 
     def wrap(self, client: Any, *, wait: float = 60.0, max_output_tokens: int = 4_096) -> Any:
-        """An OpenAI client (sync or async) whose calls are steps of this session: see wrap.py."""
+        """A client of the same type whose requests are steps of this session: OpenAI, Anthropic,
+        google-genai, httpx, sync and async. Inside `with` of a session below, they are its steps.
+
+        `wait`: seconds that a throttled request may wait before Throttled is raised.
+        `max_output_tokens`: wanted where a call names no limit. A refusal is raised as Refused.
+        """
         from .wrap import wrap
 
         return wrap(self, client, wait=wait, max_output_tokens=max_output_tokens)
+
+    def brief(self) -> str:
+        """ "You have $0.41 of $0.50 and 37 of 200 steps left.": a sentence for the prompt of an
+        agent that is to know. Nothing puts it there by itself. Empty without limits."""
+        from .awareness import brief
+
+        return brief(self)
 
     def attend(self, who: str = "") -> None:
         """Somebody looked: `unattended` starts again."""
@@ -339,12 +376,18 @@ class Session(Steps):
             if self._link.handle is not None:
                 self._link.call.bursar_session_close(self._link.handle, self.id)
 
-    def __enter__(self) -> Self:
+    def _enter(self) -> None:
         _current.set((self, _current.get()))
+
+    def _leave(self) -> None:
+        _current.set(_without(_current.get(), self))
+
+    def __enter__(self) -> Self:
+        self._enter()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        _current.set(_without(_current.get(), self))
+        self._leave()
         if self._opener == os.getpid():
             self.close()
 

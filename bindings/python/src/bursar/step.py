@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from .decision import Decision, Receipt
 from .errors import BursarError, BursarWarning
+from .loops import action_of
+from .usage import Usage, usage_of
 from .words import Reason
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+    from .estimator import Estimate
     from .options import UsageOptions
     from .session import Session
 
@@ -23,13 +26,16 @@ class Step:
     what was seen), flagged, with a BursarWarning: spend is never dropped.
     """
 
-    def __init__(self, session: Session, decision: Decision) -> None:
+    def __init__(
+        self, session: Session, decision: Decision, guess: Optional[Estimate] = None
+    ) -> None:
         self.session = session
         self.decision = decision
         self.receipt: Optional[Receipt] = None  # set by settle
         self.stop_reason: Optional[Reason] = None  # set when stream() said stop
         self._streamed = False
         self._open = True
+        self._guess = guess
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.reservation}>"
@@ -60,6 +66,9 @@ class Step:
         **more: Unpack[UsageOptions],
     ) -> Receipt:
         """As Runtime.settle, for this step."""
+        guess, self._guess = self._guess, None
+        if guess is not None and usage is not None and not isinstance(usage, Usage):
+            usage = usage_of(usage, more.pop("provider", None))
         self.receipt = self.session.settle(
             self.reservation,
             usage,
@@ -71,6 +80,11 @@ class Step:
             **more,
         )
         self._open = False
+        if guess is not None and not (more.get("worst") or more.get("incomplete")):
+            if isinstance(usage, Usage):
+                input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
+            if input_tokens > 0:
+                guess.learn(input_tokens, max(output_tokens, 0), self.model)
         return self.receipt
 
     def release(self) -> None:
@@ -125,6 +139,16 @@ class Tool(Step):
         super().__init__(session, decision)
         self.name = name
         self.arguments = arguments
+
+    @property
+    def action(self) -> str:
+        """The same for the same tool with the same arguments, in whatever order they are named."""
+        return action_of(self.name, self.arguments)
+
+    def came(self, result: Any) -> int:
+        """Notes what it answered: how often in a row this action had this answer, in its session.
+        From REPEATS_MAX on a BursarWarning says, once for each row, that it runs in circles."""
+        return self.session.loops.note(self.action, self.name, result)
 
     def _finish(self) -> None:
         if self._open:

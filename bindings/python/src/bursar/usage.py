@@ -1,13 +1,14 @@
 """What a step used: Bursar's own words, and every provider's usage object turned into them.
 
 The trap is the cache. OpenAI, Gemini, LiteLLM and OpenTelemetry count cached tokens inside the
-input; Anthropic and Bedrock count them beside it. An object is known by its type, a mapping by
-names that only one provider uses. A mapping that could mean both is refused, never guessed.
+input; Anthropic and Bedrock count them beside it. Reasoning is inside the output, except with
+Gemini, xAI and Perplexity. An object is known by its type, a mapping by names that only one
+provider uses. A mapping that could mean both is refused, never guessed. The table: docs/usage.md.
 """
 
 from __future__ import annotations
 
-from typing import Any, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .errors import AmbiguousUsage, InvalidArgumentError
 
@@ -33,6 +34,7 @@ _INSIDE = {
     "pydantic_ai", "langchain", "cohere", "otel", "bursar", "groq", "together", "openrouter",
 }  # fmt: skip
 _BESIDE = {"anthropic", "bedrock", "aws"}
+_TOKENS_MAX = 1 << 48  # more is no count of tokens
 _PARTS = (
     ("cache_read_input_tokens", "input_tokens"),
     ("cache_write_input_tokens", "input_tokens"),
@@ -66,7 +68,7 @@ def usage_of(value: Any, provider: Optional[str] = None) -> Usage:
     for shape in (_gemini, _bedrock, _cohere, _chat, _tokens):
         usage = shape(value, provider)
         if usage is not None:
-            return checked(usage)
+            return checked(_iterated(value, usage, provider))
     raise InvalidArgumentError(
         f"no usage in {type(value).__name__}: it has none of prompt_tokens, input_tokens, "
         "inputTokens, prompt_token_count; pass input_tokens= and output_tokens=")
@@ -74,6 +76,8 @@ def usage_of(value: Any, provider: Optional[str] = None) -> Usage:
 
 def checked(usage: Usage) -> Usage:
     """The same usage, or an error when a part is larger than its whole or below zero."""
+    if not any(usage[1:4]) and not any(usage[5:]) and usage[0] >= 0 <= usage[4]:
+        return usage  # no parts
     for part, whole in _PARTS:
         if getattr(usage, part) > getattr(usage, whole):
             raise InvalidArgumentError(
@@ -86,6 +90,8 @@ def checked(usage: Usage) -> Usage:
 
 
 def _field(value: Any, name: str) -> Any:
+    if type(value) is dict:  # faster than the question below
+        return value.get(name)
     return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
 
 
@@ -93,15 +99,31 @@ def _count(value: Any, *names: str) -> int:
     """The first of these fields that is set, else 0. Dots lead into parts."""
     for name in names:
         found = value
-        for step in name.split("."):
-            found = None if found is None else _field(found, step)
+        if "." in name:
+            for step in name.split("."):
+                found = None if found is None else _field(found, step)
+        else:
+            found = _field(found, name)
+        if found is None:
+            continue
+        if type(found) is int and found <= _TOKENS_MAX:
+            return found
         if isinstance(found, float) and found.is_integer():
             found = int(found)
-        if isinstance(found, int) and not isinstance(found, bool):
+        if isinstance(found, int) and not isinstance(found, bool) and found <= _TOKENS_MAX:
             return found
-        if found is not None:
-            raise InvalidArgumentError(f"{name} is {found!r}, not a whole number of tokens")
+        shown = f"{found!r:.60}" if type(found) is not int else f"of {found.bit_length()} bits"
+        raise InvalidArgumentError(f"{name} is {shown}, not a whole number of tokens")
     return 0
+
+
+def _details(value: Any, *names: str) -> Sequence[Any]:
+    """The first of these fields that is a list, else nothing."""
+    for name in names:
+        found = _field(value, name)
+        if isinstance(found, (list, tuple)):
+            return found
+    return ()
 
 
 def _has(value: Any, *names: str) -> bool:
@@ -134,7 +156,7 @@ def _gemini(value: Any, provider: Optional[str]) -> Optional[Usage]:
 
 def _modality(value: Any, names: Tuple[str, str], modality: str) -> int:
     total = 0
-    for detail in _field(value, names[0]) or _field(value, names[1]) or ():
+    for detail in _details(value, *names):
         if str(_field(detail, "modality")).upper().endswith(modality):
             total += _count(detail, "token_count", "tokenCount")
     return total
@@ -147,7 +169,7 @@ def _bedrock(value: Any, provider: Optional[str]) -> Optional[Usage]:
     read = _count(value, "cacheReadInputTokens", "cacheReadInputTokenCount")
     write = _count(value, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
     long = 0
-    for detail in _field(value, "cacheDetails") or ():
+    for detail in _details(value, "cacheDetails"):
         if _field(detail, "ttl") == "1h":
             long += _count(detail, "inputTokens")
     total = _count(value, "inputTokens") + read + write
@@ -155,39 +177,63 @@ def _bedrock(value: Any, provider: Optional[str]) -> Optional[Usage]:
 
 
 def _cohere(value: Any, provider: Optional[str]) -> Optional[Usage]:
-    """Cohere bills what `billed_units` says, not what `tokens` says."""
+    """Cohere bills what `billed_units` says, not what `tokens` says; cached ones like others."""
     billed = _field(value, "billed_units")
+    if billed is None and provider == "cohere":
+        billed = _field(value, "tokens")
     if billed is None:
         return None
+    images = _count(billed, "image_tokens")
     return Usage(
-        input_tokens=_count(billed, "input_tokens"), output_tokens=_count(billed, "output_tokens"))
+        input_tokens=_count(billed, "input_tokens") + images, image_input_tokens=images,
+        output_tokens=_count(billed, "output_tokens"))  # fmt: skip
 
 
 def _chat(value: Any, provider: Optional[str]) -> Optional[Usage]:
     """OpenAI's chat completions, and all who speak it: Mistral, DeepSeek, xAI, LiteLLM, …"""
     if not _has(value, "prompt_tokens"):
         return None
-    details = "prompt_tokens_details"
-    read = _count(
-        value, f"{details}.cached_tokens", "prompt_cache_hit_tokens", "num_cached_tokens")
-    write = _count(
-        value, f"{details}.cache_write_tokens", f"{details}.cache_creation_tokens")
-    named = _count(value, "cache_read_input_tokens"), _count(value, "cache_creation_input_tokens")
+    details = _field(value, "prompt_tokens_details") or {}
+    made = _field(value, "completion_tokens_details") or {}
     total = _count(value, "prompt_tokens")
+    read = _count(details, "cached_tokens") or _count(
+        value, "prompt_cache_hit_tokens", "num_cached_tokens", "cached_tokens")
+    write = _count(details, "cache_write_tokens", "cache_creation_tokens")
+    named = _count(value, "cache_read_input_tokens"), _count(value, "cache_creation_input_tokens")
     if any(named) and named != (read, write):  # the details say nothing about these
         read, write = named
         total += 0 if _inside(value, provider, total) else read + write
+    else:
+        write = min(write, max(0, total - read))  # OpenAI's count of writes is "unadjusted"
+    long = write and _count(details, "cache_creation_token_details.ephemeral_1h_input_tokens")
+    output, reasoning = _reasoned(
+        _count(value, "completion_tokens"),
+        _count(made, "reasoning_tokens") or _count(value, "reasoning_tokens"),
+        _count(value, "total_tokens") - total, not (read or write))  # fmt: skip
     return Usage(
         input_tokens=total,
         cache_read_input_tokens=read,
         cache_write_input_tokens=write,
-        output_tokens=_count(value, "completion_tokens"),
-        reasoning_output_tokens=_count(
-            value, "completion_tokens_details.reasoning_tokens", "reasoning_tokens"),
-        audio_input_tokens=_count(value, "prompt_tokens_details.audio_tokens"),
-        audio_output_tokens=_count(value, "completion_tokens_details.audio_tokens"),
-        image_input_tokens=_count(value, "prompt_tokens_details.image_tokens"),
+        cache_write_1h_input_tokens=min(long, write),
+        output_tokens=output,
+        reasoning_output_tokens=reasoning,
+        audio_input_tokens=_count(details, "audio_tokens"),
+        audio_output_tokens=_count(made, "audio_tokens"),
+        image_input_tokens=_count(details, "image_tokens"),
+        image_output_tokens=_count(made, "image_tokens"),
     )
+
+
+def _reasoned(output: int, reasoning: int, whole: int, plain: bool) -> Tuple[int, int]:
+    """Output with its reasoning. Beside it where the total says so (xAI), or where it is larger
+    (Perplexity); Google's chat completions leave it out of all but the total (`whole` is that
+    without the input; `plain` that nothing else could explain the difference)."""
+    beside = whole - output
+    if reasoning and (beside == reasoning or reasoning > output):
+        return output + reasoning, reasoning
+    if not reasoning and plain and beside > 0:
+        return whole, beside
+    return output, reasoning
 
 
 def _tokens(value: Any, provider: Optional[str]) -> Optional[Usage]:
@@ -202,7 +248,13 @@ def _tokens(value: Any, provider: Optional[str]) -> Optional[Usage]:
         value, "input_tokens_details.cache_write_tokens", "input_token_details.cache_creation",
         "cache_write_tokens", "cache_write_input_tokens", "cache_creation_input_tokens")
     long = _count(
-        value, "cache_creation.ephemeral_1h_input_tokens", "cache_write_1h_input_tokens")
+        value, "cache_creation.ephemeral_1h_input_tokens", "cache_write_1h_input_tokens",
+        "input_tokens_details.cache_write_tokens_details.ttl_12h_tokens")  # fmt: skip
+    if _has(value, "cache_creation"):
+        write = max(write, long)
+    elif _has(value, "input_tokens_details"):
+        write = min(write, max(0, total - read))
+        long = min(long, write)
     told = ("input_tokens_details", "input_token_details", "cache_read_tokens",
             "cache_write_tokens", "cache_write_input_tokens")  # fmt: skip
     if read or write:
@@ -218,11 +270,25 @@ def _tokens(value: Any, provider: Optional[str]) -> Optional[Usage]:
         output_tokens=_count(value, "output_tokens"),
         reasoning_output_tokens=_count(
             value, "output_tokens_details.reasoning_tokens", "output_token_details.reasoning",
-            "reasoning_output_tokens", "details.reasoning_tokens"),
+            "output_tokens_details.thinking_tokens", "reasoning_output_tokens",
+            "details.reasoning_tokens"),
         audio_input_tokens=_count(value, "input_audio_tokens", "audio_input_tokens"),
         cache_read_audio_input_tokens=_count(value, "cache_audio_read_tokens"),
         audio_output_tokens=_count(value, "output_audio_tokens", "audio_output_tokens"),
     )  # fmt: skip
+
+
+def _iterated(value: Any, usage: Usage, provider: Optional[str]) -> Usage:
+    """Anthropic: all iterations but an advisor's, which is another model's. What was compacted, and
+    what a hosted tool's turns read again, is billed but may be missing from the whole's counts."""
+    found = _details(value, "iterations")
+    if not found or _has(value, "prompt_tokens"):  # LiteLLM has added them up
+        return usage
+    parts = [part for part in found if _field(part, "type") != "advisor_message"]
+    counts = [checked(_tokens(part, provider) or Usage()) for part in parts]
+    total = Usage(*(sum(column) for column in zip(*counts)))
+    more = total.input_tokens + total.output_tokens > usage.input_tokens + usage.output_tokens
+    return total if more else usage
 
 
 def _inside(value: Any, provider: Optional[str], total: int) -> bool:

@@ -235,6 +235,15 @@ class ChargeFlag(enum.IntFlag):
     FORCE = 1
 
 
+class Content(_Word):
+    """What an input is made of. 4 to 255 are the program's own, and begin as text."""
+
+    TEXT = 0  # prose and code in ASCII
+    WIDE = 1  # text with many characters beyond ASCII
+    JSON = 2  # schemas, arguments, data
+    COUNTED = 3  # its size is what a tokenizer of the program's counted
+
+
 class Kind(_Word):
     BUDGET = 1
     SESSION = 2
@@ -340,6 +349,7 @@ PREFIXES: Dict[str, Type[enum.IntEnum] | Type[enum.IntFlag]] = {
     "USAGE_": UsageFlag,
     "RECEIPT_": ReceiptFlag,
     "CHARGE_": ChargeFlag,
+    "CONTENT_": Content,
     "KIND_": Kind,
     "STATE_": State,
     "VIEW_": ViewFlag,

@@ -39,6 +39,9 @@ int launch_signal(int descriptor, int signal);
 /* Reaps one child that ended, without waiting: its pid and wait status, 0, or -1 = errno. */
 pid_t launch_reap(int *status);
 
+/* 1 while there is a child that runs or was not reaped: what no look through /proc can miss. */
+int launch_has_children(void);
+
 /* The exit code of a wait status as shells have it: the process's own, or 128 + its signal. */
 int launch_exit_code(int status);
 
@@ -53,5 +56,13 @@ void terminal_restore(void);
 
 /* Its columns and rows. 0, or -1 when it is no terminal. */
 int terminal_size(int descriptor, int *columns, int *rows);
+
+/* A line on standard error with `text`, how much is done and since when: from one second on, until
+   progress_end(), which takes it away. One at a time, and of one thread. */
+void progress_begin(const char *text);
+
+/* How much of how much is done; 0 = not known. */
+void progress_count(long long part, long long whole);
+void progress_end(void);
 
 #endif

@@ -6,16 +6,17 @@ import CBursar
 struct BudgetCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "budget", abstract: "Declare, show, change and remove budgets.",
-        subcommands: [Declare.self, Show.self, List.self, Limit.self, TopUp.self, Observe.self, Remove.self])
+        subcommands: [Declare.self, Show.self, List.self, Assign.self, Limit.self, TopUp.self, Observe.self, Remove.self])
 
     struct Declare: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Make sure that a budget is there.",
             discussion: """
                 What is there with other limits keeps them, unless --replace says otherwise: a script that runs \
-                again never undoes an operator's cut.
+                again never undoes an operator's cut. --replace replaces all of it, also owner and cost centre: \
+                `bursar budget assign` and `bursar budget limit` change one thing.
                 """)
-        @Argument(help: "Its path, such as acme/support.") var path: String
+        @Argument(help: "Its path, such as acme/support.", completion: Completion.paths) var path: String
         @Argument(help: "Its limits, such as '$50/day, 20 steps/min'.") var limits: String?
         @Option(help: "Who answers for it.") var owner: String?
         @Option(help: "Who pays.") var costCenter: String?
@@ -26,29 +27,13 @@ struct BudgetCommand: ParsableCommand {
 
         func run() throws {
             let home = try home.open()
-            var options = bursar_budget_options_t()
-            options.size = UInt32(MemoryLayout<bursar_budget_options_t>.size)
-            options.flags =
-                (replace ? UInt32(BURSAR_BUDGET_REPLACE) : 0) | (observe ? UInt32(BURSAR_BUDGET_OBSERVE) : 0)
-            var id: bursar_id_t = 0
-            try (limits ?? "").withText { limits in
-                options.limits = limits
-                try (owner ?? "").withText { owner in
-                    options.owner = owner
-                    try (costCenter ?? "").withText { center in
-                        options.cost_center = center
-                        try (purpose ?? "").withText { purpose in
-                            options.purpose = purpose
-                            try path.withText { path in
-                                try home.expect {
-                                    bursar_budget_declare(
-                                        home.runtime, path.data ?? emptyText, path.len, &options, &id, &$0)
-                                }
-                            }
-                        }
-                    }
-                }
-            }
+            var new = NewBudget()
+            new.limits = limits ?? ""
+            new.owner = owner ?? ""
+            new.costCenter = costCenter ?? ""
+            new.purpose = purpose ?? ""
+            new.flags = (replace ? UInt32(BURSAR_BUDGET_REPLACE) : 0) | (observe ? UInt32(BURSAR_BUDGET_OBSERVE) : 0)
+            let id = try home.declare(path, new)
             let stored = home.text(id, BURSAR_TEXT_LIMITS)
             say("\(path.visible)  \(stored.isEmpty ? "no limits" : stored)")
         }
@@ -56,7 +41,7 @@ struct BudgetCommand: ParsableCommand {
 
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "List budgets: what `bursar status` shows.")
-        @Argument(help: "A budget's path.") var path: String?
+        @Argument(help: "A budget's path.", completion: Completion.paths) var path: String?
         @OptionGroup var home: HomeOption
         @OptionGroup var output: OutputOptions
 
@@ -65,7 +50,7 @@ struct BudgetCommand: ParsableCommand {
 
     struct Show: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Show a budget or a session, and each of its limits.")
-        @Argument(help: "A budget's path, or an id.") var path: String
+        @Argument(help: "A budget's path, or an id.", completion: Completion.targets) var path: String
         @OptionGroup var home: HomeOption
         @OptionGroup var output: OutputOptions
 
@@ -76,7 +61,7 @@ struct BudgetCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "limit", abstract: "Replace the limits of a budget or session: a cut holds from the next step on.",
             aliases: ["cut"])
-        @Argument(help: "A budget's path, or an id.") var path: String
+        @Argument(help: "A budget's path, or an id.", completion: Completion.targets) var path: String
         @Argument(help: "Its limits from now on, such as '$10/day'; `unlimited` removes them all.") var limits: String
         @OptionGroup var home: HomeOption
 
@@ -85,7 +70,9 @@ struct BudgetCommand: ParsableCommand {
             let id = try home.find(path)
             let before = home.text(id, BURSAR_TEXT_LIMITS)
             try limits.withText { limits in
-                try home.expect { bursar_limits_set(home.runtime, id, limits.data ?? emptyText, limits.len, &$0) }
+                try home.expect([BURSAR_E_LIMIT_TEXT: self.limits]) {
+                    bursar_limits_set(home.runtime, id, limits.data ?? emptyText, limits.len, &$0)
+                }
             }
             let after = home.text(id, BURSAR_TEXT_LIMITS)
             say("\(path.visible)  \(after.isEmpty ? "no limits" : after)  (was: \(before.isEmpty ? "no limits" : before))")
@@ -99,7 +86,7 @@ struct BudgetCommand: ParsableCommand {
                 On a calendar window it lasts until that ends, on a rolling window for its span, and never longer \
                 than --for. It wakes what `then pause` paused.
                 """)
-        @Argument(help: "A budget's path, or an id.") var path: String
+        @Argument(help: "A budget's path, or an id.", completion: Completion.targets) var path: String
         @Argument(help: "How much: '$5', '200k tokens', '10m wall'.") var amount: String
         @Option(name: .customLong("for"), help: "How long at most: 30m, 1h, 2d.") var duration: String?
         @Option(name: .shortAndLong, help: "Why.") var reason: String?
@@ -111,20 +98,23 @@ struct BudgetCommand: ParsableCommand {
             let id = try home.find(path)
             try amount.withText { amount in
                 try (reason ?? "").withText { reason in
-                    try home.expect {
+                    try home.expect([BURSAR_E_LIMIT_TEXT: self.amount, BURSAR_E_NOT_FOUND: path]) {
                         bursar_top_up(
                             home.runtime, id, amount.data ?? emptyText, amount.len, nanos, reason.data, reason.len, &$0)
                     }
                 }
             }
-            let view = try home.read(id)
-            say("topped up \(path.visible) by \(amount): \(money(view.remaining_nanos)) left")
+            let left = home.limits(id, try home.read(id).limits).filter { $0.extra > 0 }.map { limit in
+                "\(quantity(limit.remaining, Words.meter(limit.meter, home))) left of \(limit.canonical)"
+            }
+            let end = nanos > 0 ? ", until \(localTime(now + nanos)) at most" : ""
+            say("topped up \(path.visible) by \(amount.visible)\(end): \(left.joined(separator: ", "))")
         }
     }
 
     struct Observe: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Count and report here, but stop nobody.")
-        @Argument(help: "Paths or ids.") var paths: [String]
+        @Argument(help: "Paths or ids.", completion: Completion.targets) var paths: [String]
         @Flag(help: "Enforce again.") var off = false
         @OptionGroup var home: HomeOption
 
@@ -132,7 +122,7 @@ struct BudgetCommand: ParsableCommand {
             let home = try home.open()
             for path in paths {
                 let status = bursar_observe(home.runtime, try home.find(path), off ? 0 : 1)
-                if status != BURSAR_OK { throw Failure(status, "`\(path.visible)`") }
+                if status != BURSAR_OK { throw Failure(status, path.named) }
                 say("\(off ? "enforcing" : "observing") \(path.visible)")
             }
         }
@@ -141,7 +131,7 @@ struct BudgetCommand: ParsableCommand {
     struct Remove: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Remove a budget with nothing below it. What it spent stays above it and in the ledger.")
-        @Argument(help: "Its path.") var path: String
+        @Argument(help: "Its path.", completion: Completion.paths) var path: String
         @OptionGroup var home: HomeOption
 
         func run() throws {

@@ -8,7 +8,7 @@ struct Check: ParsableCommand {
         abstract: "Score how well budgets are looked after, and say what to do.",
         discussion: """
             Each line is a share of 100: budgets with an owner, with a cost centre, under a money limit, limits that alert, \
-            workflows whose results are stated, steps with a price, and the age of the prices. The score is their mean.
+            workflows whose results are stated, steps with a price, and the age of the prices. The score is the mean of those that there is something to say of.
             """)
     @Option(help: ArgumentHelp("Exit with 1 when the score is lower.", valueName: "score")) var least = 0
     @Option(help: "How far back steps and outcomes count.") var since = "30d"
@@ -25,21 +25,23 @@ struct Check: ParsableCommand {
         let all: Int64
         let found: String
         let todo: String
-        var share: Double { all == 0 ? 1 : Double(good) / Double(all) }
+        /// Of nothing there is none.
+        var share: Double? { all == 0 ? nil : Double(good) / Double(all) }
     }
 
     func run() throws {
         let from = try parseTime(since)
         let home = try home.open()
         let lines = try budgets(home) + steps(home, from) + [prices(home)]
-        let score = Int(lines.reduce(0) { $0 + $1.share * 100 } / Double(lines.count))
+        let shares = lines.compactMap(\.share)
+        let score = Int(shares.reduce(0) { $0 + $1 * 100 } / Double(shares.count))
         if output.isForPeople { say("score \(score) of 100\n") }
         show(
             [Column("check", "CHECK"), Column("share", "SCORE"), Column("found", "FOUND"), Column("todo", "WHAT TO DO")],
             lines.map { line in
                 let isGood = line.good >= line.all
                 return [
-                    .text(line.name), .share(line.share), .text(line.found), isGood ? .none : .text(line.todo),
+                    .text(line.name), line.share.map { .share($0) } ?? .none, .text(line.found), isGood ? .none : .text(line.todo),
                 ]
             }, output)
         if score < least { throw Failure("the score is \(score), less than \(least)") }
@@ -49,8 +51,7 @@ struct Check: ParsableCommand {
         var all: Int64 = 0, limits: Int64 = 0
         var unowned: [String] = [], unpaid: [String] = [], unlimited: [String] = [], silent: [String] = []
         var limited: Set<bursar_id_t> = []
-        try home.eachNode { node in
-            guard node.view.kind == BURSAR_KIND_BUDGET else { return }
+        for node in try home.nodes(sessions: false) {
             all += 1
             if home.text(node.id, BURSAR_TEXT_OWNER).isEmpty { unowned.append(node.path) }
             if home.text(node.id, BURSAR_TEXT_COST_CENTER).isEmpty { unpaid.append(node.path) }
@@ -60,57 +61,64 @@ struct Check: ParsableCommand {
             } else {
                 unlimited.append(node.path)
             }
-            if own.isEmpty { return }
+            if own.isEmpty { continue }
             limits += 1
             if !home.text(node.id, BURSAR_TEXT_LIMITS).contains("alert") { silent.append(node.path) }
         }
         func line(_ name: String, _ all: Int64, _ bad: [String], _ word: String, _ todo: (String) -> String) -> Line {
-            let first = bad.first.map { $0.visible } ?? ""
+            let first = bad.first ?? ""
             return Line(
                 name: name, good: all - Int64(bad.count), all: all,
                 found: "\(grouped(all - Int64(bad.count))) of \(grouped(all)) \(word)"
-                    + (bad.isEmpty ? "" : ", not `\(first)`"), todo: bad.isEmpty ? "" : todo(first))
+                    + (bad.isEmpty ? "" : ", not \(first.named)"), todo: bad.isEmpty ? "" : todo(first.shellWord))
+        }
+        if all == 0 {
+            let none = Line(
+                name: "limits", good: 0, all: 1, found: "no budgets", todo: "bursar budget declare acme '$50/day'")
+            return [none]
         }
         return [
-            line("owners", all, unowned, "budgets") { "bursar budget declare \($0) --owner …" },
-            line("cost centres", all, unpaid, "budgets") { "bursar budget declare \($0) --cost-center …" },
+            line("owners", all, unowned, "budgets") { "bursar budget assign \($0) --owner …" },
+            line("cost centres", all, unpaid, "budgets") { "bursar budget assign \($0) --cost-center …" },
             line("limits", all, unlimited, "budgets") { "bursar budget limit \($0) '$50/day'" },
             line("alerts", limits, silent, "money limits") { "bursar budget limit \($0) '… alert 80%'" },
         ]
     }
 
     private func steps(_ home: Home, _ from: Int64) throws -> [Line] {
-        var workflows: Int64 = 0, stated: Int64 = 0, missing = ""
+        var known: Set<String> = []
+        try home.ask("SELECT DISTINCT workflow FROM v_outcomes WHERE workflow IS NOT NULL") { known.insert($0.text(0) ?? "") }
+        // The ledger is read once, for both.
+        var costs: [String: Int64] = [:], unpricedOf: [String: Int64] = [:]
+        var all: Int64 = 0
         try home.ask(
             """
-            SELECT workflow, workflow IN (SELECT workflow FROM v_outcomes WHERE workflow IS NOT NULL)
-              FROM v_steps WHERE settled_at >= ? AND workflow IS NOT NULL GROUP BY 1 ORDER BY sum(cost_nanos) DESC, 1
+            SELECT workflow, coalesce(model, ''), sum(cost_nanos), sum(steps), sum(iif(unpriced, steps, 0)) FROM v_steps
+             WHERE settled_at >= ? GROUP BY 1, 2
             """, [.integer(from)]
         ) { row in
-            workflows += 1
-            if row.int(1) != 0 { stated += 1 } else if missing.isEmpty { missing = (row.text(0) ?? "").visible }
+            if let workflow = row.text(0) { costs[workflow] = try sum(costs[workflow] ?? 0, row.int(2)) }
+            all += row.int(3)
+            if row.int(4) > 0 { unpricedOf[row.text(1) ?? "", default: 0] += row.int(4) }
         }
-        var all: Int64 = 0, unpriced: Int64 = 0, model = ""
-        try home.ask(
-            """
-            SELECT coalesce(model, ''), sum(steps), sum(iif(unpriced, steps, 0)) FROM v_steps WHERE settled_at >= ?
-             GROUP BY 1 ORDER BY 3 DESC, 1
-            """, [.integer(from)]
-        ) { row in
-            all += row.int(1)
-            unpriced += row.int(2)
-            if row.int(2) > 0, model.isEmpty { model = (row.text(0) ?? "").visible }
+        func most(_ amounts: [String: Int64]) -> String? {
+            amounts.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key
         }
+        let workflows = Int64(costs.count)
+        let without = costs.filter { !known.contains($0.key) }
+        let stated = workflows - Int64(without.count)
+        let unpriced = unpricedOf.values.reduce(0, +)
+        let missing = most(without), model = most(unpricedOf)
         return [
             Line(
                 name: "outcomes", good: stated, all: workflows,
                 found: "\(grouped(stated)) of \(grouped(workflows)) workflows"
-                    + (missing.isEmpty ? "" : ", not `\(missing)`"),
+                    + (missing.map { ", not \($0.named)" } ?? ""),
                 todo: "state results in the agent: session.outcome(…), or bursar outcome add"),
             Line(
                 name: "priced steps", good: all - unpriced, all: all,
-                found: "\(grouped(all - unpriced)) of \(grouped(all)) steps" + (model.isEmpty ? "" : ", not of `\(model)`"),
-                todo: "load a price for `\(model)`"),
+                found: "\(grouped(all - unpriced)) of \(grouped(all)) steps" + (model.map { ", not of \($0.named)" } ?? ""),
+                todo: "load a price for \((model ?? "").named)"),
         ]
     }
 

@@ -9,6 +9,7 @@ struct Doctor: ParsableCommand {
         discussion: "Exits with 1 when something needs somebody.")
     @OptionGroup var home: HomeOption
     @OptionGroup var output: OutputOptions
+    @OptionGroup var progress: ProgressOption
 
     func run() throws {
         let home = try home.open()
@@ -59,12 +60,41 @@ struct Doctor: ParsableCommand {
             "built-in prices", "\(days) days old",
             days > 90 ? "install a newer version, or load a price file" : nil)
         do {
+            progress.begin("doctor: adding up a ledger", home)
             try home.expect { bursar_verify(home.runtime, &$0) }
             add("totals", "every total is the sum of its steps")
         } catch let failure as Failure {
-            add("totals", failure.description, "stop, keep the home's files, and report it")
+            // A ledger that cannot be read differs from one that does not add up.
+            do {
+                try home.ask("SELECT sum(cost_nanos) FROM v_steps") { _ in }
+                add("totals", failure.description, "stop, keep the home's files, and report it")
+            } catch let failure as Failure {
+                let advice =
+                    switch failure.code {
+                    case Code.busy: "somebody else writes to it: look again"
+                    case Code.bug: "agents work on under their limits; repair it: docs/operations.md"
+                    default: "agents work on under their limits; put it right soon, rows follow by themselves: docs/operations.md"
+                    }
+                add("ledger", failure.description, advice)
+            }
         }
-        show([Column("what", "WHAT"), Column("found", "FOUND"), Column("advice", "")], rows, output)
+        try show(rows, isWell)
+    }
+
+    private func show(_ rows: [[Cell]], _ isWell: Bool) throws {
+        if output.isForPeople {
+            bursar.show([Column("what", "WHAT"), Column("found", "FOUND")], rows.map { Array($0.prefix(2)) }, output)
+            say("")
+            var isGood = true
+            for row in rows {
+                guard case .text(let what) = row[0], case .text(let advice) = row[2], advice != "good" else { continue }
+                say("\(what): \(advice)")
+                isGood = false
+            }
+            if isGood { say("All is well.") }
+        } else {
+            bursar.show([Column("what", "WHAT"), Column("found", "FOUND"), Column("advice", "")], rows, output)
+        }
         if !isWell { throw Failure("", Code.failed) }
     }
 

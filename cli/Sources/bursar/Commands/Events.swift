@@ -11,7 +11,7 @@ struct EventsCommand: ParsableCommand {
         discussion: "With --follow and --json every line is an object.")
     @Flag(name: .shortAndLong, help: "Go on with what happens from now on, until Ctrl-C.") var follow = false
     @Option(help: "From when: `2h`, `today`, `2026-10-01`.") var since = "24h"
-    @Option(help: "Only this path and what is below it.") var path: String?
+    @Option(help: "Only this path and what is below it.", completion: Completion.paths) var path: String?
     @Option(
         help: ArgumentHelp("Only these, separated by commas: halt,kill,threshold,…", valueName: "types")) var type: String?
     @OptionGroup var home: HomeOption
@@ -21,6 +21,7 @@ struct EventsCommand: ParsableCommand {
         let types = try type.map(Words.events)
         let from = try parseTime(since)
         let home = try home.open()
+        if let path { try home.expectKnown(path) }
         var source = try EventSource(home)
         func isWanted(_ event: Happening) -> Bool {
             source.isWanted(event, path) && types?.contains(event.code) ?? true

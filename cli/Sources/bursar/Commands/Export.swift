@@ -11,8 +11,8 @@ struct Export: ParsableCommand {
             CSV, or with --json an array of objects; costs are exact decimals in US dollars, and BilledCost adds up to what \
             the ledger has. docs/focus.md has a sample, and what stands in which column.
             """)
-    @Option(help: "The version of FOCUS: 1.2 or 1.3.") var focus = "1.3"
-    @Option(help: "The length of a charge's period: day or hour.") var per = "day"
+    @Option(help: "The version of FOCUS: 1.2 or 1.3.", completion: .list(Focus.Version.allCases.map(\.rawValue))) var focus = "1.3"
+    @Option(help: "The length of a charge's period: day or hour.", completion: .list(["day", "hour"])) var per = "day"
     @Option(help: "BillingAccountId. Default: the home's id.") var account: String?
     @Option(help: "ProviderName of all rows. Default: who sells the model, by its name.")
     var provider: String?
@@ -20,6 +20,7 @@ struct Export: ParsableCommand {
     @OptionGroup var selection: Selection
     @OptionGroup var prices: PriceOptions
     @OptionGroup var home: HomeOption
+    @OptionGroup var progress: ProgressOption
 
     func validate() throws {
         if Focus.Version(rawValue: focus) == nil { throw ValidationError("--focus is 1.2 or 1.3.") }
@@ -30,6 +31,7 @@ struct Export: ParsableCommand {
         guard let version = Focus.Version(rawValue: focus) else { return }
         let period = try selection.span
         let home = try selection.open(home)
+        progress.begin("export: reading a ledger", home)
         var info = bursar_home_info_t()
         info.size = UInt32(MemoryLayout<bursar_home_info_t>.size)
         let status = bursar_home_info(home.runtime, &info)
@@ -58,6 +60,8 @@ struct Export: ParsableCommand {
         let columns = Focus.columns(version)
         if json { write("[") } else { say(columns.joined(separator: ",")) }
         var isFirst = true
+        progress.begin("export: writing rows")
+        var count = 0
         for row in groups.lazy.flatMap({ export.rows($0, tags: tags) }) {
             if json {
                 let line = columns.map { name in
@@ -69,6 +73,8 @@ struct Export: ParsableCommand {
                 say(columns.map { csv(row[$0] ?? "") }.joined(separator: ","))
             }
             isFirst = false
+            count += 1
+            Progress.count(count)
         }
         if json { say(isFirst ? "]" : "\n]") }
     }

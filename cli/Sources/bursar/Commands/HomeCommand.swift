@@ -5,7 +5,7 @@ import CBursar
 
 struct HomeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "home", abstract: "Make a home, or say what it is.", subcommands: [Create.self])
+        commandName: "home", abstract: "Make a home; `bursar doctor` says what one is.", subcommands: [Create.self])
 
     struct Create: ParsableCommand {
         static let configuration = CommandConfiguration(

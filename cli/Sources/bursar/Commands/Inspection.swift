@@ -65,13 +65,10 @@ enum Inspection {
             default: .count(value)
             }
         }
-        var copy = limit
-        let length = Int(min(limit.text_len, 123))
-        let text = withUnsafeBytes(of: &copy.text) { String(decoding: $0.prefix(length), as: UTF8.self) }
         let (whole, isOver) = limit.amount.addingReportingOverflow(limit.extra)
         let share = isOver || whole <= 0 ? Cell.none : .share(Double(limit.committed) / Double(whole))
         return [
-            .text(text), amount(limit.spent), amount(limit.committed), limit.extra == 0 ? .none : amount(limit.extra),
+            .text(limit.canonical), amount(limit.spent), amount(limit.committed), limit.extra == 0 ? .none : amount(limit.extra),
             amount(limit.remaining), share, limit.window_end_unix_ns == 0 ? .none : .time(limit.window_end_unix_ns),
         ]
     }

@@ -20,7 +20,7 @@ struct OutcomeCommand: ParsableCommand {
         @Option(help: "Your own id of it, such as inv-7; without one it can never be revised.")
         var id: String?
         @Option(help: "Whose it is: a session's number.") var session: Int64?
-        @Option(help: "Or a budget's path.") var workflow: String?
+        @Option(help: "Or a budget's path.", completion: Completion.paths) var workflow: String?
         @Option(help: "Or a label: customer=hooli.") var label: String?
         @Option(help: "What it is worth: '$3.20'; leave it out when nobody knows.") var value:
             String?
@@ -32,6 +32,7 @@ struct OutcomeCommand: ParsableCommand {
             if [session != nil, workflow != nil, label != nil].filter({ $0 }).count != 1 {
                 throw ValidationError("Say whose it is: one of --session, --workflow and --label.")
             }
+            if workflow == "" || label == "" { throw ValidationError("--workflow and --label are not empty.") }
         }
 
         func run() throws {
@@ -199,7 +200,12 @@ struct Who: ParsableArguments {
         outcome.by = by ?? environment("USER") ?? ""
         outcome.reason = reason ?? ""
         let home = try option.open()
-        try outcome.withC { given in try home.expect { bursar_outcome(home.runtime, given, &$0) } }
+        let place = [outcome.workflow, outcome.label, outcome.session == 0 ? "" : "session \(outcome.session)"]
+        let given = [
+            BURSAR_E_NOT_FOUND: place.first { !$0.isEmpty }, BURSAR_E_MONEY_TEXT: outcome.value,
+            BURSAR_E_PATH: outcome.workflow.isEmpty ? nil : outcome.workflow,
+        ].compactMapValues { $0 }
+        try outcome.withC { text in try home.expect(given) { bursar_outcome(home.runtime, text, &$0) } }
     }
 }
 

@@ -16,8 +16,8 @@ extension OutcomeCommand {
                 --column Deal=id --column Amount=value --column Notes= \\
                 --column Account=label:customer
                 """)
-        @Argument(help: "The file; `-` is standard input.") var file: String
-        @Option(help: "csv or json. Default: by how it begins.") var format: String?
+        @Argument(help: "The file; `-` is standard input.", completion: Completion.file) var file: String
+        @Option(help: "csv or json. Default: by how it begins.", completion: .list(["csv", "json"])) var format: String?
         @Option(help: "Who says so, where a line does not. Default: the user.") var by: String?
         @Option(
             name: .long,
@@ -32,6 +32,7 @@ extension OutcomeCommand {
         @Flag(help: "Leave out columns that nobody knows.") var ignoreUnknown = false
         @OptionGroup var home: HomeOption
         @OptionGroup var output: OutputOptions
+        @OptionGroup var progress: ProgressOption
 
         func run() throws {
             var columns: [String: String] = [:]
@@ -40,7 +41,7 @@ extension OutcomeCommand {
                 for pair in pairs {
                     guard let split = pair.firstIndex(of: "=") else {
                         throw Failure(
-                            "`\(pair.visible)` has no `=`: \(isColumn ? "theirs=ours" : "column=text")",
+                            "\(pair.named) has no `=`: \(isColumn ? "theirs=ours" : "column=text")",
                             Code.usage)
                     }
                     let (left, right) = (
@@ -57,11 +58,16 @@ extension OutcomeCommand {
             if let format, format != "csv", format != "json" {
                 throw Failure("--format is csv or json", Code.usage)
             }
+            progress.begin("outcome import: reading \(file.visible)")
             let table = try OutcomeFile(
                 try contents(of: file), format: format, columns: columns, usual: usual,
                 ignoreUnknown: ignoreUnknown)
             let importing = Importing(home: try home.open(), usual: usual)
-            for record in table.records { try importing.take(record) }
+            progress.begin("outcome import: lines of \(file.visible)")
+            for (k, record) in table.records.enumerated() {
+                try importing.take(record)
+                Progress.count(k + 1, of: table.records.count)
+            }
             try importing.send()
             let failed = importing.failed.sorted { $0.line < $1.line }
             for bad in failed {
@@ -152,8 +158,9 @@ private final class Importing {
             }
             if result < 0 {
                 let column = result == BURSAR_E_MONEY_TEXT ? "value" : ""
+                let place = result == BURSAR_E_NOT_FOUND && !outcome.workflow.isEmpty ? outcome.workflow.named + ": " : ""
                 failed.append(
-                    (line, column, OutcomeFile.withoutPlace(Failure(errors[k]).description)))
+                    (line, column, place + OutcomeFile.withoutPlace(Failure(errors[k]).description)))
             } else if result == 0 {
                 unchanged += 1
             } else if outcome.state == BURSAR_OUTCOME_STATED {

@@ -42,7 +42,7 @@ struct PriceCommand: ParsableCommand {
         let number = Book.variant(variant)
         guard let base = try book.price(model, number) else {
             throw Failure(
-                "no price is known for `\(model.visible)`: --prices loads a file that has one",
+                "no price is known for \(model.named): --prices loads a file that has one",
                 Code.notFound)
         }
         guard let total = try book.quote(model, number, usage) else {

@@ -61,7 +61,7 @@ struct PricesCommand: ParsableCommand {
             }
             bursar.show(PricesCommand.columns, rows, output)
             if let missing = try models.first(where: { try book.price($0, 0) == nil }) {
-                throw Failure("no price is known for `\(missing.visible)`", Code.notFound)
+                throw Failure("no price is known for \(missing.named)", Code.notFound)
             }
         }
     }
@@ -70,7 +70,7 @@ struct PricesCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Check price files, or without any whether the home's models are priced.",
             discussion: "Exits with 1 when something needs somebody.")
-        @Argument(help: "LiteLLM's JSON or bursar-prices-1.") var files: [String] = []
+        @Argument(help: "LiteLLM's JSON or bursar-prices-1.", completion: Completion.file) var files: [String] = []
         @OptionGroup var home: HomeOption
         @OptionGroup var output: OutputOptions
 
@@ -125,7 +125,7 @@ struct PricesCommand: ParsableCommand {
             abstract:
                 "Check a price file, and say how processes load it: a home keeps no prices of models."
         )
-        @Argument(help: "LiteLLM's JSON or bursar-prices-1.") var file: String
+        @Argument(help: "LiteLLM's JSON or bursar-prices-1.", completion: Completion.file) var file: String
 
         func run() throws {
             let (count, report) = try Book().load(file)
@@ -153,8 +153,8 @@ struct PricesCommand: ParsableCommand {
             abstract:
                 "Show how a file's prices differ from those built in, or from another file's.",
             discussion: "Exits with 1 when they differ.")
-        @Argument(help: "A price file.") var file: String
-        @Argument(help: "Another one, which is newer.") var other: String?
+        @Argument(help: "A price file.", completion: Completion.file) var file: String
+        @Argument(help: "Another one, which is newer.", completion: Completion.file) var other: String?
         @OptionGroup var output: OutputOptions
 
         func run() throws {

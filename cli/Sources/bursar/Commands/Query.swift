@@ -19,6 +19,7 @@ struct QueryCommand: ParsableCommand {
     @Option(help: "Give up after this time, such as 30s.") var timeout: String?
     @OptionGroup var home: HomeOption
     @OptionGroup var output: OutputOptions
+    @OptionGroup var progress: ProgressOption
 
     func run() throws {
         let limit = try timeout.map(parseSpan) ?? 0
@@ -28,8 +29,10 @@ struct QueryCommand: ParsableCommand {
             Int64(word).flatMap { String($0) == word ? Value.integer($0) : nil } ?? .text(word)
         }
         var rows: [[Cell]] = []
+        progress.begin("query: asking a ledger", home)
         let names = try home.ask(text, values, asWritten: asWritten, timeout: limit) { row in
             rows.append(row.key(row.count).map(\.cell))
+            Progress.count(rows.count)
         }
         show(names.map { Column($0, $0) }, rows, output)
     }

@@ -24,7 +24,7 @@ struct Report: ParsableCommand {
                 + "feature, customer, complexity, day, month, label:<key>, … Default: team.",
             valueName: "dimensions"))
     var by: String?
-    @Option(help: "Also what each outcome, day or session cost: outcome, day, session.") var per:
+    @Option(help: "Also what each outcome, day or session cost: outcome, day, session.", completion: .list(["outcome", "day", "session"])) var per:
         String?
 
     @Flag(
@@ -61,6 +61,7 @@ struct Report: ParsableCommand {
     @OptionGroup var prices: PriceOptions
     @OptionGroup var home: HomeOption
     @OptionGroup var output: OutputOptions
+    @OptionGroup var progress: ProgressOption
 
     func validate() throws {
         let kinds = [savings, waste, margin, chargeback, explain != nil].filter { $0 }.count
@@ -93,6 +94,11 @@ struct Report: ParsableCommand {
 
     func run() throws {
         let period = try selection.span
+        func open() throws -> Home {
+            let home = try selection.open(home)
+            progress.begin("report: reading a ledger", home)
+            return home
+        }
         func dimensions(_ usual: String) throws -> [Dimension] {
             try by == nil && usual.isEmpty ? [] : Dimension.list(by ?? usual)
         }
@@ -102,43 +108,43 @@ struct Report: ParsableCommand {
                 String.init)
             guard ends.count == 3, ends[1].isEmpty else {
                 throw Failure(
-                    "`\(explain.visible)` are no two periods: say `2026-09..2026-10`", Code.usage)
+                    "\(explain.named) are no two periods: say `2026-09..2026-10`", Code.usage)
             }
             let report = Explain(
-                home: try selection.open(home), dimensions: try dimensions(""), selection: selection,
+                home: try open(), dimensions: try dimensions(""), selection: selection,
                 before: try Period(ends[0]),
                 after: try Period(ends[2]), book: try prices.book())
             try report.show(output)
         } else if savings {
             let dimensions = try dimensions("workflow")
             try Savings(
-                home: try selection.open(home), dimensions: dimensions, selection: selection, period: period,
+                home: try open(), dimensions: dimensions, selection: selection, period: period,
                 rungs: rung,
                 book: try prices.book()
             ).show(output)
         } else if waste {
             let dimensions = try dimensions("")
             try Waste(
-                home: try selection.open(home), dimensions: dimensions, selection: selection, period: period,
+                home: try open(), dimensions: dimensions, selection: selection, period: period,
                 book: try prices.book()
             ).show(output)
         } else if margin {
             let dimensions = try dimensions("team")
             try Margin(
-                home: try selection.open(home), dimensions: dimensions, selection: selection, period: period
+                home: try open(), dimensions: dimensions, selection: selection, period: period
             ).show(output)
         } else if chargeback {
             let parts = try lines()
             let amount = try invoice.map(parseMoney)
             try Chargeback(
-                home: try selection.open(home), selection: selection, period: period, invoice: amount,
+                home: try open(), selection: selection, period: period, invoice: amount,
                 sharedCenters: shared,
                 spread: parts
             ).show(output)
         } else {
             let dimensions = try dimensions("team")
             let report = Spend(
-                home: try selection.open(home), dimensions: dimensions, selection: selection, period: period)
+                home: try open(), dimensions: dimensions, selection: selection, period: period)
             try report.show(per: per.flatMap(Spend.Unit.init), output)
         }
     }
@@ -148,7 +154,7 @@ struct Report: ParsableCommand {
         return try spread.split(separator: ",").map { word in
             guard let part = Chargeback.Part(rawValue: String(word)) else {
                 throw Failure(
-                    "`\(String(word).visible)` is no line: --spread takes shared, unallocated, unmetered, or none",
+                    "\(String(word).named) is no line: --spread takes shared, unallocated, unmetered, or none",
                     Code.usage)
             }
             return part
@@ -162,7 +168,7 @@ func parseMoney(_ text: String) throws -> Int64 {
     var error = bursar_error_t.new
     let status = text.withText { bursar_money_parse($0.data ?? emptyText, $0.len, &nanos, &error) }
     if status != BURSAR_OK {
-        throw Failure("`\(text.visible)`: \(Failure(error).description)", Code.text)
+        throw Failure(error, of: text)
     }
     return nanos
 }

@@ -24,7 +24,7 @@ struct RunCommand: ParsableCommand {
             """)
 
     @Option(help: "What it may use: '$5, 200 steps, 10m wall, 2m idle'.") var limits: String?
-    @Option(help: "The budget it is under. Default: the session it is run in, or else `run`.") var path: String?
+    @Option(help: "The budget it is under. Default: the session it is run in, or else `run`.", completion: Completion.paths) var path: String?
     @Option(help: "Who asked for it: the label `user`.") var user: String?
     @Option(help: "What it is called. Default: the command's name.") var agent: String?
     @Option(help: ArgumentHelp("A label, for reports. May be repeated.", valueName: "key=value")) var label: [String] = []
@@ -41,7 +41,7 @@ struct RunCommand: ParsableCommand {
 
     func run() throws {
         do {
-            let graceNanos = try parseSpan(grace)
+            let graceNanos = ["0", "0s"].contains(grace) ? 0 : try parseSpan(grace)
             guard launch_remember_descriptors() == 0 else { throw Failure("cannot read /proc/self/fd") }
             let signals = try Signals()
             let home = try home.open(role: BURSAR_ROLE_AGENT)
@@ -74,7 +74,7 @@ struct RunCommand: ParsableCommand {
         }
         var pairs = try label.map { text in
             guard let at = text.firstIndex(of: "="), at != text.startIndex else {
-                throw Failure("`\(text.visible)` is no label: say key=value", Code.usage)
+                throw Failure("\(text.named) is no label: say key=value", Code.usage)
             }
             return (String(text[..<at]), String(text[text.index(after: at)...]))
         }
@@ -89,28 +89,16 @@ struct RunCommand: ParsableCommand {
             try labels.withUnsafeBufferPointer { labels in
                 options.labels = labels.baseAddress
                 options.label_count = UInt32(labels.count)
-                try home.expect { bursar_session_open(home.runtime, &options, &session, &$0) }
+                let given = [BURSAR_E_PATH: path ?? "", BURSAR_E_LIMIT_TEXT: limits ?? ""].filter { !$0.value.isEmpty }
+                try home.expect(given) { bursar_session_open(home.runtime, &options, &session, &$0) }
             }
         }
         if try home.read(session).flags & UInt32(BURSAR_VIEW_UNDECLARED) != 0 {
-            let name = home.text(session, BURSAR_TEXT_PATH).visible
+            let name = home.text(session, BURSAR_TEXT_PATH)
             warn(
-                "bursar run: no budget with a limit is above `\(name)`, so its steps may be refused: "
-                    + "`bursar budget declare \(name) '$50/day'` makes one")
+                "bursar run: no budget with a limit is above \(name.named), so its steps may be refused: "
+                    + "`bursar budget declare \(name.shellWord) '$50/day'` makes one")
         }
         return session
     }
-}
-
-/// Many texts as the library takes them, for the call.
-private func withTexts<R>(_ texts: [String], _ body: ([bursar_text_t]) throws -> R) rethrows -> R {
-    var found: [bursar_text_t] = []
-    func next(_ k: Int) throws -> R {
-        if k == texts.count { return try body(found) }
-        return try texts[k].withText {
-            found.append($0)
-            return try next(k + 1)
-        }
-    }
-    return try next(0)
 }

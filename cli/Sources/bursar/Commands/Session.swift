@@ -10,8 +10,8 @@ struct SessionCommand: ParsableCommand {
 
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "List the sessions that are open.")
-        @Argument(help: "A budget's path: those below it.") var path: String?
-        @Option(help: "Order: spent, age, steps or path.") var sort = "spent"
+        @Argument(help: "A budget's path: those below it.", completion: Completion.paths) var path: String?
+        @Option(help: "Order: spent, age, steps or path.", completion: .list(["spent", "age", "steps", "path"])) var sort = "spent"
         @OptionGroup var home: HomeOption
         @OptionGroup var output: OutputOptions
 
@@ -23,10 +23,8 @@ struct SessionCommand: ParsableCommand {
 
         func run() throws {
             let home = try home.open()
-            var found: [Home.Node] = []
-            try home.eachNode(below: try path.map { try home.find($0) } ?? 0) {
-                if $0.view.kind == BURSAR_KIND_SESSION { found.append($0) }
-            }
+            var found = try home.nodes(below: try path.map { try home.find($0) } ?? 0)
+                .filter { $0.view.kind == BURSAR_KIND_SESSION }
             switch sort {
             case "age": found.sort { $0.view.opened_unix_ns < $1.view.opened_unix_ns }
             case "steps": found.sort { $0.view.steps > $1.view.steps }
@@ -38,6 +36,9 @@ struct SessionCommand: ParsableCommand {
                 Column("spent_nanos", "SPENT"), Column("remaining_nanos", "LEFT"), Column("steps", "STEPS"),
                 Column("age_ns", "AGE"), Column("labels", "LABELS"),
             ]
+            if found.isEmpty, output.isForPeople {
+                return say("No sessions are open\(path.map { " at \($0.visible)" } ?? "").")
+            }
             let now = now
             show(
                 columns,
@@ -55,7 +56,7 @@ struct SessionCommand: ParsableCommand {
 
     struct Show: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Show a session, and each of its limits.")
-        @Argument(help: "Its id.") var session: String
+        @Argument(help: "Its id.", completion: Completion.sessions) var session: String
         @OptionGroup var home: HomeOption
         @OptionGroup var output: OutputOptions
 
@@ -65,7 +66,7 @@ struct SessionCommand: ParsableCommand {
     struct Attend: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Say that somebody looked: `unattended` starts again.")
-        @Argument(help: "Ids of sessions, or paths of budgets.") var targets: [String]
+        @Argument(help: "Ids of sessions, or paths of budgets.", completion: Completion.targets) var targets: [String]
         @Option(help: "Who looked. Default: the user.") var who: String?
         @OptionGroup var home: HomeOption
 
@@ -74,7 +75,7 @@ struct SessionCommand: ParsableCommand {
             for target in targets {
                 let id = try home.find(target)
                 let status = (who ?? environment("USER") ?? "").withText { bursar_attend(home.runtime, id, $0.data, $0.len) }
-                if status != BURSAR_OK { throw Failure(status, "`\(target.visible)`") }
+                if status != BURSAR_OK { throw Failure(status, target.named) }
                 say("attended \(target.visible)")
             }
         }
@@ -82,7 +83,7 @@ struct SessionCommand: ParsableCommand {
 
     struct Close: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Close sessions: nothing more is admitted.")
-        @Argument(help: "Their ids.") var sessions: [String]
+        @Argument(help: "Their ids.", completion: Completion.sessions) var sessions: [String]
         @OptionGroup var home: HomeOption
 
         func run() throws {
@@ -90,10 +91,10 @@ struct SessionCommand: ParsableCommand {
             for session in sessions {
                 let id = try home.find(session)
                 if try home.read(id).kind != BURSAR_KIND_SESSION {
-                    throw Failure("`\(session.visible)` is a budget: `bursar budget remove` removes one", Code.usage)
+                    throw Failure("\(session.named) is a budget: `bursar budget remove` removes one", Code.usage)
                 }
                 let status = bursar_session_close(home.runtime, id)
-                if status != BURSAR_OK { throw Failure(status, "`\(session.visible)`") }
+                if status != BURSAR_OK { throw Failure(status, session.named) }
                 say("closed \(session.visible)")
             }
         }

@@ -8,7 +8,7 @@ struct Status: ParsableCommand {
         abstract: "Show budgets, what they spent and what is left.",
         discussion: "With a path, that budget and what is below it. `--sessions` adds the sessions.")
 
-    @Argument(help: "A budget's path, or an id.") var path: String?
+    @Argument(help: "A budget's path, or an id.", completion: Completion.targets) var path: String?
     @Flag(help: "Sessions too.") var sessions = false
     @OptionGroup var home: HomeOption
     @OptionGroup var output: OutputOptions
@@ -30,7 +30,6 @@ struct Status: ParsableCommand {
         func add(_ node: Home.Node) {
             let view = node.view
             let isSession = view.kind == BURSAR_KIND_SESSION
-            if isSession, !sessions { return }
             let indent = output.isForPeople ? String(repeating: "  ", count: node.depth) : ""
             let agent = isSession ? home.text(node.id, BURSAR_TEXT_AGENT) : ""
             let name = output.isForPeople && isSession ? "· " + (agent.isEmpty ? "session" : agent) : node.path
@@ -45,14 +44,17 @@ struct Status: ParsableCommand {
         if let path {
             let id = try home.find(path)
             add(Home.Node(id: id, depth: 0, path: home.text(id, BURSAR_TEXT_PATH), view: try home.read(id)))
-            try home.eachNode(below: id, depth: 1, add)
+            try home.nodes(below: id, depth: 1, sessions: sessions).forEach(add)
         } else {
-            try home.eachNode(add)
+            try home.nodes(sessions: sessions).forEach(add)
         }
         if rows.isEmpty, output.isForPeople {
             say("No budgets yet in \(home.path). `bursar budget declare acme '$50/day'` declares one.")
             return
         }
-        bursar.show(columns, rows, output)
+        guard output.isForPeople else { return bursar.show(columns, rows, output) }
+        // An id is for sessions: a budget's name is shorter.
+        let kept = columns.indices.filter { !["id", "kind"].contains(columns[$0].name) || (sessions && columns[$0].name == "id") }
+        bursar.show(kept.map { columns[$0] }, rows.map { row in kept.map { row[$0] } }, output)
     }
 }

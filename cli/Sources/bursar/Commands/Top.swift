@@ -15,9 +15,9 @@ struct Top: ParsableCommand {
             question; q quits. MODEL is the session's ladder, best first.
             """)
     @Option(help: "Seconds between two looks: 1 to 3600.") var interval = 1
-    @Option(help: "Order of sessions: spent, burn, age, steps or path.") var sort = "spent"
+    @Option(help: "Order of sessions: spent, burn, age, steps or path.", completion: .list(Painter.Order.allCases.map(\.rawValue))) var sort = "spent"
     @Option(help: "Only what has this in its path, agent or labels.") var filter = ""
-    @Flag(help: "Print one screen and end.") var once = false
+    @Flag(help: "Print one screen after --interval, and end.") var once = false
     @Flag(help: "No colours.") var noColor = false
     @OptionGroup var home: HomeOption
 
@@ -41,6 +41,9 @@ struct Top: ParsableCommand {
         let snapshot = Snapshot(home)
         try snapshot.refresh()
         guard let signals else {
+            // What is spent between two looks is the burn.
+            sleep(UInt32(interval))
+            try snapshot.refresh()
             var (columns, rows): (Int32, Int32) = (0, 0)
             if terminal_size(STDOUT_FILENO, &columns, &rows) != 0 || columns == 0 {
                 (columns, rows) = (environment("COLUMNS").flatMap { Int32($0) } ?? 120, 1 << 20)

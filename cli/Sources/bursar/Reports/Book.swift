@@ -10,7 +10,7 @@ struct PriceOptions: ParsableArguments {
         name: .customLong("prices"),
         help: ArgumentHelp(
             "A price file on top of the built-in prices: LiteLLM's JSON or bursar-prices-1.",
-            valueName: "file"))
+            valueName: "file"), completion: Completion.file)
     var files: [String] = []
 
     func book() throws -> Book {
@@ -98,9 +98,10 @@ final class Book {
 
     func model(_ name: String) throws -> bursar_model_t {
         if let known = models[name] { return known }
+        if name.isEmpty { throw Failure("a model's name is empty: say one such as gpt-4o", Code.text) }
         var id: bursar_model_t = 0
         let status = name.withText { bursar_model_find(runtime, $0.data ?? emptyText, $0.len, &id) }
-        if status != BURSAR_OK { throw Failure(status, "the model `\(name.visible)`") }
+        if status != BURSAR_OK { throw Failure(status, "the model \(name.named)") }
         models[name] = id
         return id
     }
@@ -111,7 +112,7 @@ final class Book {
         rates.size = UInt32(MemoryLayout<bursar_rates_t>.size)
         let status = bursar_price_get(runtime, try model(name), &rates)
         if status == BURSAR_E_PRICE { return nil }
-        if status != BURSAR_OK { throw Failure(status, "the price of `\(name.visible)`") }
+        if status != BURSAR_OK { throw Failure(status, "the price of \(name.named)") }
         return rates
     }
 

@@ -57,7 +57,7 @@ struct Chargeback {
         }
         if let name = unknown.min() {
             throw Failure(
-                "no cost centre `\(name.visible)` spent anything \(period.phrase)", Code.notFound)
+                "no cost centre \(name.named) spent anything \(period.phrase)", Code.notFound)
         }
         if let invoice {
             let (rest, isOver) = invoice.subtractingReportingOverflow(metered)

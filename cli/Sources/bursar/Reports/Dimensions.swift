@@ -45,7 +45,7 @@ struct Dimension {
                 $0 < $1
             }
             throw Failure(
-                "`\(word.visible)` is no dimension" + (near.map { ": is it `\($0.1)`?" } ?? ".")
+                "\(word.named) is no dimension" + (near.map { ": is it `\($0.1)`?" } ?? ".")
                     + " There are " + known.joined(separator: ", ") + ", and label:<key>",
                 Code.usage)
         }
@@ -59,7 +59,7 @@ struct Dimension {
             throw Failure("--by needs a dimension, such as team or team,model", Code.usage)
         }
         for (k, word) in words.enumerated() where words[..<k].contains(word) {
-            throw Failure("--by has `\(word.visible)` twice", Code.usage)
+            throw Failure("--by has \(word.named) twice", Code.usage)
         }
         return try words.map(Dimension.init)
     }

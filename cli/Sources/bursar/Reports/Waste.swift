@@ -163,7 +163,7 @@ struct Waste {
             dimensions.parameters + filter.1
         ) { row in
             let first = top[row.int(count)] ?? row.int(count)
-            if good.contains(first) || row.int(count + 2) == 0 { return }
+            if good.contains(first) { return }
             let key = row.key(count)
             var pair =
                 sums[key] ?? [Line(kind: "no outcome", key: key), Line(kind: "halted", key: key)]
@@ -173,7 +173,7 @@ struct Waste {
             }
             sums[key] = pair
         }
-        return sums.values.flatMap { $0.filter { $0.cost > 0 } }
+        return sums.values.flatMap { $0.filter { $0.steps > 0 || $0.cost > 0 } }
     }
 
     private func cacheMisses(_ filter: (String, [Value])) throws -> [Line] {

@@ -46,6 +46,14 @@ final class ProcessTree {
         return ours
     }
 
+    /// Whether nobody is left. A look may miss who forks and ends faster than it looks; whoever it
+    /// leaves is a child of this process, and the kernel knows these. Strangers are such too, so
+    /// beside them it takes many looks.
+    var isEmpty: Bool {
+        if strangers.isEmpty { return launch_has_children() == 0 }
+        return (0..<20).allSatisfy { _ in members().isEmpty }
+    }
+
     /// The command itself, as soon as it is there.
     func started(_ pid: pid_t) {
         if let process = ProcessTree.read(pid) { known.insert(process) }

@@ -84,7 +84,9 @@ final class Supervisor {
             if !names.contains(name) { lines.append(strdup(line)) }
             at += 1
         }
-        var words: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) }
+        // As they were given: a file's name need not be UTF-8, and a String is.
+        let first = Int(CommandLine.argc) - command.count
+        var words = command.indices.map { strdup(CommandLine.unsafeArgv[first + $0] ?? strdup("")) }
         lines.append(nil)
         words.append(nil)
         defer { for text in lines + words { free(text) } }
@@ -101,7 +103,7 @@ final class Supervisor {
         let sentence = String(cString: strerror(error))
         if place == 0 { throw Failure("no process for the command: \(sentence)", 125) }
         throw Failure(
-            "`\(command[0].visible)`: " + (error == ENOEXEC ? "it is no program, and has no #! line" : sentence),
+            "\(command[0].named): " + (error == ENOEXEC ? "it is no program, and has no #! line" : sentence),
             error == ENOENT ? 127 : 126)
     }
 
@@ -169,7 +171,7 @@ final class Supervisor {
         if isLenient || cause != nil || !isOurs(event.session) { return }
         switch event.type {
         case BURSAR_EVENT_HALT where path.contains(event.id), BURSAR_EVENT_STORM where event.reason == BURSAR_REASON_LIMIT:
-            conclude(.budget, "a limit of `\(home.text(event.id, BURSAR_TEXT_PATH).visible)` refused it")
+            conclude(.budget, "a limit of \(home.text(event.id, BURSAR_TEXT_PATH).named) refused it")
         default: break
         }
     }
@@ -186,7 +188,7 @@ final class Supervisor {
     }
 
     private func judge(_ view: bursar_view_t) {
-        let reason = home.text(session, BURSAR_TEXT_REASON).visible
+        let reason = (path + [0]).lazy.map { self.home.text($0, BURSAR_TEXT_REASON).visible }.first { !$0.isEmpty } ?? ""
         switch view.effective_state {
         case BURSAR_STATE_KILLED: conclude(.operated, "it was killed" + (reason.isEmpty ? "" : ": " + reason))
         case BURSAR_STATE_CLOSED: conclude(.operated, "its session was closed")
@@ -209,7 +211,7 @@ final class Supervisor {
             where limit.end == BURSAR_END_HALT && limit.meter < BURSAR_METER_WALL
                 && limit.meter != BURSAR_METER_IN_FLIGHT && limit.remaining == 0
             {
-                return "`\(home.text(id, BURSAR_TEXT_PATH).visible)`"
+                return "\(home.text(id, BURSAR_TEXT_PATH).named)"
             }
         }
         return nil
@@ -242,7 +244,7 @@ final class Supervisor {
         let deadline = monotonic() + grace
         while true {
             let members = tree.members()
-            if members.isEmpty, status != nil { return }
+            if members.isEmpty, status != nil, tree.isEmpty { return }
             let left = deadline - monotonic()
             if left <= 0 { break }
             let new = members.filter { !told.contains($0) }
@@ -255,8 +257,9 @@ final class Supervisor {
         while monotonic() < patience {
             tree.kill()
             wait(5_000_000)
-            let isAnybodyLeft = tree.members().contains { !tree.refused.contains($0.pid) }
-            if !isAnybodyLeft, status != nil || tree.refused.contains(child) { break }
+            let left = tree.members()
+            let isOver = left.isEmpty ? tree.isEmpty : left.allSatisfy { tree.refused.contains($0.pid) }
+            if isOver, status != nil || tree.refused.contains(child) { break }
         }
         if status == nil { status = SIGKILL }
         let rest = tree.members().map { String($0.pid) }

@@ -82,6 +82,7 @@ struct Painter {
             }
         }
         while lines.count < height - 1 { lines.append("") }
+        if !state.message.isEmpty, lines.count == height { lines.removeLast() }
         if hasSelection, lines.count < height {
             let help = "q quit  tab pane  / filter  s sort  p pause  r resume  k kill  v revive  + top up"
             lines.append(fit(state.message.isEmpty ? help : state.message, width))

@@ -35,7 +35,6 @@ final class Snapshot {
 
     private var looks: [bursar_id_t: (spent: Int64, burn: Double)] = [:]
     private var texts: [bursar_id_t: Texts] = [:]
-    private var ids: [bursar_id_t] = []
     private var views: [bursar_view_t] = []
 
     init(_ home: Home) { self.home = home }
@@ -86,18 +85,12 @@ final class Snapshot {
 
     /// Level by level: the ids below those that have any, then their views at once.
     private func readAll() throws {
-        ids = try home.children(0)
         views = []
-        while views.count < ids.count {
-            let start = views.count
-            var new = [bursar_view_t](repeating: bursar_view_t(), count: ids.count - start)
-            new[0].size = UInt32(MemoryLayout<bursar_view_t>.size)
-            let status = ids.withUnsafeBufferPointer { ids in
-                bursar_views(home.runtime, ids.baseAddress! + start, new.count, &new)
-            }
-            if status != BURSAR_OK { throw Failure(status, "reading the home") }
+        var level = try home.children(0)
+        while !level.isEmpty {
+            let new = try home.views(level)
             views += new
-            for view in new where view.children > 0 { ids += try home.children(view.id) }
+            level = try new.flatMap { $0.children > 0 ? try home.children($0.id) : [] }
         }
     }
 

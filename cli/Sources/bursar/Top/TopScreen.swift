@@ -21,6 +21,7 @@ final class TopScreen {
     }
     private var prompt = Prompt.none
     private var typed = ""
+    private var place = 0  // the row of what is chosen, kept where that ends
     private var isOver = false
 
     init(
@@ -102,8 +103,9 @@ final class TopScreen {
             state.selected = 0
             return
         }
-        let at = rows.firstIndex { $0.id == state.selected }
-        state.selected = rows[max(0, min(rows.count - 1, (at ?? 0) + step))].id
+        let at = rows.firstIndex { $0.id == state.selected } ?? place
+        place = max(0, min(rows.count - 1, at + step))
+        state.selected = rows[place].id
     }
 
     private func name(_ id: bursar_id_t) -> String {
@@ -129,6 +131,11 @@ final class TopScreen {
             } else {
                 key(rest[at])
                 at += 1
+                // What was typed before a question could be read does not answer it: a pasted "sky" kills nobody.
+                if case .sure = prompt {
+                    tcflush(STDIN_FILENO, TCIFLUSH)
+                    return true
+                }
             }
         }
         return true
@@ -174,6 +181,7 @@ final class TopScreen {
         case "q": isOver = true
         case "\t":
             state.pane = state.pane == .budgets ? .sessions : .budgets
+            place = 0
             choose(0)
         case "j": choose(1)
         case "/": (prompt, typed) = (.filter, state.filter)
