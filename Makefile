@@ -222,7 +222,7 @@ test-wheel: wheel
 # finds the library beside itself, in ../lib or in the same directory.
 CLI_SOURCES := $(shell find cli/Sources -type f) cli/Package.swift
 CLI := build/bin/bursar
-.PHONY: cli test-cli
+.PHONY: cli test-cli bench-top
 cli: $(CLI)
 $(CLI): $(CLI_SOURCES) include/bursar.h $(LIB)
 	cd cli && LD_LIBRARY_PATH=$(CURDIR)/build/lib $(SWIFT) build -c release --static-swift-stdlib
@@ -235,6 +235,11 @@ FOCUS_ENV := build/focus-venv
 $(FOCUS_ENV)/.tried: Tests/cli/requirements-focus.txt
 	-python3 -m venv $(FOCUS_ENV) && $(FOCUS_ENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@mkdir -p $(@D) && touch $@
+# What `bursar top` costs itself and the agents.
+SESSIONS ?= 10000
+bench-top: lib cli
+	BURSAR=$(CURDIR)/$(CLI) BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONPATH=bindings/python/src python3 Tests/cli/bench_top.py $(SESSIONS)
+
 test-cli: cli $(FOCUS_ENV)/.tried test-operations
 	rm -rf build/installed
 	$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/build/installed

@@ -6,12 +6,16 @@ UPDATE=1 writes golden files anew.
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
 from pathlib import Path
+
+# What a shell starts in the background ignores it, and so would the commands.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = os.environ.get("BURSAR", str(ROOT / "cli/.build/release/bursar"))

@@ -120,6 +120,9 @@ class AsPython(Folder):
 
     def test_a_signal_ends_it_as_it_would_python(self):
         path = self.file("wait.py", "import time; print('ready', flush=True)\nwhile True: time.sleep(0.1)")
+        # what a shell starts in the background ignores it, and so would the process
+        former = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, former)
         for number in (signal.SIGINT, signal.SIGTERM):
             process = subprocess.Popen([*RUN, path], cwd=self.folder, env=self.env, text=True,
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
