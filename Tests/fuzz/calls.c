@@ -288,7 +288,7 @@ static void query(input_t *in, bursar_runtime_t *rt) {
     bursar_query_t *q = NULL;
     bursar_error_t error = BURSAR_ERROR_INIT;
     bursar_status_t status =
-        bursar_query(rt, take8(in) & 3, sql.data ? sql.data : "", sql.len, values, count, 20000000, &q, &columns, &error);
+        bursar_query(rt, take8(in) & 3, sql.data ? sql.data : "", sql.data ? sql.len : 0, values, count, 20000000, &q, &columns, &error);
     if ((status == BURSAR_OK) != (q != NULL)) abort();
     if (!q) return;
     char name[16];
