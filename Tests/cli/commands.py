@@ -185,12 +185,12 @@ for k in range(3):
     d = triage.reserve(None, input_tokens=1000 + k, max_output_tokens=500, complexity="routine")
     triage.settle(d, input_tokens=1000 + k, output_tokens=70)
 with triage.tool("web_search", dict(q="x")): pass
-triage.charge("$11")
 reader = rt.session("acme/research", agent="reader", ladder=["own"])
 d = reader.reserve("own", input_tokens=500, max_output_tokens=9)
 reader.settle(d, input_tokens=500, output_tokens=9)
 done = rt.session("acme/research", "$1", agent="done")
 with triage.child("helper", "$1") as child: child.charge("$0.25")
+triage.charge("$11")  # last: what it crosses is told when the keeper comes
 triage.outcome("mail_answered", "$3.20", id="m-1")
 triage.outcome("mail_answered", id="m-2")
 rt.query("SELECT 1")
