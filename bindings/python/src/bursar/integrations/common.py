@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Union
 
 from ..decision import Decision, Receipt
-from ..errors import BursarError, InvalidArgumentError, Refused
+from ..errors import BursarError, InvalidArgumentError, NotFoundError, Refused
 from ..estimate import Input
 from ..instrument import metering
 from ..session import Session, current
@@ -188,7 +188,7 @@ class Children:
             if child is None or child._closed or child._parent is not parent:
                 for old in [k for k, s in self._open.items() if s.runtime.closed]:
                     del self._open[old]
-                child = self._open[key] = parent.child(agent, limits=limits or None)
+                child = self._open[key] = _below(parent, agent, limits)
             return child
 
     def close(self, key: str) -> None:
@@ -202,6 +202,16 @@ class Children:
                 child.close()
             except BursarError:
                 pass  # its runtime was closed before
+
+
+def _below(parent: Session, agent: str, limits: Limits) -> Session:
+    """A session under another, or under what that was in when somebody has just closed it."""
+    try:
+        return parent.child(agent, limits=limits or None)
+    except NotFoundError:
+        if parent._parent is None:
+            raise
+        return _below(parent._parent, agent, limits)
 
 
 children = Children()  # of all hooks: a run has one session, whoever opened it
