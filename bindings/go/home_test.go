@@ -157,8 +157,10 @@ func TestAttachingMakesNoHome(t *testing.T) {
 
 func TestATildeIsTheUsersDirectory(t *testing.T) {
 	t.Setenv("HOME", "/srv/of mine")
+	root, err := user.Lookup("root")
+	must(t, err)
 	for given, wanted := range map[string]string{
-		"": "", "/a/~": "/a/~", "~": "/srv/of mine", "~/b/../c": "/srv/of mine/c", "~root": "/root", "~root/x": "/root/x",
+		"": "", "/a/~": "/a/~", "~": "/srv/of mine", "~/b/../c": "/srv/of mine/c", "~root": root.HomeDir, "~root/x": root.HomeDir + "/x",
 	} {
 		found, err := directory(given)
 		must(t, err)

@@ -196,25 +196,26 @@ class Session(Steps, Estimator):
         `input`: messages, a text or bytes, of which settling learns (`estimate`), or a number
         of tokens.
         """
-        guess, tokens = self._guess(model, input)
+        return Step(self, *self._held(
+            model, input, max_output_tokens, min_output_tokens, options))  # fmt: skip
+
+    def _held(
+        self, model: Optional[str], input: Input, wanted: int, least: int, options: RequestOptions
+    ) -> Tuple[Decision, Optional[Estimate]]:
+        """Reserves, or raises the refusal; and the estimate of an input that is no number. Without
+        a model there is no rate to go by."""
+        guess = None
+        if model is None or isinstance(input, int):
+            tokens = estimate_tokens(input)
+        else:
+            guess = self.estimate(model, input)
+            tokens = guess.tokens_max
         decision = self.reserve(
-            model,
-            input_tokens=tokens,
-            max_output_tokens=max_output_tokens,
-            min_output_tokens=min_output_tokens,
-            **options,
-        )
+            model, input_tokens=tokens, max_output_tokens=wanted, min_output_tokens=least,
+            **options)  # fmt: skip
         if not decision:
             raise refusal(decision)
-        return Step(self, decision, guess)
-
-    def _guess(self, model: Optional[str], input: Input) -> Tuple[Optional[Estimate], int]:
-        """An estimate of an input that is no number, and the tokens to reserve. Without a model
-        there is no rate to go by."""
-        if model is None or isinstance(input, int):
-            return None, estimate_tokens(input)
-        guess = self.estimate(model, input)
-        return guess, guess.tokens_max
+        return decision, guess
 
     def turn(
         self,
@@ -233,17 +234,8 @@ class Session(Steps, Estimator):
 
         The session is `bursar.current()` inside. Metered requests there take the turn's place.
         """
-        guess, tokens = self._guess(model, input)
-        decision = self.reserve(
-            model,
-            input_tokens=tokens,
-            max_output_tokens=max_output_tokens,
-            min_output_tokens=min_output_tokens,
-            **options,
-        )
-        if not decision:
-            raise refusal(decision)
-        return Turn(self, decision, guess)
+        return Turn(self, *self._held(
+            model, input, max_output_tokens, min_output_tokens, options))  # fmt: skip
 
     def tool(self, name: str, arguments: Any = None, **options: Unpack[RequestOptions]) -> Tool:
         """Reserves a call of a tool at its price, or raises the refusal. Leaving settles it."""

@@ -12,7 +12,7 @@ import contextvars
 import threading
 import time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Union
 
 from ..decision import Decision, Receipt
 from ..errors import BursarError, InvalidArgumentError, NotFoundError, Refused
@@ -169,6 +169,17 @@ def close_turn(turn: Turn, kind: Any, usage: Any, provider: Optional[str] = None
             turn.settle(usage)
         else:
             turn.settle(usage, provider=provider)
+
+
+# ---- Refusals ----
+
+_KINDS = {"Throttled", "Halted", "BudgetExceeded", "Paused", "Killed", "DeadlineExceeded"}
+
+
+def as_theirs(refused: Refused, classes: Mapping[str, Any]) -> Any:
+    """A refusal as a framework's own: of the class with the same name, `Halted` for any other."""
+    names = (kind.__name__ for kind in type(refused).__mro__)
+    return classes[next((name for name in names if name in _KINDS), "Halted")](refused.decision)
 
 
 # ---- Sub-agents ----

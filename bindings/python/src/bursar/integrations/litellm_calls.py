@@ -8,7 +8,7 @@ import functools
 import inspect
 import os
 import sys
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Type
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from litellm.exceptions import BudgetExceededError
 
@@ -21,7 +21,7 @@ from ..session import Session
 from ..turn import Turn, _turn
 from ..wire.gate import Carrier, carrying
 from ..words import Meter
-from .common import is_below
+from .common import as_theirs, is_below
 
 # What is called to ask a model; those of them that this version has.
 FUNCTIONS = (
@@ -93,21 +93,13 @@ class DeadlineExceeded(_Both, errors.DeadlineExceeded):
     """The session's time is over."""
 
 
-_KINDS: List[Tuple[Type[Refused], Any]] = [
-    (errors.Throttled, Throttled), (errors.BudgetExceeded, BudgetExceeded),
-    (errors.Paused, Paused), (errors.Killed, Killed),
-    (errors.DeadlineExceeded, DeadlineExceeded), (errors.Refused, Halted),
-]  # fmt: skip
-
-
 def _as_both(error: BaseException) -> BaseException:
     """What to raise for an error of ours; a framework above may have made it its own."""
     if not isinstance(error, Refused) or isinstance(error, BudgetExceededError):
         return error
-    for kind, made in _KINDS:
-        if isinstance(error, kind) and type(error).__module__ == errors.__name__:
-            return made(error.decision)  # type: ignore[no-any-return]
-    return error
+    if type(error).__module__ != errors.__name__:
+        return error
+    return as_theirs(error, globals())  # type: ignore[no-any-return]
 
 
 def _refused_in(error: BaseException) -> Optional[Refused]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple, Type
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
 
 from agents import AgentsException, Model, RunResult, ToolGuardrailFunctionOutput
 from agents import ToolInputGuardrail
@@ -19,7 +19,7 @@ from ..step import Tool
 from ..turn import Turn, _turn
 from ..usage import Usage
 from ..wire.gate import theirs
-from .common import Patience, close_turn, open_turn, told
+from .common import Patience, as_theirs, close_turn, open_turn, told
 
 if TYPE_CHECKING:
     from .openai_agents import BursarHooks
@@ -98,18 +98,10 @@ class DeadlineExceeded(Both, errors.DeadlineExceeded):
     """The session's time is over."""
 
 
-_KINDS: List[Tuple[Type[Refused], Any]] = [
-    (errors.Throttled, Throttled), (errors.BudgetExceeded, BudgetExceeded),
-    (errors.Paused, Paused), (errors.Killed, Killed),
-    (errors.DeadlineExceeded, DeadlineExceeded), (errors.Refused, Halted),
-]  # fmt: skip
-
-
 def _as_both(refused: Refused) -> Any:
     if isinstance(refused, Both):
         return refused
-    made = next(made for kind, made in _KINDS if isinstance(refused, kind))
-    return made(refused.decision)
+    return as_theirs(refused, globals())
 
 
 # ---- A run ----

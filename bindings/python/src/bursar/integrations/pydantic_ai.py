@@ -13,7 +13,7 @@ import contextlib
 import contextvars
 import copy
 from dataclasses import dataclass, field
-from typing import Any, AsyncIterator, Dict, Iterator, List, Optional, Tuple, Type
+from typing import Any, AsyncIterator, Dict, Iterator, List, Optional
 
 from .. import errors
 from ..decision import Decision
@@ -24,7 +24,7 @@ from ..session import Session
 from ..step import Tool
 from ..turn import Turn
 from ..usage import Usage, usage_of
-from .common import Patience, close_turn, is_below, missing, open_turn, session_of
+from .common import Patience, as_theirs, close_turn, is_below, missing, open_turn, session_of
 
 try:
     import anyio
@@ -89,13 +89,6 @@ class DeadlineExceeded(_Both, errors.DeadlineExceeded):
     """The session's time is over."""
 
 
-_KINDS: List[Tuple[Type[Refused], Any]] = [
-    (errors.Throttled, Throttled), (errors.BudgetExceeded, BudgetExceeded),
-    (errors.Paused, Paused), (errors.Killed, Killed),
-    (errors.DeadlineExceeded, DeadlineExceeded), (errors.Refused, Halted),
-]  # fmt: skip
-
-
 @contextlib.contextmanager
 def _as_both() -> Iterator[None]:
     """Refusals leave as what the framework knows."""
@@ -104,8 +97,7 @@ def _as_both() -> Iterator[None]:
     except UsageLimitExceeded:
         raise
     except Refused as refused:
-        made = next(made for kind, made in _KINDS if isinstance(refused, kind))
-        raise made(refused.decision) from refused
+        raise as_theirs(refused, globals()) from refused
 
 
 # ---- The capability ----
