@@ -16,10 +16,12 @@ from agent_cases import Case
 ROOT = pathlib.Path(__file__).parents[2]
 
 try:
+    import agents  # noqa: F401
     import langchain  # noqa: F401
+    import litellm  # noqa: F401
     import pydantic_ai  # noqa: F401
 except ImportError as error:
-    raise unittest.SkipTest(f"{error}: run `make integrations`")
+    raise unittest.SkipTest(f"{error}: the other environment has it")
 
 
 class Shown(Case):
