@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
 from ..errors import BursarError, BursarWarning
 from ..estimate import text_tokens
+from ..hot import settle_plainly
 from ..usage import Usage
 from .dialect import Dialect, Others
 from .gate import Gate
@@ -77,7 +78,7 @@ class Settling:
         try:
             if others:
                 session.settle(reservation, usage, extra=self._cost_of(others))
-            else:
+            elif not settle_plainly(session._link, reservation, usage):
                 session.settle(reservation, usage)
         except BursarError as error:
             self._settle_worst(reservation, str(error))
