@@ -148,6 +148,15 @@ class Watch(EventCase):
         self.assertEqual(seen, [("/hook?a=1", "application/json", "threshold")] * 3)
         self.assertEqual(result.stderr, "")
 
+    def test_waits_once_for_a_place_that_is_down(self):
+        self.spend(6)
+        self.spend(3)
+        self.bursar("watch", "--once", "--since", "1h", "--exec", "echo >> tried; exit 3",
+                    "--exec", "echo >> got", check=True)  # fmt: skip
+        alerts = len((self.folder / "got").read_text())
+        self.assertGreaterEqual(alerts, 2)
+        self.assertEqual(len((self.folder / "tried").read_text()), 4 + alerts - 1)
+
     @unittest.skipUnless(shutil.which("curl") and shutil.which("openssl"), "needs curl and openssl")
     def test_posts_to_https_that_it_trusts_and_says_what_it_could_not_deliver(self):
         key, certificate = self.folder / "key.pem", self.folder / "certificate.pem"

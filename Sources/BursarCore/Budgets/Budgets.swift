@@ -23,7 +23,11 @@ extension Runtime {
     public func budgetDeclare(_ path: [UInt8], _ options: BudgetOptions) throws(Failure) -> Int64 {
         let names = try Path.parse(path)
         try foldFirst()
-        return try configuring { () throws(Failure) in
+        return try makingRoom { () throws(Failure) in try declare(names, options) }
+    }
+
+    private func declare(_ names: [[UInt8]], _ options: BudgetOptions) throws(Failure) -> Int64 {
+        try configuring { () throws(Failure) in
             let list = options.limits.isEmpty
                 ? LimitList([]) : try parse(options.limits, onSession: false)
             for text in [options.owner, options.costCenter, options.purpose, options.earnOutcome] where !text.isEmpty {

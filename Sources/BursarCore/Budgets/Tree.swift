@@ -94,14 +94,22 @@ extension Runtime {
 
     /// The budget at a path; nil when there is none.
     func find(_ names: [[UInt8]]) -> UInt32? {
+        let (i, missing) = nearest(names)
+        return missing == 0 ? i : nil
+    }
+
+    /// How many budgets of a path are not there yet.
+    func missing(_ names: [[UInt8]]) -> Int { nearest(names).missing }
+
+    private func nearest(_ names: [[UInt8]]) -> (i: UInt32, missing: Int) {
         var i: UInt32 = 0
-        for name in names {
+        for (k, name) in names.enumerated() {
             guard let block = slab.find(name), let child = child(of: i, named: block) else {
-                return nil
+                return (i, names.count - k)
             }
             i = child
         }
-        return i
+        return (i, 0)
     }
 
     /// The budget at a path, created where it is missing. What is new is open but for

@@ -100,8 +100,29 @@ extension Runtime {
         config.unlock()
     }
 
+    /// Asks for places; where there are none, once more when closed sessions have been freed,
+    /// and again while more of them may be: for a second, since on a busy machine a thread
+    /// that claims a record may be interrupted for long.
+    func makingRoom<T>(_ body: () throws(Failure) -> T) throws(Failure) -> T {
+        let until = clock.steady + 20 * SharedLock.patience
+        while true {
+            do throws(Failure) {
+                return try body()
+            } catch {
+                if error.status != .capacity || clock.steady >= until { throw error }
+                try foldFirst()
+                let mayFreeMore = try configuring {
+                    reclaimLocked()
+                    return reclaimWaits
+                }
+                if !mayFreeMore { return try body() }
+                bursar__thread_yield()
+            }
+        }
+    }
+
     /// The same, under the config lock.
-    func reclaimLocked() {
+    private func reclaimLocked() {
         reclaimWaits = false
         let first = core.header(Header.closingFirst)
         if first.value == 0 { return }
@@ -116,10 +137,12 @@ extension Runtime {
             left -= 1
             let node = core.node(Int(i))
             let next = following(i)
-            if named[Int64(i)] != nil || node.childCount.value > 0
+            let by = named[Int64(i)]
+            if by != nil || node.childCount.value > 0
                 || node.state.value & StateBit.closed == 0
                 || (ledger.block != nil && node.flags.value & NodeFlag.untold != 0)
             {
+                if by == 0 { reclaimWaits = true }
                 before = i
             } else {
                 if before == 0 {
@@ -141,7 +164,7 @@ extension Runtime {
 
     /// The nodes that records name; nil when one of them is in CLAIMED.
     private func namedNodes() -> KeyMap? {
-        var named = KeyMap()  // a set: the values are nothing
+        var named = KeyMap()  // 1: by a step in flight; 0: by one that the next fold ends
         var isClaimed = false
         core.eachRecord { _, record in
             // Sequentially consistent: pairs with the claim.
@@ -161,7 +184,9 @@ extension Runtime {
                 return false
             }
             if state != RecordState.free {
-                named.set(record.node.value & 0xFFFF_FFFF, 0)
+                let node = Int64(record.node.value & 0xFFFF_FFFF)
+                let isOpen = state == RecordState.held || state == RecordState.inFlight
+                if isOpen || named[node] == nil { named.set(node, isOpen ? 1 : 0) }
             }
             return true
         }

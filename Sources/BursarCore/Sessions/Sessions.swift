@@ -21,34 +21,25 @@ extension Runtime {
 
     /// The header's bursar_session_open().
     public func sessionOpen(_ options: SessionOptions) throws(Failure) -> Int64 {
-        try makeRoom()
-        return try configuring { () throws(Failure) in
-            let parent: UInt32
-            if options.parent != 0 {
-                parent = UInt32(try resolve(options.parent))
-                if core.node(Int(parent)).state.value & StateBit.closed != 0 {
-                    throw Failure(.closed, "the parent session was closed")
+        try makingRoom { () throws(Failure) in
+            try configuring { () throws(Failure) in
+                let parent: UInt32
+                if options.parent != 0 {
+                    parent = UInt32(try resolve(options.parent))
+                    if core.node(Int(parent)).state.value & StateBit.closed != 0 {
+                        throw Failure(.closed, "the parent session was closed")
+                    }
+                } else {
+                    let names = try Path.parse(options.path)
+                    // All or nothing: without its session a budget would take a place for good.
+                    if segment.freeNodes.room <= missing(names) {
+                        throw full("budgets and sessions", "sessions_max")
+                    }
+                    parent = try ensure(names)
+                    if core.node(Int(parent)).state.value & StateBit.closed != 0 { open(parent) }
                 }
-            } else {
-                parent = try ensure(try Path.parse(options.path))
-                if core.node(Int(parent)).state.value & StateBit.closed != 0 { open(parent) }
+                return try addSession(options, under: parent)
             }
-            return try addSession(options, under: parent)
-        }
-    }
-
-    /// A full table may only wait for closed sessions to be freed, and they for
-    /// a thread that was interrupted between two instructions.
-    private func makeRoom() throws(Failure) {
-        for _ in 0..<100 {
-            if try configuring({ segment.freeNodes.room > 0 }) { return }
-            try foldFirst()
-            let isWaiting = try configuring {
-                reclaimLocked()
-                return reclaimWaits
-            }
-            if !isWaiting { return }
-            bursar__thread_yield()
         }
     }
 

@@ -88,6 +88,21 @@ import Testing
         try t.expectNothingLeft()
     }
 
+    @Test func aPathTakesAllItsPlacesOrNone() throws {
+        let t = try TestRuntime { $0.sessionsMax = 64 }
+        var open: [Int64] = []
+        while let id = try? t.session("acme") { open.append(id) }
+        try t.runtime.sessionClose(open.removeLast())
+        #expect { try t.session("x/y/z") } throws: { ($0 as? Failure)?.status == .capacity }
+        open.append(try t.session("acme"))
+        for _ in 0..<4 { try t.runtime.sessionClose(open.removeLast()) }
+        let deep = try t.session("x/y/z")
+        try t.runtime.sessionClose(deep)
+        for id in open { try t.runtime.sessionClose(id) }
+        for name in 0..<40 { _ = try t.budget("b\(name)", "$1") }
+        try t.expectNothingLeft()
+    }
+
     @Test func aFullTableFreesClosedSessionsWhileOthersWork() throws {
         let t = try TestRuntime { $0.sessionsMax = 64 }
         let failed = Counters(1), stop = Counters(1)

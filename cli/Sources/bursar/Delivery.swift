@@ -27,12 +27,18 @@ enum Delivery {
     }
 
     /// Tries each, and those that fail again 1, 2 and 4 seconds later; what went wrong with them last.
-    static func insist(_ places: [(name: String, attempt: () -> String?)]) -> [(name: String, wrong: String)] {
+    /// Those that are `down`, since even that was in vain, are tried once: alerts to others do not wait.
+    static func insist(
+        _ places: [(name: String, attempt: () -> String?)], _ down: inout Set<String>
+    ) -> [(name: String, wrong: String)] {
         var wrong = places.compactMap { place in place.attempt().map { (place, $0) } }
-        for pause: UInt32 in [1, 2, 4] where !wrong.isEmpty {
+        for pause: UInt32 in [1, 2, 4] where wrong.contains(where: { !down.contains($0.0.name) }) {
             sleep(pause)
-            wrong = wrong.compactMap { place, _ in place.attempt().map { (place, $0) } }
+            wrong = wrong.compactMap { place, was in
+                down.contains(place.name) ? (place, was) : place.attempt().map { (place, $0) }
+            }
         }
+        down = Set(wrong.map { $0.0.name })
         return wrong.map { ($0.0.name, $0.1) }
     }
 

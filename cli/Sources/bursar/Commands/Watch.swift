@@ -61,10 +61,11 @@ struct WatchCommand: ParsableCommand {
         var kept = try state.map { try WatchState($0, home) }
         kept?.open.forEach { _ = alerts.raise($0) }
         try kept?.save(alerts.lasting)
+        var down: Set<String> = []
         func raise(_ event: Happening) throws {
             kept?.saw(event)
             guard types.contains(event.code), source.isWanted(event, path), let alert = alerts.raise(event) else { return }
-            tell(alert)
+            tell(alert, &down)
             try kept?.save(alerts.lasting)
         }
         var from = try since.map(parseTime)
@@ -78,7 +79,7 @@ struct WatchCommand: ParsableCommand {
         while true {
             repeat { while let event = source.next() { try raise(event) } } while once && source.wait(milliseconds: 200)
             let over = alerts.settle()
-            over.forEach(tell)
+            over.forEach { tell($0, &down) }
             if !over.isEmpty || once { try kept?.save(alerts.lasting) }
             if flush_output() != 0 { throw Failure("cannot write: \(String(cString: strerror(errno)))", Code.system) }
             if once { return }
@@ -86,12 +87,12 @@ struct WatchCommand: ParsableCommand {
         }
     }
 
-    private func tell(_ alert: Alert) {
+    private func tell(_ alert: Alert, _ down: inout Set<String>) {
         if exec.isEmpty, webhook.isEmpty, slack.isEmpty { say(alert.json) }
         let places =
             exec.map { command in (command, { Delivery.execute(command, alert) }) }
             + webhook.map { url in (url, { Delivery.post(url, alert.json) }) }
             + slack.map { url in (url, { Delivery.post(url, alert.message) }) }
-        for (place, wrong) in Delivery.insist(places) { warn("bursar watch: \(place.named): \(wrong.visible)") }
+        for (place, wrong) in Delivery.insist(places, &down) { warn("bursar watch: \(place.named): \(wrong.visible)") }
     }
 }
