@@ -118,6 +118,20 @@ class AsPython(Folder):
             """)
         self.assertIn("spawn [2, 4, 6]\nfork [2, 4, 6]", self.same(path).stdout)
 
+    def test_a_signal_ends_what_it_forks_at_once(self):
+        path = self.file("fork.py", """\
+            import multiprocessing, os, signal
+            never = multiprocessing.Semaphore(0)
+            for _ in range(300):
+                child = os.fork()
+                if not child:
+                    never.acquire()
+                os.kill(child, signal.SIGTERM)
+                assert os.waitpid(child, 0)[1] == signal.SIGTERM
+            print("all")
+            """)
+        self.assertEqual("all\n", self.same(path).stdout)
+
     def test_a_signal_ends_it_as_it_would_python(self):
         path = self.file("wait.py", "import time; print('ready', flush=True)\nwhile True: time.sleep(0.1)")
         # what a shell starts in the background ignores it, and so would the process

@@ -16,6 +16,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import types
 from typing import Any, Dict, List, Optional, Tuple
@@ -115,6 +116,9 @@ def _code(refused: Refused) -> int:
     return STOPPED if closed or isinstance(refused, (Killed, Paused)) else LIMIT
 
 
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
+
+
 class _Run:
     """The session of a script, and the script."""
 
@@ -125,6 +129,7 @@ class _Run:
         self.said = ""
         self.interrupted = False
         self.process = os.getpid()
+        self._masks = threading.local()  # of a thread that forks
         home = options.home or os.environ.get("BURSAR_HOME") or _users()
         if not home:
             home = self.own_home = tempfile.mkdtemp(prefix="bursar-run-")
@@ -139,9 +144,11 @@ class _Run:
             raise
         atexit.register(self.close)
         if self.own_home:
-            for number in (signal.SIGTERM, signal.SIGHUP):
+            for number in _ENDS:
                 if signal.getsignal(number) == signal.SIG_DFL:
                     signal.signal(number, self._signalled)
+            os.register_at_fork(
+                before=self._fork, after_in_parent=self._forked, after_in_child=self._unhandled)
         os.environ["BURSAR_WAIT"] = str(options.wait)
         os.environ["BURSAR_MAX_OUTPUT_TOKENS"] = str(options.max_output_tokens)
         places = [AUTO, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -239,6 +246,22 @@ class _Run:
         if self.interrupted:  # it ends by the signal, as Python does, so that a shell knows
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGINT)
+
+    # A process that the script forks ends at once, as it would without us. A handler's turn would
+    # come only when what it waits for returns; and a signal that comes before Python has put the
+    # child in order would be forgotten: it waits until then.
+
+    def _fork(self) -> None:
+        self._masks.former = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+
+    def _forked(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.former)
+
+    def _unhandled(self) -> None:
+        for number in _ENDS:
+            if signal.getsignal(number) == self._signalled:
+                signal.signal(number, signal.SIG_DFL)
+        self._forked()
 
     def _signalled(self, number: int, frame: Any) -> None:
         """Ends as without a handler, and leaves no home behind."""
