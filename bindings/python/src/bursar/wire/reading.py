@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import socket
 import sys
+import weakref
 from typing import TYPE_CHECKING, Any, AsyncIterator, Dict, Iterator, Optional, Tuple, Type
 
+from .aiohttp_reading import streamed
 from .watch import watch
 
 if TYPE_CHECKING:
@@ -35,6 +37,10 @@ def reading(attempt: Attempt, response: Any, base: str, body: Type[_Part]) -> No
         attempt.feed(response.content)
         attempt.finish()
         return
+    below = getattr(getattr(response.stream, "_stream", None), "_aiohttp_response", None)
+    if below is not None and "content-encoding" not in headers:
+        streamed(attempt, below)  # a transport that is aiohttp's: LiteLLM's, httpx-aiohttp's
+        return
     decoder = None
     if "content-encoding" in headers:  # though it was asked for none
         decoder = response._get_content_decoder()
@@ -49,6 +55,7 @@ def reading(attempt: Attempt, response: Any, base: str, body: Type[_Part]) -> No
     network = response.extensions.get("network_stream")
     if network is not None and response.http_version != "HTTP/2":  # there others share it
         attempt.cut = _Cut(network)
+        response.stream._closes_with(network)
     watch(attempt)
 
 
@@ -89,6 +96,9 @@ class _Part:
         if name in ("_inner", "_attempt", "_decoder"):
             raise AttributeError(name)
         return getattr(self._inner, name)
+
+    def _closes_with(self, network: Any) -> None:
+        """It is read from this connection, and no other reads there."""
 
     def _left(self) -> bool:
         """Whether a reader leaves before the usage came: what has arrived unread is billed, too.
@@ -177,6 +187,32 @@ class Body(_Part):
 
 class AsyncBody(_Part):
     _source: Any = None
+    _network: Any = None
+
+    def _closes_with(self, network: Any) -> None:
+        """A task that is cancelled while it waits closes the connection before it gets here, with
+        all that has arrived meanwhile: so that is read when the connection is closed."""
+        body, close = weakref.ref(self), network.aclose
+
+        async def aclose() -> None:
+            network.__dict__.pop("aclose", None)
+            this = body()
+            try:
+                if this is not None:
+                    await this._rest(this._inner)
+                    this._attempt.close()
+            finally:
+                await close()
+
+        with contextlib.suppress(AttributeError):  # slots: then nobody knows what had arrived
+            network.aclose = aclose
+            self._network = network
+
+    def _over(self) -> None:
+        self._attempt.close()
+        network, self._network = self._network, None
+        if network is not None:
+            network.__dict__.pop("aclose", None)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         attempt, inner = self._attempt, self._inner.__aiter__()
@@ -192,16 +228,20 @@ class AsyncBody(_Part):
             if data:
                 yield data
         except GeneratorExit:
-            await self._rest()
+            await self._rest(inner)
             raise
         except Exception as error:
             if attempt.refused is not None:
-                await self._rest()
+                await self._rest(inner)
                 raise attempt.refused from None  # it was cut
             self._failed(error)
             raise
+        except BaseException:  # cancelled: what had arrived was read before, where it could be
+            if attempt.is_unsettled:
+                attempt.lost()
+            raise
         finally:
-            attempt.close()
+            self._over()
             end = getattr(inner, "aclose", None)
             if end is not None:
                 with contextlib.suppress(RuntimeError):  # garbage is closed in any order
@@ -209,11 +249,11 @@ class AsyncBody(_Part):
         if attempt.refused is not None:
             raise attempt.refused
 
-    async def _rest(self) -> None:
+    async def _rest(self, source: Any) -> None:
         if self._left():
             unread = _UNREAD_MAX
             try:
-                async for data in self._source or self._inner:
+                async for data in source:
                     self._feed(data)
                     unread -= len(data)
             except BaseException as error:
@@ -222,6 +262,6 @@ class AsyncBody(_Part):
                 self._ended(None, unread)
 
     async def aclose(self) -> None:
-        await self._rest()
-        self._attempt.close()
+        await self._rest(self._source or self._inner)
+        self._over()
         await self._inner.aclose()
