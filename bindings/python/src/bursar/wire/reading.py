@@ -195,7 +195,6 @@ class AsyncBody(_Part):
         body, close = weakref.ref(self), network.aclose
 
         async def aclose() -> None:
-            network.__dict__.pop("aclose", None)
             this = body()
             try:
                 if this is not None:
@@ -208,8 +207,8 @@ class AsyncBody(_Part):
             network.aclose = aclose
             self._network = network
 
-    def _over(self) -> None:
-        self._attempt.close()
+    def _let_go(self) -> None:
+        """Nothing more is to be done when the connection is closed."""
         network, self._network = self._network, None
         if network is not None:
             network.__dict__.pop("aclose", None)
@@ -241,7 +240,8 @@ class AsyncBody(_Part):
                 attempt.lost()
             raise
         finally:
-            self._over()
+            attempt.close()
+            self._let_go()
             end = getattr(inner, "aclose", None)
             if end is not None:
                 with contextlib.suppress(RuntimeError):  # garbage is closed in any order
@@ -250,6 +250,7 @@ class AsyncBody(_Part):
             raise attempt.refused
 
     async def _rest(self, source: Any) -> None:
+        self._let_go()
         if self._left():
             unread = _UNREAD_MAX
             try:
@@ -263,5 +264,5 @@ class AsyncBody(_Part):
 
     async def aclose(self) -> None:
         await self._rest(self._source or self._inner)
-        self._over()
+        self._attempt.close()
         await self._inner.aclose()
