@@ -188,6 +188,7 @@ class Body(_Part):
 class AsyncBody(_Part):
     _source: Any = None
     _network: Any = None
+    _rests = False  # a task reads what is left
 
     def _closes_with(self, network: Any) -> None:
         """A task that is cancelled while it waits closes the connection before it gets here, with
@@ -199,7 +200,6 @@ class AsyncBody(_Part):
             try:
                 if this is not None:
                     await this._rest(this._inner)
-                    this._attempt.close()
             finally:
                 await close()
 
@@ -240,7 +240,8 @@ class AsyncBody(_Part):
                 attempt.lost()
             raise
         finally:
-            attempt.close()
+            if not self._rests:
+                attempt.close()
             self._let_go()
             end = getattr(inner, "aclose", None)
             if end is not None:
@@ -250,9 +251,13 @@ class AsyncBody(_Part):
             raise attempt.refused
 
     async def _rest(self, source: Any) -> None:
+        """Settles. A generator that is dropped is closed by a task of its own, while another may
+        close the answer: the second waits for the first."""
         self._let_go()
+        while self._rests:
+            await _moment()
         if self._left():
-            unread = _UNREAD_MAX
+            unread, self._rests = _UNREAD_MAX, True
             try:
                 async for data in source:
                     self._feed(data)
@@ -261,8 +266,16 @@ class AsyncBody(_Part):
                 self._ended(error, unread)
             else:
                 self._ended(None, unread)
+            finally:
+                self._rests = False
+        self._attempt.close()
 
     async def aclose(self) -> None:
         await self._rest(self._source or self._inner)
-        self._attempt.close()
         await self._inner.aclose()
+
+
+async def _moment() -> None:
+    from .httpx import _sleep
+
+    await _sleep(0.001)
