@@ -30,6 +30,8 @@ import httpx2  # noqa: E402
 
 try:
     import litellm
+
+    litellm.suppress_debug_info = True
 except ImportError:
     litellm = None  # the second set has none
 

@@ -18,7 +18,8 @@ from .watch import watch
 if TYPE_CHECKING:
     from .attempt import Attempt
 
-_UNREAD_MAX = 16_384  # bytes; a reader that is further behind holds up the server
+UNREAD_MAX = 16_384  # bytes; a reader that is further behind holds up the server
+FEW = 4_096  # bytes; where more was unread and still more is on its way, nobody knows how much
 _LIMIT = 1 << 30  # bytes that a reader may hold: it takes one piece at a time
 _classes: Dict[Any, Any] = {}
 
@@ -80,7 +81,7 @@ class _Arriving:
         if attempt.is_unsettled:
             try:
                 data = self._rest()
-            except Exception:  # of a loop, or a version, that keeps it elsewhere
+            except Exception:  # it was broken already, or is kept elsewhere in this version
                 data = None
             if data is None:
                 attempt.lost()
@@ -107,12 +108,12 @@ class _Arriving:
         data = _held(inner)
         if inner.is_eof():
             return data
-        if protocol is None or len(data) > _UNREAD_MAX:
+        if protocol is None or len(data) > UNREAD_MAX:
             return None
         transport = protocol.transport
-        if transport is None:  # it ended; whether by the server is seen by the error
-            payload = sys.modules["aiohttp"].ClientPayloadError
-            return data if isinstance(inner.exception(), payload) else None
+        if transport is None:  # the server ended it in the middle, or it was broken or closed here
+            ended = isinstance(inner.exception(), sys.modules["aiohttp"].ClientPayloadError)
+            return data if ended and not isinstance(protocol.exception(), OSError) else None
         if transport.is_closing():
             return None
         protocol.force_close()  # it is not to be used again
@@ -122,7 +123,12 @@ class _Arriving:
         try:
             other.shutdown(socket.SHUT_RDWR)
             while not inner.is_eof():
-                piece = other.recv(65_536, socket.MSG_DONTWAIT)
+                try:
+                    piece = other.recv(65_536, socket.MSG_DONTWAIT)
+                except OSError:  # reset, by what was on its way
+                    if len(data) > FEW:
+                        return None
+                    break
                 if not piece:
                     break
                 if into is None:
@@ -131,10 +137,8 @@ class _Arriving:
                 if protocol._reading_paused:
                     return None
                 data += _held(inner)
-                if len(data) > _UNREAD_MAX:
+                if len(data) > UNREAD_MAX:
                     return None
-        except OSError:
-            pass  # it had ended
         finally:
             other.detach()
         return data

@@ -12,7 +12,7 @@ import sys
 import weakref
 from typing import TYPE_CHECKING, Any, AsyncIterator, Dict, Iterator, Optional, Tuple, Type
 
-from .aiohttp_reading import streamed
+from .aiohttp_reading import FEW, UNREAD_MAX as _UNREAD_MAX, streamed
 from .watch import watch
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def reading(attempt: Attempt, response: Any, base: str, body: Type[_Part]) -> No
     watch(attempt)
 
 
-_UNREAD_MAX = 16_384  # bytes; a reader that is further behind holds up the server
+_RESETS = ("ConnectionResetError", "BrokenPipeError", "BrokenResourceError")
 _bodies: Dict[Tuple[type, type], Any] = {}
 
 
@@ -68,6 +68,7 @@ class _Cut:
 
     def __init__(self, network: Any) -> None:
         self._network = network
+        self.is_shut = False  # by this, while it was open
 
     def __call__(self) -> None:
         found = self._network.get_extra_info("socket")
@@ -78,10 +79,20 @@ class _Cut:
                 other = socket.socket(fileno=number)
                 try:
                     other.shutdown(socket.SHUT_RDWR)
+                    self.is_shut = True
                 finally:
                     other.detach()
         except (OSError, AttributeError):
             pass  # it was closed meanwhile
+
+
+def _is_reset(error: Optional[BaseException]) -> bool:
+    """Whether more came when a connection was shut: what had arrived before was read before."""
+    for _ in range(16):
+        if error is None or type(error).__name__ in _RESETS:
+            return error is not None
+        error = error.__cause__
+    return False
 
 
 class _Part:
@@ -117,6 +128,8 @@ class _Part:
         """What had arrived was read, until the connection ended. Where that was much, more may be
         held up on its way; where it failed, some is lost: then nobody knows what is billed."""
         is_end = error is None or type(error).__name__ == "RemoteProtocolError"
+        if not is_end and unread > _UNREAD_MAX - FEW and getattr(self._attempt.cut, "is_shut", 0):
+            is_end = _is_reset(error)
         if self._attempt.is_unsettled and (unread < 0 or not is_end):
             self._attempt.lost()
         if error is not None and not isinstance(error, Exception):
