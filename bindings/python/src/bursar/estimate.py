@@ -84,8 +84,8 @@ def _part(part: Mapping[str, Any], texts: Optional[List[str]]) -> Tuple[int, int
 
 
 def _aside(part: Mapping[str, Any], is_media: bool) -> Tuple[Mapping[str, Any], int, int]:
-    """A part without its pictures and sounds, how many they are, and their bytes. The words beside
-    them stay. `is_media`: its own strings may be one, and not only what stands under `image_url`."""
+    """A part without its pictures and sounds, how many they are, and their bytes: the words beside
+    them stay. `is_media`: any string of its own may be one, not only what is under `image_url`."""
     rest, count, bytes = {}, 0, 0
     for key, item in part.items():
         if key in _HOLDERS and not isinstance(item, (str, *_BYTES, type(None), int, float)):

@@ -163,7 +163,7 @@ def _into(transport: Any, protocol: Any) -> Optional[Callable[[bytes], None]]:
     """What takes bytes that were read from the socket of a connection; None: nobody knows."""
     if transport.get_extra_info("sslcontext") is None:
         return protocol.data_received  # type: ignore[no-any-return]
-    tls = getattr(transport, "_ssl_protocol", None)  # asyncio's
+    tls: Any = getattr(transport, "_ssl_protocol", None)  # asyncio's
     if not hasattr(tls, "get_buffer"):
         return getattr(tls, "data_received", None)
 

@@ -128,7 +128,8 @@ class _Part:
         """What had arrived was read, until the connection ended. Where that was much, more may be
         held up on its way; where it failed, some is lost: then nobody knows what is billed."""
         is_end = error is None or type(error).__name__ == "RemoteProtocolError"
-        if not is_end and unread > _UNREAD_MAX - FEW and getattr(self._attempt.cut, "is_shut", 0):
+        cut: Any = self._attempt.cut
+        if not is_end and unread > _UNREAD_MAX - FEW and cut.is_shut:
             is_end = _is_reset(error)
         if self._attempt.is_unsettled and (unread < 0 or not is_end):
             self._attempt.lost()
