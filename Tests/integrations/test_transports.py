@@ -10,6 +10,7 @@ import unittest
 import bursar
 from sdks import Case, OpenAIChat
 
+import aiohttp
 import httpx
 import httpx2
 import openai
@@ -195,6 +196,31 @@ class Redirects(Case):
             asyncio.run(work(client))
             self.assertEqual((2, 2), (self.s.read().steps, len(self.lines())))
             self.assert_even()
+
+    def test_and_so_over_aiohttp(self):
+        async def post(session, path="/go", **more):
+            async with session.post(
+                    self.at + path, json=OpenAIChat.arguments(60, **more)) as answer:
+                return answer.status, len(answer.history), (await answer.read()).decode()
+
+        async def work():
+            async with aiohttp.ClientSession() as session:
+                bursar.instrument(self.s)
+                status, history, text = await post(session, "/go/308/3")
+                self.assertEqual((200, 3), (status, history))
+                self.assertIn("usage", text)
+                self.assertIn("data: [DONE]", (await post(session, stream=True))[2])
+                self.assert_even()
+                self.server.to = "/v1/chat/completions"
+                self.assertEqual((200, 1, "got"), await post(session, "/go/303"))
+                self.assertEqual(2, self.s.read().steps)
+                self.to("out=8")
+                self.rt.kill(self.s)
+                with self.assertRaises(bursar.Killed):
+                    await post(session)
+
+        asyncio.run(work())
+        self.assertEqual(2, len(self.lines()))
 
     def test_one_that_may_not_go_is_not_sent(self):
         for module, client in self.ways():

@@ -24,6 +24,8 @@ async def request(
     dialect = dialect_of(method.upper(), whole.path)
     if dialect is None:
         passing(gate, method.upper(), whole.path, whole.host or "")
+        if method.upper() == "POST" and options.get("allow_redirects", True):
+            _inside(session, options, _leading(gate))
         return await original(method, url, **options)
     try:
         content = _content(session, options)
@@ -31,17 +33,11 @@ async def request(
         if of is None or session.closed:
             return await original(method, url, **options)
         if content is None:
-            kind = type(options.get("data")).__name__
-            raise UnsupportedError(
-                f"POST {whole.path} was not sent: its price is in a body of {kind}, which is read "
-                "only while it is sent; pass bytes, text or json=")
+            raise _unread(whole.path, options.get("data"))
         attempt = begin(gate, of, dialect, whole.path, whole.host or "", content)
         if attempt is None:
             return await original(method, url, **options)
-        delay = attempt.admit()
-        while delay:
-            await asyncio.sleep(delay)
-            delay = attempt.admit()
+        await _admitted(attempt)
     except BursarError as error:
         raise gate.raised(error) from None
     if attempt.content is not None:
@@ -54,17 +50,66 @@ async def request(
             name: value for name, value in headers.items() if name.lower() != "content-length"}
         if attempt.path != whole.path:
             url = whole.with_path(attempt.path, keep_query=True, keep_fragment=True)
-    above = options.get("middlewares")
-    above = getattr(session, "_middlewares", ()) if above is None else above
-    if above:  # which may send it again
-        options["middlewares"] = (*above, _each(attempt))
+    if options.get("middlewares") or getattr(session, "_middlewares", ()):  # may send it again
+        _inside(session, options, _each(attempt))
     with attempt:
         response = await original(method, url, **options)
-    if not attempt.ask.stream:
-        await _whole(attempt, response)
-    elif attempt.opened(response.status, response.headers.get("Content-Type", "")):
-        streamed(attempt, response)
+    await _answered(attempt, response)
     return response
+
+
+async def _admitted(attempt: Attempt) -> None:
+    delay = attempt.admit()
+    while delay:
+        await asyncio.sleep(delay)
+        delay = attempt.admit()
+
+
+def _unread(path: str, data: Any) -> UnsupportedError:
+    return UnsupportedError(
+        f"POST {path} was not sent: its price is in a body of {type(data).__name__}, which is read "
+        "only while it is sent; pass bytes, text or json=")
+
+
+def _inside(session: Any, options: Dict[str, Any], innermost: Any) -> None:
+    """Adds a middleware below all others, in versions that have them (3.12)."""
+    of_session = getattr(session, "_middlewares", None)
+    if of_session is not None:
+        above = options.get("middlewares")
+        options["middlewares"] = (*(of_session if above is None else above), innermost)
+
+
+def _leading(gate: Gate) -> Any:
+    """The innermost middleware of what is not priced: it may be redirected to what is."""
+
+    async def leading(request: Any, handler: Any) -> Any:
+        path = request.url.path
+        dialect = dialect_of(request.method, path)
+        if dialect is None:
+            return await handler(request)
+        try:
+            content = _content(None, {"data": request.body})
+            of = gate.session(None, content)
+            if of is None:
+                return await handler(request)
+            if content is None:
+                raise _unread(path, request.body)
+            attempt = begin(gate, of, dialect, path, request.url.host or "", content)
+            if attempt is None:
+                return await handler(request)
+            await _admitted(attempt)
+        except BursarError as error:
+            raise gate.raised(error) from None
+        if attempt.content is not None:
+            await request.update_body(attempt.content)
+            if attempt.path != path:
+                request.url = request.url.with_path(attempt.path, keep_query=True)
+        with attempt:
+            response = await handler(request)
+        await _answered(attempt, response)
+        return response
+
+    return leading
 
 
 def _each(attempt: Attempt) -> Any:
@@ -100,6 +145,13 @@ def _content(session: Any, options: Dict[str, Any]) -> Optional[bytes]:
     if isinstance(held, (bytes, bytearray, memoryview)):
         return bytes(held)
     return None
+
+
+async def _answered(attempt: Attempt, response: Any) -> None:
+    if not attempt.ask.stream:
+        await _whole(attempt, response)
+    elif attempt.opened(response.status, response.headers.get("Content-Type", "")):
+        streamed(attempt, response)
 
 
 async def _whole(attempt: Attempt, response: Any) -> None:
