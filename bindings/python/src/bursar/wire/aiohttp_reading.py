@@ -94,10 +94,10 @@ class _Arriving:
         """The same where nothing may be called: garbage is collected in the middle of anything."""
         inner, attempt = self.inner, self.attempt
         if attempt.is_unsettled:
-            if inner.is_eof():
-                attempt.feed(b"".join(inner._buffer)[inner._buffer_offset :])
-            else:
+            if not inner.is_eof():
                 attempt.lost()
+            elif hasattr(inner, "_buffer"):  # that of an empty answer has none
+                attempt.feed(b"".join(inner._buffer)[inner._buffer_offset :])
         attempt.close()
 
     def _rest(self) -> Optional[bytes]:
@@ -154,7 +154,7 @@ def _cut(of: Callable[[], Optional[_Arriving]]) -> None:
 def _held(inner: Any) -> bytes:
     """All that a reader holds, whatever ended it."""
     parts = []
-    while inner._buffer:
+    while getattr(inner, "_buffer", None):  # that of an empty answer has none
         parts.append(inner._read_nowait_chunk(-1))
     return b"".join(parts)
 
