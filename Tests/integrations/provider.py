@@ -1,12 +1,12 @@
 """A provider of models on loopback: the test double that SDKs and frameworks run against.
 
-    python Tests/integrations/provider.py
+    python Tests/integrations/provider.py [CERTIFICATE]
 
-Prints its address and serves until its standard input ends. It speaks OpenAI's chat completions,
-responses and embeddings, Anthropic's messages and Gemini's generateContent and embedContent as the
-providers document them, streams included, turns down what they turn down, and keeps a bill of its
-own. What it does is said in the path before the API's own, by words with commas; the API key is
-the account:
+Prints its address and serves until its standard input ends; with a certificate (PEM, its key in
+it) over TLS. It speaks OpenAI's chat completions, responses and embeddings, Anthropic's messages
+and Gemini's generateContent and embedContent as the providers document them, streams included,
+turns down what they turn down, and keeps a bill of its own. What it does is said in the path before
+the API's own, by words with commas; the API key is the account:
 
     http://127.0.0.1:PORT/loop,parallel=5,slow=0.02/v1/chat/completions
 
@@ -33,6 +33,7 @@ import json
 import os
 import select
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -48,7 +49,11 @@ REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found",
 
 
 class Provider:
-    def __init__(self):
+    def __init__(self, certificate=None):
+        self.tls = None
+        if certificate is not None:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(certificate)
         self.bill = Bill()
         self.numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -92,8 +97,12 @@ class Connection:
         self.provider = provider
         self.socket = socket_
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.tls = provider.tls
+        if self.tls is not None:
+            self.socket = self.tls.wrap_socket(
+                socket_, server_side=True, do_handshake_on_connect=False)
         self.poll = select.poll()
-        self.poll.register(socket_, select.POLLIN)
+        self.poll.register(self.socket, select.POLLIN)
         self.read = b""  # bytes of the next request
 
     def run(self):
@@ -165,7 +174,7 @@ class Connection:
             if not self.poll.poll(left):
                 return
             try:
-                if not self.socket.recv(1, socket.MSG_PEEK):
+                if self.tls or not self.socket.recv(1, socket.MSG_PEEK):  # TLS cannot peek
                     raise Gone
             except ConnectionError:
                 raise Gone from None
@@ -204,8 +213,10 @@ class Connection:
 
 def main():
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-    threading.Thread(target=Provider().serve, args=(listener,), daemon=True).start()
-    print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+    provider = Provider(*sys.argv[1:])
+    threading.Thread(target=provider.serve, args=(listener,), daemon=True).start()
+    kind = "https" if provider.tls else "http"
+    print(f"{kind}://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     sys.stdin.read()
     sys.stdout.flush()
     os._exit(0)  # threads may be in the middle of an answer

@@ -88,7 +88,7 @@ class Call:
     def count(self, error):
         self.said[type(error).__name__ if error else "ok"] += 1
         if isinstance(error, (AssertionError, bursar.BursarError)) and not isinstance(
-                error, (bursar.Refused, bursar.NotFoundError)):  # NotFound: it was closed
+                error, bursar.Refused):
             self.soak.fail(f"{self!r}\n{''.join(traceback.format_exception(error))}")
 
     # ---- In a thread ----

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import ssl
 import subprocess
 import sys
 import time
@@ -9,19 +10,21 @@ from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 PROVIDER = pathlib.Path(__file__).with_name("provider.py")
+ANY = ssl._create_unverified_context()
 
 
 class Stub:
     """A running provider; use it in a `with`.
 
     `url("loop,parallel=5")` is what an SDK takes as base URL, without the API's version:
-    OpenAI wants `url(...) + "/v1"`, Anthropic and google-genai want it as it is.
+    OpenAI wants `url(...) + "/v1"`, Anthropic and google-genai want it as it is. With a
+    certificate it speaks TLS.
     """
 
-    def __init__(self):
+    def __init__(self, *certificate):
         self._process = subprocess.Popen(
-            [sys.executable, str(PROVIDER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+            [sys.executable, str(PROVIDER), *certificate], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True)
         self.address = self._process.stdout.readline().strip()
 
     def __enter__(self):
@@ -54,5 +57,6 @@ class Stub:
 
     def _ask(self, what, account, method="GET"):
         of = "" if account is None else f"?account={quote(account)}"
-        with urlopen(Request(f"{self.address}/{what}{of}", method=method), timeout=10) as answer:
+        with urlopen(Request(f"{self.address}/{what}{of}", method=method), timeout=10,
+                     context=ANY) as answer:
             return json.load(answer)

@@ -144,6 +144,69 @@ class Sockets(Case):
         with self.assertWarnsRegex(bursar.BursarWarning, "does not meter"):
             with self.assertRaises(websockets.WebSocketException):
                 self.run_async(live())
+        self.rt.kill(self.s)
+        with self.assertRaises(bursar.Killed):
+            self.run_async(live())
+
+    def wrapped(self):
+        """Every WebSocket of a wrapped client, as what opens it."""
+        quick = {"max_retries": 0, "websocket_connection_options": {"open_timeout": 1}}
+        client = self.client(OpenAIChat)
+        azure = self.s.wrap(openai.AzureOpenAI(
+            base_url=self.stub.url() + "/openai", api_key=self.account, api_version="1"))
+        yield lambda: client.responses.connect(**quick).enter()
+        yield lambda: client.with_options(timeout=1).realtime.connect(model="m", **quick).enter()
+        yield lambda: azure.realtime.connect(model="m", **quick).enter()
+        if hasattr(client, "live"):
+            yield lambda: client.live.connect(**quick).enter()
+
+        async def connect(make):
+            await make(self.client_async(OpenAIChat)).enter()
+
+        async def live():
+            async with self.client(Gemini).aio.live.connect(model="m"):
+                pass
+
+        for make in (lambda c: c.realtime.connect(model="m", **quick),
+                     lambda c: c.responses.connect(**quick)):
+            yield lambda make=make: self.run_async(connect(make))
+        yield lambda: self.run_async(live())
+
+    def test_nor_do_those_of_a_wrapped_client(self):
+        from bursar.wire import gate
+
+        for number, connect in enumerate(self.wrapped()):
+            with self.subTest(number):
+                gate._warned.discard("WebSockets")
+                with self.assertWarnsRegex(
+                        bursar.BursarWarning, r"does not meter WebSockets.*session\.charge"):
+                    with self.assertRaises(Exception) as caught:
+                        connect()
+                self.assertNotIsInstance(caught.exception, bursar.BursarError)
+                self.assertEqual((0, 0), (self.s.read().steps, self.s.read().reserved_nanos))
+        self.assertGreaterEqual(number, 6)
+
+    def test_none_is_opened_where_nothing_is_left(self):
+        def spent():
+            self.fresh("$0.001")
+            self.s.charge("$0.001")
+
+        def killed():
+            self.fresh()
+            self.rt.kill(self.s)
+
+        def closed():
+            self.fresh()
+            self.s.close()
+
+        for end, error in ((spent, bursar.BudgetExceeded), (killed, bursar.Killed),
+                           (closed, bursar.Halted)):
+            end()
+            for number, connect in enumerate(self.wrapped()):
+                with self.subTest(f"{end.__name__} {number}"):
+                    with self.assertRaises(error):
+                        connect()
+            self.assertEqual([], self.lines())
 
 
 class Copies(Case):

@@ -19,7 +19,9 @@ except ImportError as error:
     raise unittest.SkipTest(f"{error}: the other environment has it")
 
 import bursar  # noqa: E402
-from bursar.integrations import litellm as integration  # noqa: E402
+from bursar.integrations import litellm as integration, litellm_calls  # noqa: E402
+
+from litellm import acompletion, completion, text_completion  # noqa: E402  # before anything is installed
 
 MESSAGES = [{"role": "user", "content": "How much is ten and two? Say it in a few words."}]
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {
@@ -213,6 +215,37 @@ class Ways(Calls):
 
         self.fresh("$0.0005")
         test(None)
+
+
+class Imported(Calls):
+    """Functions that somebody imported before."""
+
+    def ask(self, is_async, **options):
+        if not is_async:
+            answer = completion(**options)
+            return list(answer) if options.get("stream") else answer
+
+        async def work():
+            answer = await acompletion(**options)
+            return [piece async for piece in answer] if options.get("stream") else answer
+
+        return asyncio.run(work())
+
+    test_the_bill_is_the_provider_s = Ways.test_the_bill_is_the_provider_s
+    test_a_refusal_is_litellm_s_own_and_not_retried = (
+        Ways.test_a_refusal_is_litellm_s_own_and_not_retried)
+    test_nor_are_other_models_asked = Ways.test_nor_are_other_models_asked
+    test_retries_are_steps = Ways.test_retries_are_steps
+
+
+class ImportedAndInstrumented(Imported):
+    """The same with nothing but instrument()."""
+
+    def fresh(self, *limits, **more):
+        super().fresh(*limits, **more)
+        integration.uninstall()
+        bursar.instrument(self.s)
+        return self.s
 
 
 class Streams(Calls):
@@ -432,11 +465,18 @@ class Instrumented(Calls):
         self.assertLessEqual(self.billed(), 200_000)
 
     def test_everything_is_put_back(self):
-        before = litellm.completion, litellm.Router.function_with_fallbacks
+        def there():
+            below = [getattr(owner, name) for each in (completion, text_completion)
+                     for owner, name in litellm_calls._below(each)]
+            return litellm.completion, litellm.Router.function_with_fallbacks, below
+
+        before = there()
         bursar.instrument(self.s)
         self.assertIsNot(before[0], litellm.completion)
+        self.assertEqual(2, len(before[2]))
+        self.assertNotIn(before[2][0], there()[2])
         bursar.uninstrument()
-        self.assertEqual(before, (litellm.completion, litellm.Router.function_with_fallbacks))
+        self.assertEqual(before, there())
 
 
 if __name__ == "__main__":

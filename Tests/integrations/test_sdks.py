@@ -242,6 +242,30 @@ class Streams(Case):
         self.assertLess(self.lines()[-1]["output_tokens"], self.LIMIT // 2)
 
     @each_way
+    def test_a_session_that_was_closed_and_settled(self, way):
+        self.addCleanup(bursar.uninstrument)
+        for wrap in (True, False):
+            with self.s:
+                if not wrap:
+                    bursar.instrument(self.s)
+                client = self.client(way, "out=8", wrap=wrap, max_retries=5)
+                inner = for_async(way, self.client_async(way, "out=8", wrap=wrap))
+                way.ask(client)
+            with self.assertRaises(bursar.NotFoundError):
+                self.s.read()
+            for call in (lambda: way.ask(client), lambda: list(way.ask(client, stream=True)),
+                         lambda: self.run_async(self.awaited(way, inner))):
+                with self.assertRaises(bursar.Halted) as caught:
+                    call()
+                self.assertEqual(bursar.Reason.CLOSED, caught.exception.decision.reason)
+            self.assertEqual(1, len(self.lines()))
+            bursar.uninstrument()
+            self.fresh()
+
+    async def awaited(self, way, client):
+        return await way.ask(client)
+
+    @each_way
     def test_closed_early(self, way):
         stream = way.stream_with_limit(self.client(way, "out=900,slow=0.01"), self.LIMIT)
         for _ in range(6):

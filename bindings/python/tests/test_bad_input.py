@@ -12,7 +12,7 @@ import warnings
 from decimal import Decimal
 
 import bursar
-from bursar import Usage
+from bursar import Reason, Usage
 from support import DOLLAR, Case
 
 HUGE = 1 << 63
@@ -85,6 +85,30 @@ class Arguments(Case):
                 self.rt.kill(target)
         with self.assertRaises(TypeError):
             self.rt.kill("acme", everything=True)
+
+    def test_one_that_was_closed_and_settled_refuses_as_before(self):
+        s = self.session("$1")
+        d = s.reserve("gpt-4o", input_tokens=10, max_output_tokens=10)
+        s.close()
+        before = s.reserve("gpt-4o", max_output_tokens=10)
+        used = bursar.Usage(input_tokens=10, output_tokens=10)
+        receipt, refused = s.settle_and_reserve(d, used, "gpt-4o", max_output_tokens=10)
+        self.assertEqual((Reason.CLOSED, False), (refused.reason, bool(refused)))
+        with self.assertRaises(bursar.NotFoundError):
+            s.read()  # it is forgotten
+        again, refused = s.settle_and_reserve(d, used, "gpt-4o", max_output_tokens=10)
+        self.assertEqual(receipt.cost_nanos, again.cost_nanos)
+        for after in (refused, s.reserve("gpt-4o", max_output_tokens=10),
+                      s.reserve("gpt-4o", max_output_tokens=10, stream=True, as_asked=True,
+                                parent=d, attempt=1)):
+            self.assertEqual(
+                (False, before.verdict, before.reason, before.remedy, before.explain()),
+                (bool(after), after.verdict, after.reason, after.remedy, after.explain()))
+        for call in (lambda: s.step("gpt-4o", max_output_tokens=9), lambda: s.tool("search"),
+                     lambda: s.turn("gpt-4o", max_output_tokens=9)):
+            with self.assertRaises(bursar.Halted) as caught:
+                call()
+            self.assertEqual(Reason.CLOSED, caught.exception.decision.reason)
 
     def test_text_errors_point_at_the_word(self):
         with self.assertRaises(bursar.LimitTextError) as caught:

@@ -5,7 +5,7 @@ import random
 import unittest
 
 import bursar
-from bursar import BursarWarning, Content, InvalidArgumentError, NotFoundError
+from bursar import BursarWarning, Content, InvalidArgumentError, NotFoundError, estimate_tokens
 from bursar.wire.attempt import begin
 from bursar.wire.dialects import dialect_of
 from bursar.wire.gate import Gate
@@ -115,6 +115,30 @@ class Estimates(Case):
         self.assertGreater(s.estimate("gpt-4o", picture).tokens_max, 5_000)
         s.estimate("gpt-4o", 100, kind="json").learn(40)
         self.assertEqual(1, self.rt.estimate_error(kind=Content.JSON).steps)
+
+    def test_words_beside_a_picture_count(self):
+        picture, words = "data:image/png;base64," + "A" * 90_000, "word " * 4_000
+        alone = [
+            {"type": "image_url", "image_url": {"url": picture, "detail": "high"}},
+            {"type": "input_image", "image_url": picture},
+            {"type": "input_image", "image_url": "https://example.com/a.png"},
+            {"type": "image", "source": {"type": "base64", "data": "A" * 90_000}},
+            {"image_url": {"url": picture}},
+            {"inline_data": {"mime_type": "image/png", "data": b"A" * 90_000}},
+        ]
+        for part in alone:
+            with self.subTest(str(part)[:60]):
+                self.assertEqual(5_000, estimate_tokens(part) // 100 * 100)
+                for beside in ({"text": words}, {"role": "user", "content": words},
+                               {"content": [{"type": "text", "text": words}]}):
+                    more = estimate_tokens({**part, **beside}) - estimate_tokens(part)
+                    self.assertGreaterEqual(more, 8_000)
+                    self.assertLess(more, 8_100)
+        self.assertGreater(estimate_tokens({"image_url": {"url": picture, "text": words}}), 13_000)
+        self.assertGreater(estimate_tokens({"image_url": words}), 13_000)
+        sound = {"type": "input_audio", "input_audio": {"data": "A" * 40_000, "format": "wav"}}
+        self.assertEqual(1_000, estimate_tokens(sound) // 100 * 100)
+        self.assertGreater(estimate_tokens({**sound, "text": words}), 9_000)
 
     def test_a_tokenizer_counts_and_its_error_is_learnt(self):
         s = self.session("$1")

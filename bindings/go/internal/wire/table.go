@@ -88,6 +88,8 @@ var (
 		{"/messages/batches", "batches"}, {":batchGenerateContent", "batches"},
 		{":asyncBatchEmbedContent", "batches"}, {":predictLongRunning", "video"},
 		{"/agents/completions", "agents"}, {"/realtime/client_secrets", "realtime"},
+		{"/realtime/calls", "realtime"}, {"/realtime/sessions", "realtime"},
+		{"/live/sessions", "realtime"},
 	}
 	unmeteredHosts = []string{"openai.", "anthropic.", "googleapis.", "mistral.ai", "cohere.", "bedrock-runtime."}
 	unmeteredThere = [][2]string{

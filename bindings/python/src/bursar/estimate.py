@@ -16,6 +16,11 @@ MESSAGE_TOKENS = 4  # what a provider adds around one message
 IMAGE_TOKENS = 5_000  # one image, at the highest resolution that is billed by itself
 FILE_TOKENS = 50_000  # one document that is only referred to
 AUDIO_BYTES_PER_TOKEN = 40  # base64 of compressed speech
+_HOLDERS = ("image_url", "inline_data", "source", "input_audio", "audio", "image")
+_ENCODED = ("data", "b64_json", "result", "bytes")  # in base64
+_MEDIA = (*_ENCODED, "url", "file_id", "file_uri")
+_BYTES = (bytes, bytearray, memoryview)
+_ADDRESS_MAX = 8_192  # longer ones are no address
 
 
 def estimate_tokens(input: Input) -> int:
@@ -62,17 +67,43 @@ def _walk(value: Any, texts: Optional[List[str]] = None) -> Tuple[int, int]:
 
 def _part(part: Mapping[str, Any], texts: Optional[List[str]]) -> Tuple[int, int]:
     kind = str(part.get("type", ""))
+    tokens = MESSAGE_TOKENS if "role" in part else 0
     if "image" in kind or "image_url" in part or "inline_data" in part:
-        return 0, IMAGE_TOKENS
-    if "audio" in kind:
-        return 0, _walk(list(part.values()))[0] // AUDIO_BYTES_PER_TOKEN + 1
-    if ("file" in kind or "document" in kind) and _walk(list(part.values()))[0] < 4_096:
+        part, pictures, _ = _aside(part, "image" in kind)
+        tokens += IMAGE_TOKENS * max(1, pictures)
+    elif "audio" in kind:
+        part, _, bytes = _aside(part, True)
+        tokens += bytes // AUDIO_BYTES_PER_TOKEN + 1
+    elif ("file" in kind or "document" in kind) and _walk(list(part.values()))[0] < 4_096:
         return 0, FILE_TOKENS
-    size, tokens = 0, MESSAGE_TOKENS if "role" in part else 0
+    size = 0
     for key, item in part.items():
         more, extra = _walk(item, texts)
         size, tokens = size + more + len(str(key)) + 2, tokens + extra
     return size, tokens
+
+
+def _aside(part: Mapping[str, Any], is_media: bool) -> Tuple[Mapping[str, Any], int, int]:
+    """A part without its pictures and sounds, how many they are, and their bytes: the words beside
+    them stay. `is_media`: any string of its own may be one, not only what is under `image_url`."""
+    rest, count, bytes = {}, 0, 0
+    for key, item in part.items():
+        if key in _HOLDERS and not isinstance(item, (str, *_BYTES, type(None), int, float)):
+            item = item if isinstance(item, Mapping) else _plain(item)
+            if isinstance(item, Mapping):
+                item, more, size = _aside(item, True)
+                count, bytes = count + more, bytes + size
+        elif isinstance(item, _BYTES) or isinstance(item, str) and (
+                key in _HOLDERS or is_media and key in _MEDIA) and _is_media(key, item):
+            count, bytes = count + 1, bytes + len(item)
+            continue
+        rest[key] = item
+    return rest, count, bytes
+
+
+def _is_media(key: str, text: str) -> bool:
+    """Whether a text is a picture or a sound itself, or its address."""
+    return key in _ENCODED or text.startswith("data:") or len(text) <= _ADDRESS_MAX
 
 
 def _plain(value: Any) -> Any:

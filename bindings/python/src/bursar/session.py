@@ -24,7 +24,7 @@ from .seat import Seat as Seat, _current, _without, current as current
 from .step import Step, Tool
 from .turn import Turn
 from .usage import Usage
-from .words import ChargeFlag, Complexity, Status, TextKind
+from .words import ChargeFlag, Complexity, Reason, Remedy, Status, TextKind, Verdict
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -93,7 +93,7 @@ class Session(Steps, Estimator):
         status = function(link.arg, self._arg, request_arg, decision_arg)
         if status:
             if status != Status.E_REFUSED:
-                link.failed(status, f"reserve in session {self.id}")
+                return self._gone(status)
             values = read_decision(call, DECISION_AT)
         else:
             values = read_grant(call, DECISION_AT)
@@ -126,8 +126,17 @@ class Session(Steps, Estimator):
         status = link.call.bursar_reserve(
             link.handle, self.id, C.byref(request), C.byref(decision))
         if status and status != Status.E_REFUSED:
-            link.failed(status, f"reserve in session {self.id}")
+            return self._gone(status)
         answer: Decision = tuple_as(link.decision, read_decision(decision))
+        return answer
+
+    def _gone(self, status: int) -> Decision:
+        """The refusal of a session that was closed: it is forgotten once its last step is settled.
+        Raises what else a status says."""
+        if status != Status.E_NOT_FOUND:
+            self._link.failed(status, f"reserve in session {self.id}")
+        values = (Verdict.HALT, Reason.CLOSED, Remedy.STOP, 0, 0, 0, 0, 0, self.id, *(0,) * 7)
+        answer: Decision = tuple_as(self._link.decision, values)
         return answer
 
     def settle_and_reserve(
@@ -171,9 +180,9 @@ class Session(Steps, Estimator):
         if status:
             if settling.settled:
                 settle_failed(link, settling.settled, reservation, usage[0], usage[4])
-            if status != Status.E_REFUSED:
-                link.failed(status, f"reserve in session {self.id}")
         receipt: Receipt = tuple_as(Receipt, read_receipt(settling, RECEIPT_AT))
+        if status and status != Status.E_REFUSED:
+            return receipt, self._gone(status)
         values = read_grant(reserving, DECISION_AT)
         if status or values[7]:
             values = read_decision(reserving, DECISION_AT)

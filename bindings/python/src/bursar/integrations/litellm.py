@@ -38,8 +38,8 @@ for _kind in (Throttled, Halted, BudgetExceeded, Paused, Killed, DeadlineExceede
 
 def install(session: Optional[Session] = None, *, wait: float = 60.0) -> None:
     """Meters what this process asks of models through LiteLLM, from now on. `wait`: seconds that a
-    throttled request may wait. Calling it again changes these. Functions that were imported from
-    litellm before (`from litellm import completion`) are metered only inside of instrument()."""
+    throttled request may wait. Calling it again changes these. It holds for functions that were
+    imported before (`from litellm import completion`), too."""
     patch(_litellm)
     state.installed, state.session, state.wait = True, session, wait
     metering()

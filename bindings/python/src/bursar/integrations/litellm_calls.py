@@ -292,12 +292,29 @@ def patch(module: Any) -> None:
             for owner in (module, main):
                 if owner is not None and getattr(owner, name, None) is function:
                     _replace(owner, name, made)
+            for owner, inner in _below(function):
+                _replace(owner, inner, around(getattr(owner, inner)))
     core = module.Router  # or what does its work, in versions where it is a front
     core = getattr(sys.modules.get("litellm.router_python_core"), "PythonCore", core)
     for name in ROUTER:
         if name in core.__dict__:
             _replace(core, name, around(core.__dict__[name]))
     _python_only()
+
+
+def _below(function: Any) -> List[Tuple[Any, str]]:
+    """Where LiteLLM keeps what one of these calls, for who imported it before: in the module of a
+    function that only chooses an implementation, else in its decorator's cell. In a version that
+    has neither, nowhere."""
+    home, wrapped = sys.modules.get(function.__module__), getattr(function, "__wrapped__", None)
+    if wrapped is not None:
+        names = [name for name, value in vars(home).items() if value is wrapped]
+        if names:
+            return [(home, name) for name in names]
+    free = getattr(getattr(function, "__code__", None), "co_freevars", ())
+    if "original_function" in free:
+        return [(function.__closure__[free.index("original_function")], "cell_contents")]
+    return []
 
 
 def _replace(owner: Any, name: str, made: Any) -> None:

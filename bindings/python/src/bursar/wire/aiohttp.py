@@ -1,23 +1,18 @@
 """`aiohttp`: what stands around `ClientSession._request`, which every request goes through.
 
-Nothing is imported until a response is there. A whole answer is read before it is handed on; a
-stream's `content` is a reader that takes from the real one, so that it is counted, cut and settled.
+A whole answer is read before it is handed on; a stream is read on its way (aiohttp_reading.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import Any, Awaitable, Callable, Dict, List, Optional
 
 from ..errors import BursarError, UnsupportedError
+from .aiohttp_reading import reader, streamed
 from .attempt import Attempt, begin
 from .dialects import dialect_of
 from .gate import Gate, passing
-from .watch import watch
-
-_UNREAD_MAX = 16_384  # bytes; a reader that is further behind holds up the server
-_LIMIT = 1 << 30  # bytes that a reader may hold: it takes one piece at a time
 
 
 async def request(
@@ -29,6 +24,8 @@ async def request(
     dialect = dialect_of(method.upper(), whole.path)
     if dialect is None:
         passing(gate, method.upper(), whole.path, whole.host or "")
+        if method.upper() == "POST" and options.get("allow_redirects", True):
+            _inside(session, options, _leading(gate))
         return await original(method, url, **options)
     try:
         content = _content(session, options)
@@ -36,17 +33,11 @@ async def request(
         if of is None or session.closed:
             return await original(method, url, **options)
         if content is None:
-            kind = type(options.get("data")).__name__
-            raise UnsupportedError(
-                f"POST {whole.path} was not sent: its price is in a body of {kind}, which is read "
-                "only while it is sent; pass bytes, text or json=")
+            raise _unread(whole.path, options.get("data"))
         attempt = begin(gate, of, dialect, whole.path, whole.host or "", content)
         if attempt is None:
             return await original(method, url, **options)
-        delay = attempt.admit()
-        while delay:
-            await asyncio.sleep(delay)
-            delay = attempt.admit()
+        await _admitted(attempt)
     except BursarError as error:
         raise gate.raised(error) from None
     if attempt.content is not None:
@@ -59,17 +50,66 @@ async def request(
             name: value for name, value in headers.items() if name.lower() != "content-length"}
         if attempt.path != whole.path:
             url = whole.with_path(attempt.path, keep_query=True, keep_fragment=True)
-    above = options.get("middlewares")
-    above = getattr(session, "_middlewares", ()) if above is None else above
-    if above:  # which may send it again
-        options["middlewares"] = (*above, _each(attempt))
+    if options.get("middlewares") or getattr(session, "_middlewares", ()):  # may send it again
+        _inside(session, options, _each(attempt))
     with attempt:
         response = await original(method, url, **options)
-    if not attempt.ask.stream:
-        await _whole(attempt, response)
-    elif attempt.opened(response.status, response.headers.get("Content-Type", "")):
-        _streamed(attempt, response)
+    await _answered(attempt, response)
     return response
+
+
+async def _admitted(attempt: Attempt) -> None:
+    delay = attempt.admit()
+    while delay:
+        await asyncio.sleep(delay)
+        delay = attempt.admit()
+
+
+def _unread(path: str, data: Any) -> UnsupportedError:
+    return UnsupportedError(
+        f"POST {path} was not sent: its price is in a body of {type(data).__name__}, which is read "
+        "only while it is sent; pass bytes, text or json=")
+
+
+def _inside(session: Any, options: Dict[str, Any], innermost: Any) -> None:
+    """Adds a middleware below all others, in versions that have them (3.12)."""
+    of_session = getattr(session, "_middlewares", None)
+    if of_session is not None:
+        above = options.get("middlewares")
+        options["middlewares"] = (*(of_session if above is None else above), innermost)
+
+
+def _leading(gate: Gate) -> Any:
+    """The innermost middleware of what is not priced: it may be redirected to what is."""
+
+    async def leading(request: Any, handler: Any) -> Any:
+        path = request.url.path
+        dialect = dialect_of(request.method, path)
+        if dialect is None:
+            return await handler(request)
+        try:
+            content = _content(None, {"data": request.body})
+            of = gate.session(None, content)
+            if of is None:
+                return await handler(request)
+            if content is None:
+                raise _unread(path, request.body)
+            attempt = begin(gate, of, dialect, path, request.url.host or "", content)
+            if attempt is None:
+                return await handler(request)
+            await _admitted(attempt)
+        except BursarError as error:
+            raise gate.raised(error) from None
+        if attempt.content is not None:
+            await request.update_body(attempt.content)
+            if attempt.path != path:
+                request.url = request.url.with_path(attempt.path, keep_query=True)
+        with attempt:
+            response = await handler(request)
+        await _answered(attempt, response)
+        return response
+
+    return leading
 
 
 def _each(attempt: Attempt) -> Any:
@@ -107,6 +147,13 @@ def _content(session: Any, options: Dict[str, Any]) -> Optional[bytes]:
     return None
 
 
+async def _answered(attempt: Attempt, response: Any) -> None:
+    if not attempt.ask.stream:
+        await _whole(attempt, response)
+    elif attempt.opened(response.status, response.headers.get("Content-Type", "")):
+        streamed(attempt, response)
+
+
 async def _whole(attempt: Attempt, response: Any) -> None:
     """Reads an answer and settles it; whoever reads it again gets the same bytes."""
     try:
@@ -115,127 +162,7 @@ async def _whole(attempt: Attempt, response: Any) -> None:
         attempt.failed(error)
         raise
     attempt.answered(response.status, data)
-    content = _reader(response.content)
+    content = reader()
     content.feed_data(data)
     content.feed_eof()
     response.content = content
-
-
-def _streamed(attempt: Attempt, response: Any) -> None:
-    inner = response.content
-    reader = _reader(inner, _classes["Reader"] if "Reader" in _classes else _make_classes(inner))
-    reader.bursar = inner, attempt, response
-    response.content = reader
-    response._bursar = inner, attempt
-    response.__class__ = _response_class(type(response))
-    loop = asyncio.get_running_loop()
-
-    def cut() -> None:
-        try:
-            loop.call_soon_threadsafe(_end, inner, attempt)
-        except RuntimeError:
-            pass  # the loop was closed
-
-    attempt.cut = cut
-    watch(attempt)
-
-
-def _end(inner: Any, attempt: Attempt) -> None:
-    if attempt.refused is not None and inner.exception() is None:
-        inner.set_exception(attempt.refused)
-
-
-_classes: Dict[Any, Any] = {}
-
-
-def _reader(inner: Any, kind: Optional[Any] = None) -> Any:
-    """A reader of its own, which never asks the connection to pause."""
-    streams = sys.modules["aiohttp.streams"]
-    return (kind or streams.StreamReader)(_Protocol(), _LIMIT, loop=asyncio.get_running_loop())
-
-
-class _Protocol:
-    """As much of a connection as a reader looks at."""
-
-    _reading_paused = False
-    connected = True
-
-    def pause_reading(self, *how: Any, **more: Any) -> None:
-        pass
-
-    def resume_reading(self, *how: Any, **more: Any) -> None:
-        pass
-
-
-def _make_classes(inner: Any) -> Any:
-    streams: Any = sys.modules["aiohttp.streams"]
-
-    class Reader(streams.StreamReader):  # type: ignore[misc]
-        """Takes from the reader that it stands for whenever it is empty."""
-
-        bursar: Any
-
-        async def _wait(self, name: str) -> None:
-            inner, attempt, response = self.bursar
-            try:
-                data = await inner.readany()
-                if data:
-                    out = attempt.feed(data)
-                    if out:
-                        self.feed_data(out)
-                    elif attempt.refused is not None:
-                        raise attempt.refused
-                    return
-                out = attempt.finish()
-            except BaseException:
-                attempt.close()
-                if attempt.refused is not None:
-                    response.close()
-                raise
-            if out:
-                self.feed_data(out)
-            if attempt.refused is not None:
-                raise attempt.refused
-            self.feed_eof()
-
-    _classes["Reader"] = Reader
-    return Reader
-
-
-def _response_class(kind: Any) -> Any:
-    made = _classes.get(kind)
-    if made is None:
-
-        class Response(kind):  # type: ignore[misc]
-            """Settles what came when it is let go."""
-
-            def close(self) -> None:
-                self._bursar_end()
-                super().close()
-
-            def release(self) -> Any:
-                self._bursar_end()
-                return super().release()
-
-            def __del__(self, *more: Any) -> None:
-                self._bursar_end()
-                super().__del__(*more)
-
-            def _bursar_end(self) -> None:
-                """What has arrived unread is billed, too."""
-                inner, attempt = self._bursar
-                try:
-                    if attempt.is_unsettled:
-                        data = inner.read_nowait()
-                        attempt.feed(data)
-                        if len(data) > _UNREAD_MAX and attempt.is_unsettled:
-                            attempt.lost()  # more may be held up on its way
-                except Exception:  # it failed, or somebody waits for more
-                    pass
-                attempt.close()
-
-        Response.__name__, Response.__qualname__ = kind.__name__, kind.__qualname__
-        Response.__module__ = kind.__module__
-        made = _classes[kind] = Response
-        _classes[Response] = Response
-    return made

@@ -46,6 +46,8 @@ _UNMETERED: Tuple[Tuple[str, str], ...] = (
     ("/messages/batches", "batches"), (":batchGenerateContent", "batches"),
     (":asyncBatchEmbedContent", "batches"), (":predictLongRunning", "video"),
     ("/agents/completions", "agents"), ("/realtime/client_secrets", "realtime"),
+    ("/realtime/calls", "realtime"), ("/realtime/sessions", "realtime"),
+    ("/live/sessions", "realtime"),
 )  # fmt: skip
 _HOSTS = ("openai.", "anthropic.", "googleapis.", "mistral.ai", "cohere.", "bedrock-runtime.")
 _UNMETERED_THERE: Tuple[Tuple[str, str], ...] = (

@@ -6,7 +6,8 @@ import contextvars
 import warnings
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set, Tuple
 
-from ..errors import BursarError, BursarWarning, Refused
+from ..errors import BursarError, BursarWarning, Refused, refusal
+from ..words import Reason, Remedy
 from .dialects import unmetered
 
 if TYPE_CHECKING:
@@ -24,7 +25,11 @@ carrying: contextvars.ContextVar[bool] = contextvars.ContextVar("bursar.carrying
 theirs: contextvars.ContextVar[Optional[Callable[[Refused], Refused]]]
 theirs = contextvars.ContextVar("bursar.theirs", default=None)
 _warned: Set[str] = set()
-_SOCKETS = ("/realtime", "/responses", "BidiGenerateContent", "BidiGenerateContentConstrained")
+_SOCKETS = (
+    "/realtime", "/responses", "/live/sessions", "BidiGenerateContent",
+    "BidiGenerateContentConstrained", "BidiGenerateMusic",
+)  # fmt: skip
+_PRICED = "gpt-4o-mini"  # a model that has a price, to see whether anything is left
 
 
 class Carrier(BaseException):
@@ -83,10 +88,20 @@ def passing(gate: Gate, method: str, path: str, host: str) -> None:
 
 
 def connecting(gate: Gate, uri: str) -> None:
-    """The same of a WebSocket, by its address."""
+    """The same of a WebSocket, by its address. Where nothing is left of the session, or somebody
+    stopped it, no new one is opened: raises the refusal."""
     path = uri.partition("?")[0].rstrip("/")
-    if path.endswith(_SOCKETS):
-        _say(gate, "WebSockets", path)
+    if not (path.endswith(_SOCKETS) or "/realtime/" in path or "/live/sessions/" in path):
+        return
+    session = gate.session()
+    if session is None:
+        return
+    decision = session.reserve(_PRICED, max_output_tokens=1)
+    if decision:
+        session.release(decision)
+    elif decision.remedy != Remedy.WAIT and decision.reason != Reason.PRICE_UNKNOWN:
+        raise gate.raised(refusal(decision))
+    _say(gate, "WebSockets", path)
 
 
 def _say(gate: Gate, kind: str, what: str) -> None:

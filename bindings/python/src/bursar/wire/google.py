@@ -11,7 +11,7 @@ from typing import Any, Dict, Tuple
 
 from ..errors import UnsupportedError
 from .aiohttp import request
-from .gate import Gate
+from .gate import Gate, connecting
 from .httpx import metered
 
 
@@ -44,6 +44,11 @@ class _Api(_Kept):
     async def _get_aiohttp_session(self) -> Any:
         inner, gate = self._bursar
         return _Session(await inner._get_aiohttp_session(), gate)
+
+    def _websocket_base_url(self, *arguments: Any, **options: Any) -> Any:
+        connecting(self._bursar[1], "BidiGenerateContent")
+        plain: Any = super()._websocket_base_url  # type: ignore[misc]
+        return plain(*arguments, **options)
 
 
 _kinds: Dict[Tuple[type, type], Any] = {}

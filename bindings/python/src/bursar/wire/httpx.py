@@ -6,6 +6,7 @@ what was granted written into it, and its answer is read on the way to the calle
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import time
@@ -17,6 +18,7 @@ from .dialect import Dialect
 from .dialects import dialect_of
 from .gate import Gate, passing
 from .reading import AsyncBody, Body, classes, reading
+from .redirect import followed, followed_async
 from .transport import follow
 
 if TYPE_CHECKING:
@@ -84,7 +86,8 @@ def send(
         if priced is not None:
             attempt = _begin(gate, priced, request, request.read())
         if attempt is None:
-            return original(request, stream=stream, **more)
+            again = functools.partial(send, gate, original, client)
+            return followed(again, original, client, request, stream, more)
         delay = attempt.admit()
         while delay:
             time.sleep(delay)
@@ -120,7 +123,8 @@ async def send_async(
         if priced is not None:
             attempt = _begin(gate, priced, request, await request.aread())
         if attempt is None:
-            return await original(request, stream=stream, **more)
+            again = functools.partial(send_async, gate, original, client)
+            return await followed_async(again, original, client, request, stream, more)
         delay = attempt.admit()
         while delay:
             await _sleep(delay)

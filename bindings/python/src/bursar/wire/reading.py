@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import socket
 import sys
+import weakref
 from typing import TYPE_CHECKING, Any, AsyncIterator, Dict, Iterator, Optional, Tuple, Type
 
+from .aiohttp_reading import FEW, UNREAD_MAX as _UNREAD_MAX, streamed
 from .watch import watch
 
 if TYPE_CHECKING:
@@ -35,6 +37,10 @@ def reading(attempt: Attempt, response: Any, base: str, body: Type[_Part]) -> No
         attempt.feed(response.content)
         attempt.finish()
         return
+    below = getattr(getattr(response.stream, "_stream", None), "_aiohttp_response", None)
+    if below is not None and "content-encoding" not in headers:
+        streamed(attempt, below)  # a transport that is aiohttp's: LiteLLM's, httpx-aiohttp's
+        return
     decoder = None
     if "content-encoding" in headers:  # though it was asked for none
         decoder = response._get_content_decoder()
@@ -49,10 +55,11 @@ def reading(attempt: Attempt, response: Any, base: str, body: Type[_Part]) -> No
     network = response.extensions.get("network_stream")
     if network is not None and response.http_version != "HTTP/2":  # there others share it
         attempt.cut = _Cut(network)
+        response.stream._closes_with(network)
     watch(attempt)
 
 
-_UNREAD_MAX = 16_384  # bytes; a reader that is further behind holds up the server
+_RESETS = ("ConnectionResetError", "BrokenPipeError", "BrokenResourceError")
 _bodies: Dict[Tuple[type, type], Any] = {}
 
 
@@ -61,6 +68,7 @@ class _Cut:
 
     def __init__(self, network: Any) -> None:
         self._network = network
+        self.is_shut = False  # by this, while it was open
 
     def __call__(self) -> None:
         found = self._network.get_extra_info("socket")
@@ -71,10 +79,20 @@ class _Cut:
                 other = socket.socket(fileno=number)
                 try:
                     other.shutdown(socket.SHUT_RDWR)
+                    self.is_shut = True
                 finally:
                     other.detach()
         except (OSError, AttributeError):
             pass  # it was closed meanwhile
+
+
+def _is_reset(error: Optional[BaseException]) -> bool:
+    """Whether more came when a connection was shut: what had arrived before was read before."""
+    for _ in range(16):
+        if error is None or type(error).__name__ in _RESETS:
+            return error is not None
+        error = error.__cause__
+    return False
 
 
 class _Part:
@@ -89,6 +107,9 @@ class _Part:
         if name in ("_inner", "_attempt", "_decoder"):
             raise AttributeError(name)
         return getattr(self._inner, name)
+
+    def _closes_with(self, network: Any) -> None:
+        """It is read from this connection, and no other reads there."""
 
     def _left(self) -> bool:
         """Whether a reader leaves before the usage came: what has arrived unread is billed, too.
@@ -107,6 +128,9 @@ class _Part:
         """What had arrived was read, until the connection ended. Where that was much, more may be
         held up on its way; where it failed, some is lost: then nobody knows what is billed."""
         is_end = error is None or type(error).__name__ == "RemoteProtocolError"
+        cut: Any = self._attempt.cut
+        if not is_end and unread > _UNREAD_MAX - FEW and cut.is_shut:
+            is_end = _is_reset(error)
         if self._attempt.is_unsettled and (unread < 0 or not is_end):
             self._attempt.lost()
         if error is not None and not isinstance(error, Exception):
@@ -177,6 +201,31 @@ class Body(_Part):
 
 class AsyncBody(_Part):
     _source: Any = None
+    _network: Any = None
+    _rests = False  # a task reads what is left
+
+    def _closes_with(self, network: Any) -> None:
+        """A task that is cancelled while it waits closes the connection before it gets here, with
+        all that has arrived meanwhile: so that is read when the connection is closed."""
+        body, close = weakref.ref(self), network.aclose
+
+        async def aclose() -> None:
+            this = body()
+            try:
+                if this is not None:
+                    await this._rest(this._inner)
+            finally:
+                await close()
+
+        with contextlib.suppress(AttributeError):  # slots: then nobody knows what had arrived
+            network.aclose = aclose
+            self._network = network
+
+    def _let_go(self) -> None:
+        """Nothing more is to be done when the connection is closed."""
+        network, self._network = self._network, None
+        if network is not None:
+            network.__dict__.pop("aclose", None)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         attempt, inner = self._attempt, self._inner.__aiter__()
@@ -192,16 +241,22 @@ class AsyncBody(_Part):
             if data:
                 yield data
         except GeneratorExit:
-            await self._rest()
+            await self._rest(inner)
             raise
         except Exception as error:
             if attempt.refused is not None:
-                await self._rest()
+                await self._rest(inner)
                 raise attempt.refused from None  # it was cut
             self._failed(error)
             raise
+        except BaseException:  # cancelled: what had arrived was read before, where it could be
+            if attempt.is_unsettled:
+                attempt.lost()
+            raise
         finally:
-            attempt.close()
+            if not self._rests:
+                attempt.close()
+            self._let_go()
             end = getattr(inner, "aclose", None)
             if end is not None:
                 with contextlib.suppress(RuntimeError):  # garbage is closed in any order
@@ -209,19 +264,32 @@ class AsyncBody(_Part):
         if attempt.refused is not None:
             raise attempt.refused
 
-    async def _rest(self) -> None:
+    async def _rest(self, source: Any) -> None:
+        """Settles. A generator that is dropped is closed by a task of its own, while another may
+        close the answer: the second waits for the first."""
+        self._let_go()
+        while self._rests:
+            await _moment()
         if self._left():
-            unread = _UNREAD_MAX
+            unread, self._rests = _UNREAD_MAX, True
             try:
-                async for data in self._source or self._inner:
+                async for data in source:
                     self._feed(data)
                     unread -= len(data)
             except BaseException as error:
                 self._ended(error, unread)
             else:
                 self._ended(None, unread)
+            finally:
+                self._rests = False
+        self._attempt.close()
 
     async def aclose(self) -> None:
-        await self._rest()
-        self._attempt.close()
+        await self._rest(self._source or self._inner)
         await self._inner.aclose()
+
+
+async def _moment() -> None:
+    from .httpx import _sleep
+
+    await _sleep(0.001)

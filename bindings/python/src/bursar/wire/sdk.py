@@ -2,7 +2,8 @@
 
 Clients that Stainless generates (OpenAI, Anthropic and others) have one method that all calls go
 through, `request`. Around it a refusal travels as a BaseException that their loops let pass, and
-is the refusal again where it leaves.
+is the refusal again where it leaves. WebSockets, which no HTTP client sees, are seen by the methods
+that prepare their address.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import functools
 import types
 from typing import Any, Callable, Dict
 
-from .gate import Carrier, carrying
+from .gate import Carrier, carrying, connecting
 from .httpx import metered
 
 _guarded: Dict[type, Any] = {}
+_PREPARING = (  # a WebSocket's address: by the URL, or by the model's name (Azure)
+    "_websocket_query_params", "_websocket_query_params_fallback", "_configure_realtime")
 
 
 def guarded(client: Any) -> Any:
@@ -29,6 +32,7 @@ def guarded(client: Any) -> Any:
             "__module__": kind.__module__, "__qualname__": kind.__qualname__,
             "request": around(kind.request, hasattr(kind, "__aenter__")), "__doc__": kind.__doc__,
             "_bursar_view": True, "copy": copied, "with_options": copied,
+            **{name: _prepares(getattr(kind, name)) for name in _PREPARING if hasattr(kind, name)},
         })  # fmt: skip
     made = object.__new__(view)
     made.__dict__ = client.__dict__
@@ -47,6 +51,19 @@ def _copy(copy: Callable[..., Any]) -> Callable[..., Any]:
         return copy(self, *arguments, **options)
 
     return copied
+
+
+def _prepares(prepare: Callable[..., Any]) -> Callable[..., Any]:
+    """An SDK's method that is called before a WebSocket is opened."""
+
+    @functools.wraps(prepare)
+    def prepared(self: Any, by: Any, *arguments: Any, **options: Any) -> Any:
+        gate = getattr(self._client, "_bursar_gate", None)
+        if gate is not None:
+            connecting(gate, getattr(by, "path", "/realtime"))
+        return prepare(self, by, *arguments, **options)
+
+    return prepared
 
 
 def around(request: Callable[..., Any], is_async: bool) -> Callable[..., Any]:
