@@ -68,7 +68,7 @@ async def request(
     if not attempt.ask.stream:
         await _whole(attempt, response)
     elif attempt.opened(response.status, response.headers.get("Content-Type", "")):
-        _streamed(attempt, response)
+        streamed(attempt, response)
     return response
 
 
@@ -121,7 +121,8 @@ async def _whole(attempt: Attempt, response: Any) -> None:
     response.content = content
 
 
-def _streamed(attempt: Attempt, response: Any) -> None:
+def streamed(attempt: Attempt, response: Any) -> None:
+    """Puts a reader between an answer of aiohttp and whoever reads it."""
     inner = response.content
     reader = _reader(inner, _classes["Reader"] if "Reader" in _classes else _make_classes(inner))
     reader.bursar = inner, attempt, response

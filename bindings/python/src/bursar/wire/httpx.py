@@ -41,12 +41,12 @@ def _priced(gate: Gate, client: Any, request: Any) -> Optional[_Priced]:
 
 def _begin(gate: Gate, priced: _Priced, request: Any, content: bytes) -> Optional[Attempt]:
     dialect, session, path = priced
-    is_new = request.headers.get("x-stainless-retry-count") == "0"
+    get = request.headers.get
+    is_new = bool(gate.failures) and get("x-stainless-retry-count") == "0"
     attempt = begin(gate, session, dialect, path, request.url.host, content, is_new)
     if attempt is not None:
         attempt.request = request
-        if dialect.provider == "anthropic":  # by AWS, too
-            attempt.signed = request.headers.get("authorization", "").startswith("AWS4-")
+        attempt.signed = get("authorization", "").startswith("AWS4-")
     return attempt
 
 

@@ -11,6 +11,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any, AsyncIterator, Dict, Iterator, Optional, Tuple, Type
 
+from .aiohttp import streamed
 from .watch import watch
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ def reading(attempt: Attempt, response: Any, base: str, body: Type[_Part]) -> No
     if response.is_closed:  # a hook has read it
         attempt.feed(response.content)
         attempt.finish()
+        return
+    below = getattr(response.stream, "_stream", response.stream)
+    answer = getattr(below, "_aiohttp_response", None)
+    if answer is not None and "content-encoding" not in headers:  # it came by aiohttp
+        streamed(attempt, answer)
         return
     decoder = None
     if "content-encoding" in headers:  # though it was asked for none
