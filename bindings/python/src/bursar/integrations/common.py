@@ -196,6 +196,8 @@ class Children:
         """The session of a run, opened under its parent's when it is new."""
         with self._lock:
             child = self._open.get(key)
+            if child is not None and is_below(parent, child):
+                return parent  # another hook of the same run has entered it
             if child is None or child._closed or child._parent is not parent:
                 for old in [k for k, s in self._open.items() if s.runtime.closed]:
                     del self._open[old]

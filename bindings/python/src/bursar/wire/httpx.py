@@ -11,7 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, Optional, Tuple
 
-from ..errors import BursarError, Refused
+from ..errors import BursarError, Refused, UnsupportedError
 from .attempt import Attempt, begin
 from .dialect import Dialect
 from .dialects import dialect_of
@@ -47,6 +47,10 @@ def _begin(gate: Gate, priced: _Priced, request: Any, content: bytes) -> Optiona
     if attempt is not None:
         attempt.request = request
         attempt.signed = get("authorization", "").startswith("AWS4-")
+        if attempt.signed and attempt.ask.max_output_tokens is None and attempt.ask.limits:
+            raise UnsupportedError(
+                f"POST {path} was not sent: it is signed, so that no output limit can be written "
+                f"into it, and names none; pass {attempt.ask.limits[0]}")
     return attempt
 
 
