@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Dict, Iterator, Optional, TypedDict
 
 from ..errors import InvalidArgumentError, Refused
-from ..instrument import metering, within
+from ..instrument import metering_runs, within
 from ..session import Session, current
 from ..step import Tool
 from .common import Patience, children, close_turn, in_tool, is_below, missing, open_turn
@@ -23,9 +23,12 @@ from .common import session_of, told
 
 try:
     from langchain.agents.middleware import AgentMiddleware
+    from langchain.agents.middleware.types import PrivateStateAttr
     from langchain_core.messages import AIMessage, SystemMessage, ToolMessage
+    from langchain_core.runnables.config import var_child_runnable_config
+    from langgraph.channels.base import BaseChannel
     from langgraph.config import get_config
-    from langgraph.errors import GraphInterrupt
+    from langgraph.errors import EmptyChannelError, GraphInterrupt
     from langgraph.types import interrupt
 
     from .langchain_callback import BursarCallback
@@ -98,7 +101,9 @@ class BursarMiddleware(AgentMiddleware[Any, Any, Any]):
         self.repeats_max = repeats_max
         self.refused: Optional[Refused] = None  # the last one of all runs
         self._asked: Dict[str, int] = {}  # runs of tools that were interrupted: how often
-        metering()
+        state: Any = Annotated[Any, _Mark(self), PrivateStateAttr]
+        self.state_schema = TypedDict("BursarState", {_KEY: state})  # type: ignore[operator]
+        metering_runs(_whose)
 
     # ---- Models ----
 
@@ -184,6 +189,40 @@ class BursarMiddleware(AgentMiddleware[Any, Any, Any]):
 
     async def aafter_agent(self, state: Any, runtime: Any) -> Optional[Dict[str, Any]]:
         return self.after_agent(state, runtime)
+
+
+class _Mark(BaseChannel[Any, Any, Any]):
+    """A part of an agent's state that never has a value, and tells all of its nodes the hook."""
+
+    __slots__ = ("hook",)
+    ValueType = UpdateType = Any
+
+    def __init__(self, hook: BursarMiddleware) -> None:
+        super().__init__(Any, _KEY)
+        self.hook = hook
+
+    def copy(self) -> _Mark:
+        return self
+
+    def from_checkpoint(self, checkpoint: Any) -> _Mark:
+        return self
+
+    def get(self) -> Any:
+        raise EmptyChannelError
+
+    def update(self, values: Any) -> bool:
+        return False
+
+
+def _whose() -> Optional[Session]:
+    """The session of the agent in which something is sent that is no call of its model's, nor of
+    its tools: by another middleware."""
+    config = (var_child_runnable_config.get() or {}).get("configurable") or {}
+    _, channels, *_ = (*getattr(config.get("__pregel_read"), "args", ()), None, None)
+    mark = channels.get(_KEY) if isinstance(channels, dict) else None
+    if not isinstance(mark, _Mark):
+        return None
+    return mark.hook.session_for(config.get("__pregel_runtime"))
 
 
 def _run(runtime: Any) -> str:
