@@ -7,6 +7,7 @@ stream's `content` is a reader that takes from the real one, so that it is count
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from typing import Any, Awaitable, Callable, Dict, List, Optional
 
@@ -188,8 +189,10 @@ def _make_classes(inner: Any) -> Any:
                         raise attempt.refused
                     return
                 out = attempt.finish()
+            except asyncio.CancelledError:
+                raise  # it may be read on
             except BaseException:
-                attempt.close()
+                _left(inner, attempt, response)
                 if attempt.refused is not None:
                     response.close()
                 raise
@@ -201,6 +204,36 @@ def _make_classes(inner: Any) -> Any:
 
     _classes["Reader"] = Reader
     return Reader
+
+
+def _left(inner: Any, attempt: Attempt, response: Any) -> None:
+    """It is over, wherever it was. What has arrived unread is billed, too; where that is much, or
+    is not even taken from the connection, more may be held up on its way."""
+    try:
+        if attempt.is_unsettled:
+            data = b"".join(inner._buffer)[inner._buffer_offset :]  # also after an error
+            attempt.feed(data)
+            if attempt.is_unsettled and (len(data) > _UNREAD_MAX or _is_behind(response)):
+                attempt.lost()
+    except Exception:
+        attempt.lost()
+    attempt.close()
+
+
+def _is_behind(response: Any) -> bool:
+    """Whether bytes have arrived at its connection that the event loop has not seen. It is shut,
+    so that no more come."""
+    transport = getattr(response.connection, "transport", None)
+    if transport is None:
+        return False
+    found = socket.socket(fileno=transport.get_extra_info("socket").fileno())
+    try:
+        found.shutdown(socket.SHUT_RDWR)
+        return bool(found.recv(1, socket.MSG_PEEK))
+    except (BlockingIOError, ConnectionError):
+        return False
+    finally:
+        found.detach()
 
 
 def _response_class(kind: Any) -> Any:
@@ -223,17 +256,8 @@ def _response_class(kind: Any) -> Any:
                 super().__del__(*more)
 
             def _bursar_end(self) -> None:
-                """What has arrived unread is billed, too."""
                 inner, attempt = self._bursar
-                try:
-                    if attempt.is_unsettled:
-                        data = inner.read_nowait()
-                        attempt.feed(data)
-                        if len(data) > _UNREAD_MAX and attempt.is_unsettled:
-                            attempt.lost()  # more may be held up on its way
-                except Exception:  # it failed, or somebody waits for more
-                    pass
-                attempt.close()
+                _left(inner, attempt, self)
 
         Response.__name__, Response.__qualname__ = kind.__name__, kind.__qualname__
         Response.__module__ = kind.__module__
