@@ -204,6 +204,23 @@ class Runners(Usages):
                 self.assertLess(sizes[-1], 2 * sizes[1])
                 self.assertGreater(tokens[-1], 4 * tokens[1])
 
+    def test_what_is_kept_there_is_held_each_time(self):
+        """And nothing wrong is learnt of it."""
+        answers = iter(["sunny all over the place " * 500])
+
+        def look(city: str, days: int) -> str:
+            return next(answers, "sunny")
+
+        self.fresh("$0.008")
+        self.assert_ends(lambda: self.anthropic("loop,out=5").beta.messages.tool_runner(
+            **MESSAGE, tools=[anthropic.beta_tool(look, description="Looks.")]).until_done(),
+            8_000_000)  # fmt: skip
+        self.assertGreater(self.spent(), 3_000_000)
+        self.fresh("$0.008")
+        self.anthropic().messages.create(
+            **{**MESSAGE, "messages": [{"role": "user", "content": "sunny all over " * 700}]})
+        self.assert_even()
+
     def test_in_an_event_loop(self):
         async def look(city: str, days: int) -> str:
             return weather(city, days)
