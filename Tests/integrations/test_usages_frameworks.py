@@ -40,7 +40,7 @@ class LangChain(chains.Chains):
         return {"callbacks": [BursarCallback(self.s)], "recursion_limit": 1_000, **more}
 
     def test_what_other_middlewares_ask(self):
-        """Also before Bursar's has been called, and resumed."""
+        """Wherever they stand."""
         for before in (True, False):
             for invoke in (lambda agent: agent.invoke(chains.HI),
                            lambda agent: run(agent.ainvoke(chains.HI))):

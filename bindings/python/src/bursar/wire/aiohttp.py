@@ -207,33 +207,42 @@ def _make_classes(inner: Any) -> Any:
 
 
 def _left(inner: Any, attempt: Attempt, response: Any) -> None:
-    """It is over, wherever it was. What has arrived unread is billed, too; where that is much, or
-    is not even taken from the connection, more may be held up on its way."""
+    """It is over, wherever it was. What has arrived unread is billed, too; where that is much, more
+    may be held up on its way."""
     try:
         if attempt.is_unsettled:
             data = b"".join(inner._buffer)[inner._buffer_offset :]  # also after an error
             attempt.feed(data)
-            if attempt.is_unsettled and (len(data) > _UNREAD_MAX or _is_behind(response)):
-                attempt.lost()
+            if attempt.is_unsettled:
+                behind = _behind(response)
+                attempt.unseen(behind)
+                if len(data) + behind > _UNREAD_MAX:
+                    attempt.lost()
     except Exception:
         attempt.lost()
     attempt.close()
 
 
-def _is_behind(response: Any) -> bool:
-    """Whether bytes have arrived at its connection that the event loop has not seen. It is shut,
+def _behind(response: Any) -> int:
+    """How many bytes have arrived at its connection that the event loop has not taken. It is shut,
     so that no more come."""
     transport = getattr(response.connection, "transport", None)
     if transport is None:
-        return False
+        return 0
     found = socket.socket(fileno=transport.get_extra_info("socket").fileno())
+    size = 0
     try:
         found.shutdown(socket.SHUT_RDWR)
-        return bool(found.recv(1, socket.MSG_PEEK))
+        while size <= _UNREAD_MAX:
+            data = found.recv(_UNREAD_MAX)
+            if not data:
+                break
+            size += len(data)
     except (BlockingIOError, ConnectionError):
-        return False
+        pass
     finally:
         found.detach()
+    return size
 
 
 def _response_class(kind: Any) -> Any:

@@ -338,6 +338,11 @@ class Attempt(Settling):
         else:
             self._settle_so_far(reservation, events)
 
+    def unseen(self, size: int) -> None:
+        """So many bytes of a stream have arrived that nobody can read any more."""
+        if self._events is not None:
+            self._events.content_bytes += size
+
     def lost(self) -> None:
         """It is over, and nobody knows how much of it came."""
         self._may_be_billed(self._take())
