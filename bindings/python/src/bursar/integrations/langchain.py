@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Annotated, Any, Dict, Iterator, Optional, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Dict, Iterator, Optional
 
 from ..errors import InvalidArgumentError, Refused
 from ..instrument import metering_runs, within
@@ -102,7 +102,7 @@ class BursarMiddleware(AgentMiddleware[Any, Any, Any]):
         self.refused: Optional[Refused] = None  # the last one of all runs
         self._asked: Dict[str, int] = {}  # runs of tools that were interrupted: how often
         state: Any = Annotated[Any, _Mark(self), PrivateStateAttr]
-        self.state_schema = TypedDict("BursarState", {_KEY: state})  # type: ignore[operator]
+        self.state_schema: Any = type("BursarState", (), {"__annotations__": {_KEY: state}})
         metering_runs(_whose)
 
     # ---- Models ----
@@ -218,7 +218,8 @@ def _whose() -> Optional[Session]:
     """The session of the agent in which something is sent that is no call of its model's, nor of
     its tools: by another middleware."""
     config = (var_child_runnable_config.get() or {}).get("configurable") or {}
-    _, channels, *_ = (*getattr(config.get("__pregel_read"), "args", ()), None, None)
+    given: Any = getattr(config.get("__pregel_read"), "args", ())
+    channels = given[1] if len(given) > 1 else None
     mark = channels.get(_KEY) if isinstance(channels, dict) else None
     if not isinstance(mark, _Mark):
         return None
