@@ -143,6 +143,21 @@ class Helpers(Usages):
         self.assertEqual(2, self.s.read().steps)
         self.assert_even()
 
+    def test_a_class_of_one_s_own(self):
+        class Named(openai.OpenAI):
+            def __init__(self, *arguments, **options):
+                super().__init__(*arguments, **options)
+
+        class Fixed(openai.OpenAI):
+            def __init__(self, key):
+                super().__init__(api_key=key)
+
+        client = self.s.wrap(Named(api_key=self.account, base_url=self.stub.url("out=9") + "/v1"))
+        client.chat.completions.create(**CHAT)
+        self.assert_even()
+        with self.assertRaisesRegex(bursar.UnsupportedError, "http_client=session.wrap"):
+            self.s.wrap(Fixed("x"))
+
     def test_streams_that_are_left(self):
         long = "out=400,slow=0.005"
         chat, responses = {**CHAT, "max_tokens": 2000}, {**RESPONSE, "max_output_tokens": 2000}

@@ -19,10 +19,12 @@ try:
     import openai
     from langchain.agents import create_agent
     from langchain.agents.middleware import LLMToolSelectorMiddleware, SummarizationMiddleware
+    from langchain_core.messages import HumanMessage
     from langchain_core.runnables import RunnableParallel
+    from langchain_core.tools import tool
     from langgraph.func import entrypoint, task
     from langgraph.graph import END, START, MessagesState, StateGraph
-    from langgraph.types import Send
+    from langgraph.types import Command, Send
     from pydantic_ai import Agent, UsageLimitExceeded
     from pydantic_ai.capabilities import ProcessHistory
     from pydantic_ai.models.openai import OpenAIChatModel
@@ -79,6 +81,28 @@ class LangChain(chains.Chains):
             graph.compile().invoke(chains.HI, self.config())
         self.assertEqual(len(self.lines()), self.s.read().steps)
         self.assertEqual({"inner": self.spent()}, self.agents())
+        self.assert_exact()
+
+    def test_handing_over(self):
+        """The agent that hands over is at its end, and its session, too."""
+        def to(name):
+            @tool(f"to_{name}")
+            def hand_over(city: str) -> Command:
+                """Hands over."""
+                return Command(goto=name, graph=Command.PARENT,
+                               update={"messages": [HumanMessage("go on")]})
+            return hand_over
+
+        self.fresh("$0.01")
+        with self.closing():
+            graph = StateGraph(MessagesState).add_edge(START, "one")
+            for name, other in (("one", "two"), ("two", "one")):
+                graph.add_node(name, create_agent(
+                    self.openai("loop,out=5,parallel=2"), [to(other)], name=name,
+                    middleware=[BursarMiddleware(self.s)]))
+            answer = graph.compile().invoke(chains.HI, {"recursion_limit": 1_000})
+            self.assertTrue(decision_of(answer))
+        self.assertEqual({"one", "two"}, set(self.agents()))
         self.assert_exact()
 
     def test_tasks_of_the_functional_api(self):

@@ -29,7 +29,7 @@ try:
     from langgraph.channels.base import BaseChannel
     from langgraph.config import get_config
     from langgraph.errors import EmptyChannelError, GraphInterrupt
-    from langgraph.types import interrupt
+    from langgraph.types import Command, interrupt
 
     from .langchain_callback import BursarCallback
     from .langchain_models import Model, is_cached, usage_in
@@ -295,6 +295,8 @@ class _Use:
         self._name = self._call["name"] if request.tool is not None else "(no such tool)"
         self._session = hook.session_for(request.runtime)
         self._run = _run(request.runtime)
+        self._agent = self._run.rpartition("|")[0]
+        self._leaves = False  # it hands over
         self._asked = 0  # interrupts of ours, since this task began anew
         self.step: Optional[Tool] = None
 
@@ -333,6 +335,7 @@ class _Use:
             interrupt({_KEY: {}})
             self._asked += 1
         assert self.step is not None
+        children.begin(self._agent)
         self._inside = within(self.step.session)
         self._inside.__enter__()
         self._above = in_tool.get()
@@ -344,12 +347,14 @@ class _Use:
         self._inside.__exit__(None, None, None)
         if isinstance(error, GraphInterrupt):  # the tool is called again when it is resumed
             self.step.release()
-            return
-        self.step.__exit__()
-        self._hook._asked.pop(self._run, None)
-        children.close(self._run)
+        else:
+            self.step.__exit__()
+            self._hook._asked.pop(self._run, None)
+            children.close(self._run)
+        children.end(self._agent, self._leaves)
 
     def answered(self, result: Any) -> Any:
+        self._leaves = getattr(result, "graph", None) == Command.PARENT  # to another agent
         content, step, most = getattr(result, "content", None), self.step, self._hook.repeats_max
         if content is not None and step is not None:
             repeats = step.came(content)
