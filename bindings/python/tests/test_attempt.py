@@ -2,6 +2,7 @@
 
 import json
 import os
+import types
 import unittest
 import warnings
 
@@ -34,8 +35,9 @@ class Attempts(Case):
         if path == RESPONSES:
             body = {"model": "m", "max_output_tokens": 1_000, "input": "hi"}
         content = json.dumps({**body, **more}).encode()
-        made = begin(self.gate, self.gate.session(), dialect_of("POST", path), path, "", content,
-                     is_new)  # fmt: skip
+        made = begin(self.gate, self.gate.session(), dialect_of("POST", path), path, "", content)
+        if is_new:
+            made.request = types.SimpleNamespace(headers={"x-stainless-retry-count": "0"})
         self.assertEqual(0, made.admit())
         return made
 

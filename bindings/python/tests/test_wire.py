@@ -10,6 +10,7 @@ from bursar import InvalidArgumentError, Usage, usage_of
 from bursar.wire import Ask, Events, Piece, Unpriceable, Weight, dialect_of, packed, parsed
 from bursar.wire import unmetered
 from bursar.wire import dialects
+from bursar.wire.dialect import repacked
 from support import LONG, ROOT
 
 with open(os.path.join(ROOT, "Tests", "wire", "cases.json"), encoding="utf-8") as file:
@@ -79,6 +80,9 @@ class Cases(unittest.TestCase):
                     self.assertEqual(grant.get("path", case["path"]), path)
                     self.assertEqual(before, case["body"])
                     self.assertEqual(body, parsed(packed(body)))
+                    for text in (json.dumps(before), json.dumps(before, indent=1) + " \r\n"):
+                        sent = repacked(text.encode(), case["body"], body)
+                        self.assertEqual(body, parsed(sent))
 
     def test_the_limit_granted_is_the_limit_asked_for_next(self):
         for case in PRICED:
@@ -300,6 +304,23 @@ class Hostile(unittest.TestCase):
         for text in ('{"a":"é日本","b":[1,2.5,null,true],"c":{"d":""}}', '{"a":"\\ud800"}'):
             self.assertEqual(parsed(text), parsed(packed(parsed(text))))
         self.assertEqual('{"a":"é"}'.encode(), packed({"a": "é"}))
+        for text in (' {"a":1}', '{"a":1} \r\n\t', '\n{"a": 1}\n'):
+            self.assertEqual({"a": 1}, parsed(text.encode()))
+        for text in ('{"a":1}}', '{"a":1}\xa0', '{"a":1} x', '\v{"a":1}', " "):
+            self.assertRaises(Unpriceable, parsed, text)
+
+    def test_what_is_only_added_leaves_the_rest_as_it_was(self):
+        body = {"a": [1.50, None], "b": None}
+        text = b'{"a" : [1.50, null], "b": null}'
+        for more in ({"c": 5}, {"c": 5, "d": -1}, {"c": True}, {"c": 1.5}, {"c": {"d": True}},
+                     {'c"': 5}):  # fmt: skip
+            sent = repacked(text, body, {**body, **more})
+            self.assertTrue(sent.startswith(text[:-1] + b","), sent)
+            self.assertEqual({**body, **more}, parsed(sent))
+        self.assertEqual(text, repacked(text, body, dict(body)))
+        for other in ({"a": body["a"]}, {"a": 2, "b": None}, {"c": 1}, {}):
+            self.assertEqual(other, parsed(repacked(text, body, other)))
+        self.assertEqual({"c": 1}, parsed(repacked(b"{}", {}, {"c": 1})))
 
     def test_large_usage_is_no_usage(self):
         for provider, value in (("openai", {"prompt_tokens": 1 << 60, "completion_tokens": 1}),

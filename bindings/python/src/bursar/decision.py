@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes as C
 import struct
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, NamedTuple, Tuple
 
 from . import _abi
 from .errors import BursarError
@@ -159,7 +159,9 @@ class Decision(_Grant):
     def __reduce__(self) -> Tuple[Any, ...]:
         """To another process it takes along what it would ask the runtime here."""
         said = []
-        for ask in (lambda: self.model, lambda: self.path, lambda: self.why, self.explain):
+        asks: Tuple[Callable[[], str], ...] = (
+            lambda: self.model, lambda: self.path, lambda: self.why, self.explain)  # fmt: skip
+        for ask in asks:
             try:
                 said.append(ask())
             except BursarError:  # the runtime was closed

@@ -148,6 +148,24 @@ class Steps:
         return None
 
 
+def settle_plainly(link: Link, reservation: int, usage: Usage) -> bool:
+    """As Steps.settle, without a receipt. False: it is no plain one, ask Steps.settle."""
+    if usage[6:] != NO_MEDIA:
+        return False
+    try:
+        frame = settle_frames.pop()
+    except IndexError:
+        frame = settle_frame()
+    call, number_arg, usage_arg, receipt_arg, _ = frame
+    try:
+        write_settle(call, 0, reservation, USAGE_SIZE, 0, *usage[:6])
+    except struct.error:
+        return False
+    status = link.settle(link.arg, number_arg, usage_arg, receipt_arg)
+    settle_frames.append(frame)
+    return not status
+
+
 def settle_failed(
     link: Link, status: int, reservation: SupportsIndex, input_tokens: int, output_tokens: int
 ) -> NoReturn:

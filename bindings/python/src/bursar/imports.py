@@ -338,7 +338,7 @@ def _csv(text: str, names: _Names, usual: Mapping[str, str]) -> Iterator[Record]
         raise InvalidArgumentError("the file is empty: its first line has the columns' names")
 
 
-class _Object(list):
+class _Object(List[Any]):
     """The keys and values of a JSON object, in its order."""
 
 

@@ -21,7 +21,7 @@ from ..decision import Decision
 from ..errors import BursarError, ExpiredError, Refused, UnsupportedError, refusal
 from ..turn import current_turn
 from ..words import Reason, Remedy
-from .dialect import Ask, Dialect, Unpriceable, packed, parsed
+from .dialect import Ask, Dialect, Unpriceable, parsed, repacked
 from .dialects_openai import Chat
 from .gate import Gate, sending, theirs
 from .guess import guess
@@ -41,14 +41,13 @@ _NOT_SENT = {
 }  # fmt: skip
 _MAY_BE_BILLED = (408, 409)  # of the statuses below 500
 _FAILURE_SECONDS = 900.0  # what is sent again later is a request of its own
-
+_PLAIN, _PLAINLY = (1, False, "standard", "5m"), {"cache_write": "5m"}  # of an Ask; its options
 
 
 def begin(
-    gate: Gate, session: Session, dialect: Dialect, path: str, host: str, content: bytes,
-    is_new: bool = False,
-) -> Optional[Attempt]:  # fmt: skip
-    """The attempt of a request, or None: it costs nothing. `is_new`: it is no retry.
+    gate: Gate, session: Session, dialect: Dialect, path: str, host: str, content: bytes
+) -> Optional[Attempt]:
+    """The attempt of a request, or None: it costs nothing.
 
     Raises UnsupportedError for one that may be billed and cannot be read.
     """
@@ -60,39 +59,34 @@ def begin(
     ask = ask or dialect.ask(body, path, host)
     if ask is None:
         return None
-    return Attempt(gate, session, dialect, ask, body, content, path, is_new)
+    return Attempt(gate, session, dialect, ask, body, content, path)
 
 
 class Attempt(Settling):
     """See above. For one thread or task at a time, but for `stop`."""
 
-    __slots__ = (
-        "ask", "content", "path", "request", "signed", "is_sending", "refused", "cut", "_body",
-        "_is_new", "_events", "_whole", "_ran_out", "_deadline", "_refusals", "_token", "_theirs",
-        "__weakref__",
-    )  # fmt: skip
+    content: Optional[bytes] = None  # to be sent in place of the caller's, when not None
+    request: Any = None  # httpx's own
+    signed = False  # nothing in it can be changed: it goes as it is, or not at all
+    is_sending = False
+    refused: Optional[Refused] = None  # why the stream was cut: raise it at the reader
+    cut: Optional[Callable[[], None]] = None  # wakes a reader that waits for a piece
+    _events: Optional[Events] = None  # of a stream
+    _whole: Optional[bytearray] = None  # of an answer that is read in parts
+    _ran_out = False
+    _deadline = 0.0
+    _refusals = 0
+    _token: Any = None
 
     def __init__(
         self, gate: Gate, session: Session, dialect: Dialect, ask: Ask, body: Dict[str, Any],
-        content: bytes, path: str, is_new: bool,
+        content: bytes, path: str,
     ) -> None:  # fmt: skip
         super().__init__(gate, session, dialect, content)
         self.ask = ask
-        self.content: Optional[bytes] = None  # to be sent in place of the caller's, when not None
         self.path = path
-        self.request: Any = None  # httpx's own
-        self.signed = False  # nothing in it can be changed: it goes as it is, or not at all
-        self.is_sending = False
-        self.refused: Optional[Refused] = None  # why the stream was cut: raise it at the reader
-        self.cut: Optional[Callable[[], None]] = None  # wakes a reader that waits for a piece
         self._body = body
-        self._is_new = is_new
         self._theirs = theirs.get()
-        self._events: Optional[Events] = None  # of a stream
-        self._whole: Optional[bytearray] = None  # of an answer that is read in parts
-        self._ran_out = False
-        self._deadline = 0.0
-        self._refusals = 0
 
     # ---- Before it goes ----
 
@@ -153,46 +147,54 @@ class Attempt(Settling):
 
     def _options(self) -> Dict[str, Any]:
         ask, failures = self.ask, self._gate.failures
+        if ask[3:7] == _PLAIN and not (failures or ask.as_asked or self.signed):
+            return _PLAINLY
         options: Dict[str, Any] = {}
-        if ask.stream:
-            options["stream"] = True
-        if ask.cache_write:
-            options["cache_write"] = ask.cache_write
         if ask.choices != 1:
             options["choices"] = ask.choices
+        if ask.stream:
+            options["stream"] = True
         if ask.variant != "standard":
             options["variant"] = ask.variant
+        if ask.cache_write:
+            options["cache_write"] = ask.cache_write
         if ask.as_asked or self.signed:
             options["as_asked"] = True
         failed = failures.get(self._key()) if failures else None
         if failed is not None:
             first, attempt, when = failed
-            if self._is_new or time.monotonic() - when > _FAILURE_SECONDS:
+            if self._is_new() or time.monotonic() - when > _FAILURE_SECONDS:
                 failures.pop(self._key(), None)
             else:
                 options["parent"], options["attempt"] = first, attempt
         return options
 
+    def _is_new(self) -> bool:
+        """Whether the SDK says that it is no retry."""
+        request = self.request
+        return request is not None and request.headers.get("x-stainless-retry-count") == "0"
+
     def _grant(self, decision: Decision) -> None:
         """Writes what was granted into the request, where that is not what it says."""
-        ask, limit = self.ask, decision.max_output_tokens
-        self._granted, self._model = limit * max(1, ask.choices), decision.model_number
+        ask, limit, granted = self.ask, decision.max_output_tokens, decision.model_number
+        self._granted, self._model = limit * (ask.choices or 1), granted
         if self.signed:
             return
-        same = self.session._link.models.get(ask.model) == decision.model_number
+        other = ask.model and self.session._link.models.get(ask.model) != granted
         if (
-            (ask.model and not same)
+            other
             or (ask.limits and (limit != ask.max_output_tokens or len(ask.limits) > 1))
             or (ask.stream and not ask.usage_asked)
         ):
-            model = decision.model if ask.model and not same else ""
+            model = decision.model if other else ""
             try:
                 body, self.path = self.dialect.grant(self._body, self.path, ask, model, limit)
-                self.content = packed(body)
+                self.content = repacked(self._asked_with, self._body, body)
             except BaseException:
                 self._release()
                 raise
-        self._unseen = ask.stream and self.dialect.thinks_unseen(self._body, decision.model)
+        if ask.stream:
+            self._unseen = self.dialect.thinks_unseen(self._body, decision.model)
         self._body = {}
 
     # ---- While it is sent ----
@@ -379,6 +381,8 @@ class Attempt(Settling):
     def __del__(self) -> None:
         """Nobody ended it. What arrived unread cannot be read here, where the client's locks may
         be held."""
+        if not self._reservation:
+            return
         try:
             if self.is_unsettled:
                 if self.cut is not None:

@@ -115,13 +115,34 @@ class Dialect:
 def parsed(content: Union[bytes, str]) -> Any:
     """A request's or answer's JSON. Raises Unpriceable, and nothing else."""
     try:
-        if not isinstance(content, str):
-            content = content.decode()
-        return _decode(content[1:] if content[:1] == "\ufeff" else content)
+        text = content if isinstance(content, str) else content.decode()
+        try:
+            value, end = _scan(text, 0)
+            if end == len(text) or not text[end:].strip(" \t\n\r"):
+                return value
+        except StopIteration:
+            pass
+        return _decode(text[1:] if text[:1] == "\ufeff" else text)  # with space before it, or no JSON
     except RecursionError:
         raise Unpriceable("the body is nested too deeply to be read") from None
     except ValueError as error:  # not JSON, not UTF-8, or a number of thousands of digits
         raise Unpriceable(f"the body is no JSON: {error}") from None
+
+
+def repacked(content: bytes, before: Body, after: Body) -> bytes:
+    """`after` as bytes to send, where `content` is `before`: what is only added is put at its end.
+    Raises Unpriceable, and nothing else."""
+    if content[-1:] != b"}" or not before:
+        return packed(after)
+    added = dict(after)
+    for name, value in before.items():
+        if added.pop(name, packed) is not value:
+            return packed(after)
+    for name, value in added.items():
+        if type(value) is not int or not name.isidentifier():
+            return content[:-1] + b"," + packed(added)[1:]
+    end = "".join([f',"{name}":{value}' for name, value in added.items()])
+    return content[:-1] + end.encode() + b"}"
 
 
 def packed(body: Body) -> bytes:
@@ -135,7 +156,9 @@ def packed(body: Body) -> bytes:
         raise Unpriceable("the body is nested too deeply to be written") from None
 
 
-_decode = json.JSONDecoder().decode
+_decoder: Any = json.JSONDecoder()
+_decode = _decoder.decode
+_scan = _decoder.scan_once  # what `decode` asks, between looking for space
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Dict, Optional, Tuple
 
 from .dialect import Dialect
@@ -63,6 +64,7 @@ _UNMETERED_THERE: Tuple[Tuple[str, str], ...] = (
 )  # fmt: skip
 
 
+@functools.lru_cache(maxsize=256)
 def dialect_of(method: str, path: str) -> Optional[Dialect]:
     """The dialect of a priced request, or None. `path` may have a query; any host, any prefix."""
     if method != "POST" and method.upper() != "POST":

@@ -53,11 +53,12 @@ def guess(
     provider adds, and that are known."""
     link = session._link
     text, wide, shaped, fixed = ask.weight
-    size, kind = text + wide + shaped, _TEXT
+    size, kind = text, _TEXT
+    if wide or shaped:
+        size += wide + shaped
+        kind = _WIDE if wide * 2 > size else _JSON if shaped * 2 > size else _TEXT
     if not ask.model or not size:
         return ask.input_tokens + stored, None
-    if wide or shaped:
-        kind = _WIDE if wide * 2 > size else _JSON if shaped * 2 > size else _TEXT
     if link.tokenizers:
         count = _counted(session, dialect, ask, body)
         if count is not None:

@@ -41,12 +41,10 @@ def _priced(gate: Gate, client: Any, request: Any) -> Optional[_Priced]:
 
 def _begin(gate: Gate, priced: _Priced, request: Any, content: bytes) -> Optional[Attempt]:
     dialect, session, path = priced
-    get = request.headers.get
-    is_new = bool(gate.failures) and get("x-stainless-retry-count") == "0"
-    attempt = begin(gate, session, dialect, path, request.url.host, content, is_new)
+    attempt = begin(gate, session, dialect, path, request.url.host, content)
     if attempt is not None:
         attempt.request = request
-        attempt.signed = get("authorization", "").startswith("AWS4-")
+        attempt.signed = _signed(request.headers)
         if attempt.signed and attempt.ask.max_output_tokens is None and attempt.ask.limits:
             raise UnsupportedError(
                 f"POST {path} was not sent: it is signed, so that no output limit can be written "
@@ -60,13 +58,30 @@ def _rewrite(attempt: Attempt, request: Any) -> None:
     if content is not None:
         request.stream = type(request.stream)(content)
         request._content = content
-        headers = request.headers
-        if "content-length" in headers:
-            headers["Content-Length"] = str(len(content))
+        _put(request.headers, b"Content-Length", b"%d" % len(content))
         if attempt.path != request.url.path:
             request.url = request.url.copy_with(path=attempt.path)
     if attempt.ask.stream and not attempt.signed:
-        request.headers["Accept-Encoding"] = "identity"  # events are read on their way
+        headers = request.headers
+        if not _put(headers, b"Accept-Encoding", b"identity"):  # events are read on their way
+            headers["Accept-Encoding"] = "identity"
+
+
+def _put(headers: Any, name: bytes, value: bytes) -> bool:
+    """Sets a header where it is there. By httpx's own means all are decoded, twice, before."""
+    key, kept, found = name.lower(), headers._list, False
+    for at, (_, other, _) in enumerate(kept):
+        if other == key:
+            kept[at], found = (name, key, value), True
+    return found
+
+
+def _signed(headers: Any) -> bool:
+    """Whether AWS signed it, body and all."""
+    for _, name, value in headers._list:
+        if name == b"authorization":
+            return bool(value[:5] == b"AWS4-")
+    return False
 
 
 def send(

@@ -5,9 +5,11 @@ What is read here is read as the dialect and `usage_of` read it; all else is lef
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any, Optional
 
 from ..estimate import MESSAGE_TOKENS, text_tokens
+from ..hot import tuple_as
 from ..usage import Usage
 from .dialect import Ask
 from .dialects_openai import Chat
@@ -29,71 +31,74 @@ _MADE = {
     "reasoning_tokens", "audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens",
 }  # fmt: skip
 _MAX = 1 << 31
+_role, _content = itemgetter("role"), itemgetter("content")
 
 
 def chat_ask(chat: Chat, body: Any, path: str, host: str) -> Optional[Ask]:
     """What a plain request for a chat wants; None: ask the dialect."""
     try:
-        if not body.keys() <= _SILENT or "/deployments/" in path or "mistral.ai" in host:
+        messages, model, stream = body["messages"], body["model"], body.get("stream", False)
+        if (
+            type(messages) is not list or type(model) is not str or type(stream) is not bool
+            or not body.keys() <= _SILENT or "/deployments/" in path or "mistral.ai" in host
+        ):  # fmt: skip
             return None
-        messages, model = body["messages"], body["model"]
-        name, other = "max_tokens", "max_completion_tokens"
-        if other in body:
-            name, other = other, name
-        limit, stream = body.get(name), body.get("stream", False)
-        if limit is None:
+        name, limit = "max_tokens", None
+        if "max_completion_tokens" in body:
             if name in body:
                 return None
+            name = "max_completion_tokens"
+        if name in body:
+            limit = body[name]
+            if type(limit) is not int or not 0 <= limit < _MAX:
+                return None
+        else:
             name = chat.limit_for(model, host)
-        elif other in body or type(limit) is not int or not 0 <= limit < _MAX:
+        roles, texts = "".join(map(_role, messages)), "".join(map(_content, messages))
+        frames = len(messages)
+        if sum(map(len, messages)) != 2 * frames or not roles.isascii():
             return None
-        if type(messages) is not list or type(model) is not str or type(stream) is not bool:
-            return None
-        text, wide = len(messages) * _NAMES_SIZE, 0
-        for message in messages:
-            role, content = message["role"], message["content"]
-            if len(message) != 2 or type(role) is not str or type(content) is not str:
-                return None
-            if not role.isascii():
-                return None
-            text += len(role)
-            if content.isascii():
-                text += len(content)
-            else:
-                wide += len(content.encode("utf-8", "surrogatepass"))
     except (AttributeError, KeyError, TypeError):
         return None
-    fixed = PROMPT_TOKENS + MESSAGE_TOKENS * len(messages)
-    return Ask(
+    text, wide = len(texts), 0
+    if not texts.isascii():
+        odd = [content for content in map(_content, messages) if not content.isascii()]
+        text -= sum(map(len, odd))
+        wide = sum([len(content.encode("utf-8", "surrogatepass")) for content in odd])
+    text += frames * _NAMES_SIZE + len(roles)
+    fixed = PROMPT_TOKENS + MESSAGE_TOKENS * frames
+    weight: Weight = tuple_as(Weight, (text, wide, 0, fixed))
+    ask: Ask = tuple_as(Ask, (
         model, text_tokens(text + wide) + fixed, limit, 1, stream, "standard", "5m", (name,), False,
-        Weight(text, wide, 0, fixed))
+        weight, (), "", False))  # fmt: skip
+    return ask
 
 
 def chat_usage(found: Any) -> Optional[Usage]:
     """The usage in a chat completion's `usage`; None: ask `usage_of`."""
     try:
-        if not found.keys() <= _WHOLE:
+        read, made, total = found["prompt_tokens"], found["completion_tokens"], found["total_tokens"]
+        if not type(read) is type(made) is type(total) is int or total != read + made:
             return None
-        read, made = found["prompt_tokens"], found["completion_tokens"]
-        total = found["total_tokens"]
         cached = reasoning = 0
-        details = found.get("prompt_tokens_details")
-        if details:
-            if not details.keys() <= _READ or _heard(details):
+        if len(found) > 3:
+            if not found.keys() <= _WHOLE:
                 return None
-            cached = details.get("cached_tokens", 0)
-        details = found.get("completion_tokens_details")
-        if details:
-            if not details.keys() <= _MADE or _heard(details):
+            details = found.get("prompt_tokens_details")
+            if details:
+                if not details.keys() <= _READ or _heard(details):
+                    return None
+                cached = details.get("cached_tokens", 0)
+            details = found.get("completion_tokens_details")
+            if details:
+                if not details.keys() <= _MADE or _heard(details):
+                    return None
+                reasoning = details.get("reasoning_tokens", 0)
+            if not type(cached) is type(reasoning) is int:
                 return None
-            reasoning = details.get("reasoning_tokens", 0)
-        if (
-            type(read) is int and type(made) is int
-            and type(cached) is int and type(reasoning) is int
-            and 0 <= cached <= read < _MAX and 0 <= reasoning <= made < _MAX
-            and type(total) is int and total == read + made
-        ):  # fmt: skip
-            return Usage(read, cached, 0, 0, made, reasoning)
+        if 0 <= cached <= read < _MAX and 0 <= reasoning <= made < _MAX:
+            usage: Usage = tuple_as(Usage, (read, cached, 0, 0, made, reasoning, 0, 0, 0, 0, 0))
+            return usage
     except (AttributeError, KeyError, TypeError):
         pass
     return None

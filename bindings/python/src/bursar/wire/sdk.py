@@ -7,7 +7,6 @@ is the refusal again where it leaves.
 
 from __future__ import annotations
 
-import copy
 import functools
 import types
 from typing import Any, Callable, Dict
@@ -93,7 +92,8 @@ def _loose(result: Any) -> Any:
         return result
     is_own = frame is not None and frame.f_locals.get("self") is result
     if is_own and hasattr(stream, "__stream__"):
-        twin = copy.copy(stream)
-        del twin._iterator
+        twin = object.__new__(type(stream))
+        twin.__dict__.update(stream.__dict__)
+        del twin.__dict__["_iterator"]
         stream._iterator = twin.__stream__()
     return stream

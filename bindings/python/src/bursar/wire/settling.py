@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
 from ..errors import BursarError, BursarWarning
 from ..estimate import text_tokens
+from ..hot import settle_plainly
 from ..usage import Usage
 from .dialect import Dialect, Others
 from .gate import Gate
@@ -32,22 +33,18 @@ _forks = 0
 class Settling:
     """What an attempt holds, and how it is let go."""
 
-    __slots__ = (
-        "session", "dialect", "_gate", "_asked_with", "_reservation", "_granted", "_model",
-        "_tokens", "_guess", "_unseen", "_born", "_lock",
-    )  # fmt: skip
+    _reservation = 0
+    _granted = 0  # output tokens, of all choices
+    _model = 0  # the one granted
+    _tokens = 0  # reserved for the input
+    _guess: Optional[Frame] = None  # how they were come by
+    _unseen = False  # output may be billed that a stream does not show
 
     def __init__(self, gate: Gate, session: Session, dialect: Dialect, content: bytes) -> None:
         self.session = session
         self.dialect = dialect
         self._gate = gate
         self._asked_with = content
-        self._reservation = 0
-        self._granted = 0  # output tokens, of all choices
-        self._model = 0  # the one granted
-        self._tokens = 0  # reserved for the input
-        self._guess: Optional[Frame] = None  # how they were come by
-        self._unseen = False  # output may be billed that a stream does not show
         self._born = _forks  # what was in flight belongs to the process that sent it
         self._lock = threading.Lock()  # of _reservation, against another thread that looks after it
 
@@ -81,7 +78,7 @@ class Settling:
         try:
             if others:
                 session.settle(reservation, usage, extra=self._cost_of(others))
-            else:
+            elif not settle_plainly(session._link, reservation, usage):
                 session.settle(reservation, usage)
         except BursarError as error:
             self._settle_worst(reservation, str(error))
