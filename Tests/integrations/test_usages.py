@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import hashlib
+import importlib.util
 import socket
 import threading
 import unittest
@@ -369,6 +370,7 @@ class OverAiohttp(Usages):
 class Signed(Usages):
     """Nothing can be written into a request that is signed: it goes as it is, or not at all."""
 
+    @unittest.skipUnless(importlib.util.find_spec("botocore"), "openai[bedrock]")
     def test_openai_on_bedrock(self):
         sent = []
 
