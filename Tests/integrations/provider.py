@@ -193,8 +193,9 @@ class Connection:
         if path in ("/bill", "/inflight", "/reset"):
             self.control(path, query)
             return True
-        account = (headers.get("authorization", "").removeprefix("Bearer ") or headers.get("x-api-key")
-                   or headers.get("x-goog-api-key") or parse_qs(query).get("key", [""])[0])
+        account = headers.get("authorization", "").removeprefix("Bearer ") or next(
+            (headers[n] for n in ("x-api-key", "api-key", "x-goog-api-key") if headers.get(n)),
+            parse_qs(query).get("key", [""])[0])
         request = Request(self, account, headers)
         self.provider.bill.began(account)
         try:

@@ -54,6 +54,7 @@ class Call:
         self.wrapped = random_.random() < 0.6
         self.times = random_.choice((1, 1, 1, 3))
         self.retries = random_.choice((0, 2))
+        self.over_aiohttp = self.way is not Gemini and random_.random() < 0.3
         self.patience = random_.choice((0.02, 0.1, 0.3)) if random_.random() < 0.2 else None
         self.output = random_.choice((60, 1_000))
         self.account = f"soak-{next(self.numbers)}"
@@ -65,6 +66,7 @@ class Call:
 
     def __repr__(self):
         how = "wrapped" if self.wrapped else "instrumented"
+        how += " aiohttp" if self.over_aiohttp else ""
         stream = f"stream {self.end}" if self.stream else "whole"
         return (f"{self.account} {self.way.__name__} {self.scenario} {stream} {how} ×{self.times} "
                 f"retries={self.retries} patience={self.patience} {self.limit}: {dict(self.said)}")
@@ -76,7 +78,11 @@ class Call:
                 and not set(self.said) - {"ok", "BudgetExceeded", "RateLimitError", "ClientError"})
 
     def client(self, make):
-        client = make(self.soak.stub.url(self.scenario), self.account, max_retries=self.retries)
+        more = {}
+        if self.over_aiohttp and make is self.way.make_async:
+            more["http_client"] = self.way.module.DefaultAioHttpClient()
+        client = make(
+            self.soak.stub.url(self.scenario), self.account, max_retries=self.retries, **more)
         if self.scenario == "hang" or self.patience is not None:
             patience = self.patience or 0.1
             if self.way is Gemini:

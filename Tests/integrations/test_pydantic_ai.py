@@ -29,6 +29,7 @@ except ImportError as error:
 
 from bursar.integrations import pydantic_ai as hooks
 from bursar.integrations.pydantic_ai import Bursar
+from bursar.turn import current_turn
 
 
 class Agents(Case):
@@ -168,7 +169,7 @@ class Streams(Agents):
         async def work(agent):
             async with agent.run_stream("hi") as answer:
                 async for _ in answer.stream_text(delta=True):
-                    self.assertIsNone(bursar.current())  # who reads is not in the turn
+                    self.assertIsNone(current_turn())  # who reads is not in the turn
 
         for model in self.models("text,out=40"):
             run(work(self.agent(model)))

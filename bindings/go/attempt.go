@@ -30,6 +30,7 @@ type attempt struct {
 	ask       *wire.Ask
 	request   Request
 	content   []byte // of the request as the caller wrote it
+	signed    bool   // by AWS, body and all: it goes as it is, or not at all
 
 	mutex       sync.Mutex
 	step        *Step
@@ -66,8 +67,11 @@ func (a *attempt) first(ctx context.Context, header http.Header) error {
 	if a.ask.Stream {
 		a.request.Flags |= RequestStream
 	}
-	if a.ask.AsAsked {
+	if a.ask.AsAsked || a.signed {
 		a.request.Flags |= RequestAsAsked
+	}
+	if a.signed {
+		a.request.MinOutput = a.request.MaxOutput
 	}
 	switch a.ask.CacheWrite {
 	case "5m":

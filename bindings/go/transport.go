@@ -114,7 +114,12 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if ask == nil {
 		return t.base().RoundTrip(resent(req, ctx, content))
 	}
-	a := &attempt{transport: t, session: session, dialect: dialect, ask: ask, content: content}
+	a := &attempt{transport: t, session: session, dialect: dialect, ask: ask, content: content,
+		signed: strings.HasPrefix(req.Header.Get("Authorization"), "AWS4-")}
+	if a.signed && !ask.HasLimit && len(ask.Limits) > 0 {
+		return nil, fmt.Errorf("bursar: %s %s was not sent: it is signed, so that no output limit can be "+
+			"written into it, and names none; set %s", req.Method, path, ask.Limits[0])
+	}
 	return a.send(req, asked, path)
 }
 
@@ -248,13 +253,18 @@ func (a *attempt) granted(ctx context.Context, req *http.Request, body wire.Obje
 	if a.step.Decision.Model != a.request.Model && a.ask.Model != "" {
 		model = a.step.ModelName()
 	}
-	fields, to := a.dialect.Grant(body, path, a.ask, model, a.step.MaxOutput())
-	content, err := wire.With(a.content, fields...)
-	if err != nil {
-		return nil, fmt.Errorf("bursar: %s %s cannot be metered: %w", req.Method, path, err)
+	content, to, err := a.content, path, error(nil)
+	if !a.signed {
+		var fields []wire.Field
+		fields, to = a.dialect.Grant(body, path, a.ask, model, a.step.MaxOutput())
+		if content, err = wire.With(a.content, fields...); err != nil {
+			return nil, fmt.Errorf("bursar: %s %s cannot be metered: %w", req.Method, path, err)
+		}
 	}
 	out := resent(req, httptrace.WithClientTrace(ctx, &a.trace), content)
-	out.Header.Set("Accept-Encoding", "identity")
+	if !a.signed {
+		out.Header.Set("Accept-Encoding", "identity")
+	}
 	if to != path {
 		where := *req.URL
 		if where.Path, err = url.PathUnescape(to); err != nil {

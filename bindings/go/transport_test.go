@@ -602,6 +602,26 @@ func TestTransportPaysWhatIsBeside(t *testing.T) {
 	equal(t, "held for what was stored", twice-once-(once-before), 110*1000)
 }
 
+// What AWS has signed goes as it is, or not at all.
+func TestTransportSigned(t *testing.T) {
+	p := newProvider(t)
+	rt := open(t)
+	ctx, s := session(t, rt, "team/signed", Limits("$1"))
+	c := client(t, &Transport{})
+	sign := []string{"Authorization", "AWS4-HMAC-SHA256 Credential=a"}
+	body := `{ "messages":[{"role":"user","content":"Hello!"}],  "model":"plain","stream":true,"max_tokens":50}`
+	_, err := call(t, c, post(t, ctx, p.URL+"/v1/chat/completions", body, sign...))
+	must(t, err)
+	equal(t, "what was sent", p.latest.Load().text, body)
+	before, _ := spent(t, s)
+	_, err = call(t, c, post(t, ctx, p.URL+"/v1/chat/completions", strings.Replace(body, `,"max_tokens":50`, "", 1), sign...))
+	if err == nil || !strings.Contains(err.Error(), "names none; set max_") {
+		t.Errorf("a signed request without a limit: %v", err)
+	}
+	after, _ := spent(t, s)
+	equal(t, "spent", after, before)
+}
+
 // Twenty agents with five calls at a time each, streamed and not, under one limit.
 func TestTransportManyAgents(t *testing.T) {
 	p := newProvider(t)

@@ -25,7 +25,14 @@ def read(body, path, query):
         raise Bad("thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
     if budget is not None and budget >= limit:
         raise Bad("`max_tokens` must be greater than `thinking.budget_tokens`.")
-    rounds, waiting = 0, set()
+    thread = body.get("thread") or {}
+    before, rounds, tools = 0, 0, []
+    if thread.get("type") == "continue":
+        try:
+            before, rounds, tools = _threads[thread["previous_message_id"]]
+        except KeyError:
+            raise Bad("thread not found", "thread_not_found", 404) from None
+    waiting = set()
     for message in body["messages"]:
         blocks = message["content"] if isinstance(message["content"], list) else [{"type": "text"}]
         kinds = {block["type"] for block in blocks}
@@ -43,10 +50,12 @@ def read(body, path, query):
     choice = body.get("tool_choice") or {}
     force = {"any": "any", "none": "none", "tool": choice.get("name")}.get(choice.get("type"))
     form = (body.get("output_config") or {}).get("format") or body.get("output_format") or {}
-    tools = [(t["name"], t["input_schema"]) for t in body.get("tools") or [] if "input_schema" in t]
+    tools = tools or [
+        (t["name"], t["input_schema"]) for t in body.get("tools") or [] if "input_schema" in t]
     return Asked(body["model"], limit, bool(body.get("stream")), tools, rounds,
                  sum(measure(body.get(k)) for k in READ), force=force, schema=form.get("schema"),
-                 parallel=not choice.get("disable_parallel_tool_use"))
+                 parallel=not choice.get("disable_parallel_tool_use"), before=before,
+                 thread=bool(thread))
 
 
 def usage_json(usage):
@@ -62,6 +71,18 @@ def usage_json(usage):
     }
 
 
+_threads = {}  # by an answer's id: its tokens, all that came before among them; rounds; tools
+
+
+def _keep(asked, turn, number):
+    """The name of an answer, which a thread may be continued from."""
+    name = f"msg_{number:08d}"
+    if asked.more.get("thread"):
+        calls = any(part.kind == "call" for part in turn.parts)
+        _threads[name] = asked.input_tokens + turn.tokens, asked.rounds + calls, asked.tools
+    return name
+
+
 def _block(part):
     if part.kind == "reasoning":
         return {"type": "thinking", "thinking": part.text, "signature": SIGNATURE}
@@ -74,7 +95,7 @@ def answer(asked, turns, usage, number):
     turn = turns[0]
     # A call that the limit stopped has no input that could be shown.
     content = [_block(p) for p in turn.parts if p.kind != "call" or p.whole]
-    value = {"id": f"msg_{number:08d}", "type": "message", "role": "assistant", "model": asked.model,
+    value = {"id": _keep(asked, turn, number), "type": "message", "role": "assistant", "model": asked.model,
              "content": content, "stop_reason": FINISH[turn.finish], "stop_sequence": None}
     if usage is not None:
         value["usage"] = usage_json(usage)
@@ -87,7 +108,7 @@ def events(asked, turns, usage, number, piece):
     def event(name, **fields):
         return sse({"type": name, **fields}, name)
 
-    message = {"id": f"msg_{number:08d}", "type": "message", "role": "assistant", "model": asked.model,
+    message = {"id": _keep(asked, turn, number), "type": "message", "role": "assistant", "model": asked.model,
                "content": [], "stop_reason": None, "stop_sequence": None}
     if usage is None:  # The SDK's stream helper wants the objects, so they are there and say nothing.
         message["usage"] = nothing = {"input_tokens": None, "output_tokens": None}

@@ -25,7 +25,8 @@ func (d *messages) Ask(body Object, path, host string) *Ask {
 		return nil
 	}
 	ask := &Ask{Model: text(body["model"]), Choices: 1, Stream: truthy(body["stream"]), Variant: "standard",
-		Limits: []string{"max_tokens"}, UsageAsked: true}
+		Limits: []string{"max_tokens"}, UsageAsked: true,
+		Previous: text(object(body["thread"])["previous_message_id"])}
 	ask.MaxOutput, ask.HasLimit = count(body["max_tokens"])
 	ask.Weight, ask.CacheWrite = weigh(body, "messages", "system", "tools", "tool_choice", "output_config",
 		"output_format", "cache_control", "mcp_servers")
@@ -104,6 +105,14 @@ func (d *messages) Others(answer Object) (found []Other) {
 	return found
 }
 
+// Stored is what a thread may go on from.
+func (d *messages) Stored(answer Object) []string {
+	if name := text(answer["id"]); name != "" {
+		return []string{name}
+	}
+	return nil
+}
+
 func (d *messages) Piece(event string, data, seen Object) (p Piece) {
 	kind := text(data["type"])
 	if kind == "" {
@@ -116,7 +125,8 @@ func (d *messages) Piece(event string, data, seen Object) (p Piece) {
 		p.Content = textSize(delta["text"]) + textSize(delta["thinking"]) + textSize(delta["partial_json"])
 		return p
 	case "message_start":
-		told = object(object(data["message"])["usage"])
+		message := object(data["message"])
+		seen["id"], told = message["id"], object(message["usage"])
 	case "message_delta":
 		told = object(data["usage"])
 	}
@@ -133,7 +143,7 @@ func (d *messages) Piece(event string, data, seen Object) (p Piece) {
 		}
 	}
 	seen["usage"] = usage
-	p.Answer = Object{"usage": usage}
+	p.Answer = Object{"id": seen["id"], "usage": usage}
 	p.Usage, _ = d.Usage(p.Answer)
 	p.Final = p.Usage != nil && kind == "message_delta"
 	return p

@@ -57,7 +57,10 @@ def _whose(session: Session) -> Session:
 def _sdk(client: Any, inner: Any, gate: Gate) -> Any:
     """A copy of a client that Stainless made (OpenAI, Anthropic and others), by its own means."""
     view = metered(inner, gate)
-    made = guarded(client).copy(http_client=view)
+    try:
+        made = guarded(client).copy(http_client=view)
+    except TypeError:  # of a class of the user's, which is made with other arguments
+        made = None
     if getattr(made, "_client", None) is not view:
         raise UnsupportedError(
             f"{type(client).__name__}.copy(http_client=...) does not take its HTTP client; pass "

@@ -12,7 +12,7 @@ import contextvars
 import threading
 import time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Set, Union
 
 from ..decision import Decision, Receipt
 from ..errors import BursarError, InvalidArgumentError, NotFoundError, Refused
@@ -191,16 +191,40 @@ class Children:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: Dict[str, Session] = {}  # by the lock
+        self._at_work: Dict[str, int] = {}  # tools of a run that are; by the lock
+        self._left: Set[str] = set()  # runs that handed over to another; by the lock
 
     def session(self, parent: Session, key: str, agent: str, limits: Limits) -> Session:
         """The session of a run, opened under its parent's when it is new."""
         with self._lock:
             child = self._open.get(key)
+            if child is not None and is_below(parent, child):
+                return parent  # another hook of the same run has entered it
             if child is None or child._closed or child._parent is not parent:
                 for old in [k for k, s in self._open.items() if s.runtime.closed]:
                     del self._open[old]
                 child = self._open[key] = _below(parent, agent, limits)
             return child
+
+    def begin(self, key: str) -> None:
+        """A tool of the run is at work."""
+        with self._lock:
+            self._at_work[key] = self._at_work.get(key, 0) + 1
+
+    def end(self, key: str, leaves: bool) -> None:
+        """It has ended. `leaves`: so has the run, which handed over to another, with the last of
+        those that are at work."""
+        with self._lock:
+            left = self._at_work.pop(key, 1) - 1
+            if left:
+                self._at_work[key] = left
+            if leaves:
+                self._left.add(key)
+            over = not left and key in self._left
+            if over:
+                self._left.discard(key)
+        if over:
+            self.close(key)
 
     def close(self, key: str) -> None:
         """The run is over, and all below it."""

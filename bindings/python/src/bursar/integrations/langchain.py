@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Dict, Iterator, Optional
 
 from ..errors import InvalidArgumentError, Refused
-from ..instrument import metering, within
+from ..instrument import metering_runs, within
 from ..session import Session, current
 from ..step import Tool
 from .common import Patience, children, close_turn, in_tool, is_below, missing, open_turn
@@ -23,10 +23,13 @@ from .common import session_of, told
 
 try:
     from langchain.agents.middleware import AgentMiddleware
+    from langchain.agents.middleware.types import PrivateStateAttr
     from langchain_core.messages import AIMessage, SystemMessage, ToolMessage
+    from langchain_core.runnables.config import var_child_runnable_config
+    from langgraph.channels.base import BaseChannel
     from langgraph.config import get_config
-    from langgraph.errors import GraphInterrupt
-    from langgraph.types import interrupt
+    from langgraph.errors import EmptyChannelError, GraphInterrupt
+    from langgraph.types import Command, interrupt
 
     from .langchain_callback import BursarCallback
     from .langchain_models import Model, is_cached, usage_in
@@ -98,7 +101,9 @@ class BursarMiddleware(AgentMiddleware[Any, Any, Any]):
         self.repeats_max = repeats_max
         self.refused: Optional[Refused] = None  # the last one of all runs
         self._asked: Dict[str, int] = {}  # runs of tools that were interrupted: how often
-        metering()
+        state: Any = Annotated[Any, _Mark(self), PrivateStateAttr]
+        self.state_schema: Any = type("BursarState", (), {"__annotations__": {_KEY: state}})
+        metering_runs(_whose)
 
     # ---- Models ----
 
@@ -186,6 +191,41 @@ class BursarMiddleware(AgentMiddleware[Any, Any, Any]):
         return self.after_agent(state, runtime)
 
 
+class _Mark(BaseChannel[Any, Any, Any]):
+    """A part of an agent's state that never has a value, and tells all of its nodes the hook."""
+
+    __slots__ = ("hook",)
+    ValueType = UpdateType = Any
+
+    def __init__(self, hook: BursarMiddleware) -> None:
+        super().__init__(Any, _KEY)
+        self.hook = hook
+
+    def copy(self) -> _Mark:
+        return self
+
+    def from_checkpoint(self, checkpoint: Any) -> _Mark:
+        return self
+
+    def get(self) -> Any:
+        raise EmptyChannelError
+
+    def update(self, values: Any) -> bool:
+        return False
+
+
+def _whose() -> Optional[Session]:
+    """The session of the agent in which something is sent that is no call of its model's, nor of
+    its tools: by another middleware."""
+    config = (var_child_runnable_config.get() or {}).get("configurable") or {}
+    given: Any = getattr(config.get("__pregel_read"), "args", ())
+    channels = given[1] if len(given) > 1 else None
+    mark = channels.get(_KEY) if isinstance(channels, dict) else None
+    if not isinstance(mark, _Mark):
+        return None
+    return mark.hook.session_for(config.get("__pregel_runtime"))
+
+
 def _run(runtime: Any) -> str:
     """The name of a task of a graph: "model:…", or "tools:…|model:…" inside another."""
     info = getattr(runtime, "execution_info", None)
@@ -255,6 +295,8 @@ class _Use:
         self._name = self._call["name"] if request.tool is not None else "(no such tool)"
         self._session = hook.session_for(request.runtime)
         self._run = _run(request.runtime)
+        self._agent = self._run.rpartition("|")[0]
+        self._leaves = False  # it hands over
         self._asked = 0  # interrupts of ours, since this task began anew
         self.step: Optional[Tool] = None
 
@@ -293,6 +335,7 @@ class _Use:
             interrupt({_KEY: {}})
             self._asked += 1
         assert self.step is not None
+        children.begin(self._agent)
         self._inside = within(self.step.session)
         self._inside.__enter__()
         self._above = in_tool.get()
@@ -304,12 +347,14 @@ class _Use:
         self._inside.__exit__(None, None, None)
         if isinstance(error, GraphInterrupt):  # the tool is called again when it is resumed
             self.step.release()
-            return
-        self.step.__exit__()
-        self._hook._asked.pop(self._run, None)
-        children.close(self._run)
+        else:
+            self.step.__exit__()
+            self._hook._asked.pop(self._run, None)
+            children.close(self._run)
+        children.end(self._agent, self._leaves)
 
     def answered(self, result: Any) -> Any:
+        self._leaves = getattr(result, "graph", None) == Command.PARENT  # to another agent
         content, step, most = getattr(result, "content", None), self.step, self._hook.repeats_max
         if content is not None and step is not None:
             repeats = step.came(content)

@@ -202,8 +202,9 @@ class BursarCallback(BaseCallbackHandler):
     def _session(self, metadata: Dict[str, Any]) -> Session:
         """Whose a step is: below the session, where its graph runs inside another."""
         base, above = session_of(self.session), _above(metadata)
-        if not above:
-            return base
+        with self._lock:
+            if above not in self._graphs.values():  # it is a task of the functional API
+                return base
         node = above.rpartition("|")[2].partition(":")[0]
         return children.session(base, above, metadata.get("lc_agent_name") or node, self.limits)
 

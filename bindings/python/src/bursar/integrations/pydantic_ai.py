@@ -145,11 +145,15 @@ class Bursar(AbstractCapability[Any]):
             child = base.child(name, limits=self.limits or None)
         self._of_run = child or base
         try:
-            with _as_both():
+            with within(self._of_run):  # what its instructions and processors send, too
                 return await handler()
         finally:
             if child is not None and not child.runtime.closed:
                 child.close()
+
+    async def on_run_error(self, ctx: Any, *, error: BaseException) -> Any:
+        with _as_both():
+            raise error
 
     def _is_for(self, base: Session, above: Session) -> bool:
         """Whether somebody opened the session for this agent, below that of the run above."""

@@ -263,6 +263,9 @@ class Attempt(Settling):
         if self.request is None:
             is_refused = isinstance(error, ConnectionRefusedError)
             return is_refused or type(error).__name__ in _NOT_SENT
+        below = type(error.__cause__)
+        if below.__module__.startswith("aiohttp") and below.__name__ not in _NOT_SENT:
+            return False  # transports over aiohttp say so of every connection that was lost
         of = getattr(error, "_request", error)  # httpx's errors know
         return type(error).__name__ in _NOT_SENT and (of is None or of is self.request)
 

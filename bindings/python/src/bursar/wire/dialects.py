@@ -53,6 +53,9 @@ _HOSTS = ("openai.", "anthropic.", "googleapis.", "mistral.ai", "cohere.", "bedr
 _UNMETERED_THERE: Tuple[Tuple[str, str], ...] = (
     ("/batches", "batches"), ("/batch/jobs", "batches"), ("/videos", "video"),
     ("/fine_tuning/jobs", "fine-tuning"), ("/rerank", "rerank"), ("/ocr", "documents"),
+    ("/remix", "video"), ("/videos/edits", "video"), ("/videos/extensions", "video"),
+    ("/interactions", "interactions"), ("/decisions", "decisions"), ("/live/sessions", "realtime"),
+    ("/events", "agents"), ("/invocations", "agents"), ("/dreams", "agents"),
     ("/runs", "assistants"), ("/v1/complete", "completions before messages"),
     ("/v1/chat", "chat before v2"), ("/v1/embed", "embeddings before v2"),
     ("/v1/generate", "completions before chat"),

@@ -55,6 +55,7 @@ class Messages(Dialect):
             True,
             weight,
             tuple(hosted),
+            text(fields(get("thread")).get("previous_message_id")) if "thread" in body else "",
         )
 
     def model(self, body: Body, path: str) -> str:
@@ -102,6 +103,11 @@ class Messages(Dialect):
                     pass
         return tuple(found)
 
+    def stored(self, answer: Any) -> Tuple[str, ...]:
+        """What a thread may go on from."""
+        name = text(fields(answer).get("id"))
+        return (name,) if name else ()
+
     def piece(self, event: str, data: Any, seen: Body) -> Piece:
         if type(data) is not dict:
             return Piece()
@@ -111,7 +117,8 @@ class Messages(Dialect):
             return Piece(None, sum(
                 text_size(delta.get(n)) for n in ("text", "thinking", "partial_json")))  # fmt: skip
         if kind == "message_start":
-            told = fields(data.get("message")).get("usage")
+            message = fields(data.get("message"))
+            seen["id"], told = message.get("id"), message.get("usage")
         elif kind == "message_delta":
             told = data.get("usage")
         else:
@@ -120,7 +127,7 @@ class Messages(Dialect):
             return Piece()
         usage: Dict[str, Any] = seen.setdefault("usage", {})
         usage.update((name, value) for name, value in told.items() if value is not None)
-        answer = {"usage": dict(usage)}
+        answer = {"id": seen.get("id"), "usage": dict(usage)}
         read = self.reported(answer)
         return Piece(read, 0, read is not None and kind == "message_delta", False, answer)
 

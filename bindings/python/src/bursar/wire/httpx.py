@@ -12,7 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, Optional, Tuple
 
-from ..errors import BursarError, Refused
+from ..errors import BursarError, Refused, UnsupportedError
 from .attempt import Attempt, begin
 from .dialect import Dialect
 from .dialects import dialect_of
@@ -46,8 +46,11 @@ def _begin(gate: Gate, priced: _Priced, request: Any, content: bytes) -> Optiona
     attempt = begin(gate, session, dialect, path, request.url.host, content)
     if attempt is not None:
         attempt.request = request
-        if dialect.provider == "anthropic":  # by AWS, too
-            attempt.signed = request.headers.get("authorization", "").startswith("AWS4-")
+        attempt.signed = _signed(request.headers)
+        if attempt.signed and attempt.ask.max_output_tokens is None and attempt.ask.limits:
+            raise UnsupportedError(
+                f"POST {path} was not sent: it is signed, so that no output limit can be written "
+                f"into it, and names none; pass {attempt.ask.limits[0]}")
     return attempt
 
 
@@ -73,6 +76,14 @@ def _put(headers: Any, name: bytes, value: bytes) -> bool:
         if other == key:
             kept[at], found = (name, key, value), True
     return found
+
+
+def _signed(headers: Any) -> bool:
+    """Whether AWS signed it, body and all."""
+    for _, name, value in headers._list:
+        if name == b"authorization":
+            return bool(value[:5] == b"AWS4-")
+    return False
 
 
 def send(

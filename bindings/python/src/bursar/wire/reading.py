@@ -37,9 +37,10 @@ def reading(attempt: Attempt, response: Any, base: str, body: Type[_Part]) -> No
         attempt.feed(response.content)
         attempt.finish()
         return
-    below = getattr(getattr(response.stream, "_stream", None), "_aiohttp_response", None)
-    if below is not None and "content-encoding" not in headers:
-        streamed(attempt, below)  # a transport that is aiohttp's: LiteLLM's, httpx-aiohttp's
+    below = getattr(response.stream, "_stream", response.stream)
+    answer = getattr(below, "_aiohttp_response", None)
+    if answer is not None and "content-encoding" not in headers:
+        streamed(attempt, answer)  # a transport over aiohttp: LiteLLM's, OpenAI's
         return
     decoder = None
     if "content-encoding" in headers:  # though it was asked for none
