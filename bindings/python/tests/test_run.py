@@ -97,6 +97,9 @@ class AsPython(Folder):
         }.items():  # fmt: skip
             with self.subTest(name):
                 self.same(self.file(f"{name}.py", text))
+        [home] = self.left()  # os._exit's
+        with bursar.open(os.path.join(self.folder, home)) as runtime:
+            os.remove(runtime.home_info().segment_path)
         with self.subTest("no such file"):
             self.same("nowhere.py")
 
