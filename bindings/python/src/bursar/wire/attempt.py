@@ -14,6 +14,7 @@ or released exactly once:
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional
 
@@ -21,6 +22,7 @@ from ..decision import Decision
 from ..errors import BursarError, ExpiredError, Refused, UnsupportedError, refusal
 from ..turn import current_turn
 from ..words import Reason, Remedy
+from . import settling
 from .dialect import Ask, Dialect, Unpriceable, parsed, repacked
 from .dialects_openai import Chat
 from .gate import Gate, sending, theirs
@@ -82,10 +84,15 @@ class Attempt(Settling):
         self, gate: Gate, session: Session, dialect: Dialect, ask: Ask, body: Dict[str, Any],
         content: bytes, path: str,
     ) -> None:  # fmt: skip
-        super().__init__(gate, session, dialect, content)
+        self.session = session
+        self.dialect = dialect
         self.ask = ask
         self.path = path
+        self._gate = gate
+        self._asked_with = content
         self._body = body
+        self._born = settling.forks
+        self._lock = threading.Lock()
         self._theirs = theirs.get()
 
     # ---- Before it goes ----

@@ -10,47 +10,43 @@ import functools
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, Optional, Tuple
+from operator import itemgetter
+from typing import Any, Awaitable, Callable, Dict, Optional, Tuple
 
 from ..errors import BursarError, Refused, UnsupportedError
 from .attempt import Attempt, begin
-from .dialect import Dialect
 from .dialects import dialect_of
 from .gate import Gate, passing
 from .reading import AsyncBody, Body, classes, reading
 from .redirect import followed, followed_async
 from .transport import follow
 
-if TYPE_CHECKING:
-    from ..session import Session
+_UNREAD: Any = object()
+_name = itemgetter(1)  # of a header as httpx keeps it: as written, in small letters, its value
 
 
-_Priced = Tuple["Dialect", "Session", str]  # what a request is, whose, and its path
-
-
-def _priced(gate: Gate, client: Any, request: Any) -> Optional[_Priced]:
-    """None: the request passes."""
-    method, path = request.method, request.url.path
-    dialect = dialect_of(method, path)
+def _attempt(gate: Gate, client: Any, request: Any, content: Optional[bytes]) -> Optional[Attempt]:
+    """None: the request passes. _UNREAD: ask again, with its content."""
+    url = request.url
+    path = url.path
+    dialect = dialect_of(request.method, path)
     if dialect is None:
-        passing(gate, method, path, request.url.host)
+        passing(gate, request.method, path, url.host)
         return None
-    session = gate.session(request, getattr(request, "_content", None))
+    session = gate.session(request, content)
     if session is None or client.is_closed:  # which it says itself
         return None
-    return dialect, session, path
-
-
-def _begin(gate: Gate, priced: _Priced, request: Any, content: bytes) -> Optional[Attempt]:
-    dialect, session, path = priced
-    attempt = begin(gate, session, dialect, path, request.url.host, content)
+    if content is None:
+        return _UNREAD  # type: ignore[no-any-return]
+    attempt = begin(gate, session, dialect, path, url.host, content)
     if attempt is not None:
         attempt.request = request
-        attempt.signed = _signed(request.headers)
-        if attempt.signed and attempt.ask.max_output_tokens is None and attempt.ask.limits:
-            raise UnsupportedError(
-                f"POST {path} was not sent: it is signed, so that no output limit can be written "
-                f"into it, and names none; pass {attempt.ask.limits[0]}")
+        if b"x-amz-date" in map(_name, request.headers._list) and _signed(request.headers):
+            attempt.signed = True
+            if attempt.ask.max_output_tokens is None and attempt.ask.limits:
+                raise UnsupportedError(
+                    f"POST {path} was not sent: it is signed, so that no output limit can be "
+                    f"written into it, and names none; pass {attempt.ask.limits[0]}")
     return attempt
 
 
@@ -80,10 +76,8 @@ def _put(headers: Any, name: bytes, value: bytes) -> bool:
 
 def _signed(headers: Any) -> bool:
     """Whether AWS signed it, body and all."""
-    for _, name, value in headers._list:
-        if name == b"authorization":
-            return bool(value[:5] == b"AWS4-")
-    return False
+    return any(
+        name == b"authorization" and value.startswith(b"AWS4-") for _, name, value in headers._list)
 
 
 def send(
@@ -93,9 +87,9 @@ def send(
     """`original` is the client's send, which takes the request."""
     attempt = None
     try:
-        priced = _priced(gate, client, request)
-        if priced is not None:
-            attempt = _begin(gate, priced, request, request.read())
+        attempt = _attempt(gate, client, request, getattr(request, "_content", None))
+        if attempt is _UNREAD:
+            attempt = _attempt(gate, client, request, request.read())
         if attempt is None:
             again = functools.partial(send, gate, original, client)
             return followed(again, original, client, request, stream, more)
@@ -130,9 +124,9 @@ async def send_async(
     """The same for an AsyncClient."""
     attempt = None
     try:
-        priced = _priced(gate, client, request)
-        if priced is not None:
-            attempt = _begin(gate, priced, request, await request.aread())
+        attempt = _attempt(gate, client, request, getattr(request, "_content", None))
+        if attempt is _UNREAD:
+            attempt = _attempt(gate, client, request, await request.aread())
         if attempt is None:
             again = functools.partial(send_async, gate, original, client)
             return await followed_async(again, original, client, request, stream, more)

@@ -27,7 +27,7 @@ stored: Dict[str, int] = {}  # tokens of answers that providers keep, by their n
 _STORED_MAX = 4_096
 _FAILURES_MAX = 1_024
 _USES_MAX = 1_000  # of a hosted tool in one answer
-_forks = 0
+forks = 0
 
 
 class Settling:
@@ -40,22 +40,21 @@ class Settling:
     _guess: Optional[Frame] = None  # how they were come by
     _unseen = False  # output may be billed that a stream does not show
 
-    def __init__(self, gate: Gate, session: Session, dialect: Dialect, content: bytes) -> None:
-        self.session = session
-        self.dialect = dialect
-        self._gate = gate
-        self._asked_with = content
-        self._born = _forks  # what was in flight belongs to the process that sent it
-        self._lock = threading.Lock()  # of _reservation, against another thread that looks after it
+    session: Session
+    dialect: Dialect
+    _gate: Gate
+    _asked_with: bytes
+    _born: int  # of what was in flight: it belongs to the process that sent it
+    _lock: threading.Lock  # of _reservation, against another thread that looks after it
 
     @property
     def holds(self) -> bool:
         """Whether it is this process's to end, and nobody has ended it."""
-        return bool(self._reservation) and self._born == _forks
+        return bool(self._reservation) and self._born == forks
 
     def _take(self) -> int:
         """The reservation, for whoever ends it; 0 = somebody did, or it is not ours."""
-        if self._born != _forks or self.session._link.handle is None:
+        if self._born != forks or self.session._link.handle is None:
             return 0
         with self._lock:
             reservation, self._reservation = self._reservation, 0
@@ -167,8 +166,8 @@ def _warn(what: str) -> None:
 
 
 def _in_child() -> None:
-    global _forks
-    _forks += 1
+    global forks
+    forks += 1
 
 
 os.register_at_fork(after_in_child=_in_child)

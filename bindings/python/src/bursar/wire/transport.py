@@ -8,18 +8,23 @@ their own, reserved before they go out.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, Optional
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Optional, Set
 
 if TYPE_CHECKING:
     from .attempt import Attempt
+
+_plain: Set[type] = set()  # transports that were met, and send a request once
 
 
 def follow(
     attempt: Attempt, client: Any, request: Any, sleep: Optional[Callable[[float], Awaitable[None]]]
 ) -> None:
     """Watches a request where its transport may send it again. `sleep`: of an async client."""
+    if not client._mounts and type(client._transport) in _plain:
+        return
     transport = client._transport_for_url(request.url)
     if type(transport).__module__.partition(".")[0] in ("httpx", "httpx2"):
+        _plain.add(type(transport))
         return
     before = request.extensions.get("trace")
     seen = _Seen(attempt)
