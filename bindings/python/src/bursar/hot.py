@@ -27,25 +27,25 @@ if TYPE_CHECKING:
     from .options import UsageOptions
 
 
-class _ReserveCall(C.Structure):
+class ReserveCall(C.Structure):
     _fields_ = [("request", _abi.Request), ("decision", _abi.Decision)]
 
 
-class _SettleCall(C.Structure):
+class SettleCall(C.Structure):
     _fields_ = [
         ("reservation", C.c_int64), ("usage", _abi.Usage), ("receipt", _abi.Receipt),
         ("settled", C.c_int32),
     ]  # fmt: skip
 
 
-# flags, model, tool, input, upper input, output, least output: from byte 4 of a _ReserveCall
+# flags, model, tool, input, upper input, output, least output: from byte 4 of a ReserveCall
 write_request = struct.Struct("=Iiiqqqq").pack_into
-# reservation, size and flags of the usage, its first six counts: from byte 0 of a _SettleCall
+# reservation, size and flags of the usage, its first six counts: from byte 0 of a SettleCall
 write_settle = struct.Struct("qIIqqqqqq").pack_into
 NO_MEDIA = Usage()[6:]
 USAGE_SIZE = C.sizeof(_abi.Usage)
-DECISION_AT = _ReserveCall.decision.offset
-RECEIPT_AT = _SettleCall.receipt.offset
+DECISION_AT = ReserveCall.decision.offset
+RECEIPT_AT = SettleCall.receipt.offset
 
 reserve_frames: List[Tuple[Any, Any, Any]] = []
 settle_frames: List[Tuple[Any, Any, Any, Any, Any]] = []
@@ -53,14 +53,14 @@ settle_frames: List[Tuple[Any, Any, Any, Any, Any]] = []
 
 def reserve_frame() -> Tuple[Any, Any, Any]:
     """A call, and its request and decision as arguments."""
-    call = _ReserveCall(_abi.Request(), _abi.Decision())
+    call = ReserveCall(_abi.Request(), _abi.Decision())
     return call, C.byref(call), C.byref(call, DECISION_AT)
 
 
 def settle_frame() -> Tuple[Any, Any, Any, Any, Any]:
     """A call, and its reservation, usage, receipt and settled as arguments."""
-    call = _SettleCall(0, _abi.Usage(), _abi.Receipt())
-    offsets = _SettleCall.usage.offset, RECEIPT_AT, _SettleCall.settled.offset
+    call = SettleCall(0, _abi.Usage(), _abi.Receipt())
+    offsets = SettleCall.usage.offset, RECEIPT_AT, SettleCall.settled.offset
     usage, receipt, settled = (C.byref(call, offset) for offset in offsets)
     return call, C.c_int64.from_buffer(call), usage, receipt, settled
 
@@ -146,24 +146,6 @@ class Steps:
         if status:
             link.failed(status, f"stream of {number(reservation)}")
         return None
-
-
-def settle_plainly(link: Link, reservation: int, usage: Usage) -> bool:
-    """As Steps.settle, without a receipt. False: it is no plain one, ask Steps.settle."""
-    if usage[6:] != NO_MEDIA:
-        return False
-    try:
-        frame = settle_frames.pop()
-    except IndexError:
-        frame = settle_frame()
-    call, number_arg, usage_arg, receipt_arg, _ = frame
-    try:
-        write_settle(call, 0, reservation, USAGE_SIZE, 0, *usage[:6])
-    except struct.error:
-        return False
-    status = link.settle(link.arg, number_arg, usage_arg, receipt_arg)
-    settle_frames.append(frame)
-    return not status
 
 
 def settle_failed(

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Optional
 from ..decision import Decision
 from ..errors import BursarError, ExpiredError, Refused, UnsupportedError, refusal
 from ..turn import current_turn
-from ..words import Reason, Remedy
+from ..words import Reason, Remedy, RequestFlag
 from . import settling
 from .dialect import Ask, Dialect, Unpriceable, parsed, repacked
 from .dialects_openai import Chat
 from .gate import Gate, sending, theirs
-from .guess import guess
+from .guess import guess, reserve
 from .quick import chat_ask, chat_usage
 from .settling import Settling, stored
 from .sse import Events
@@ -43,7 +43,12 @@ _NOT_SENT = {
 }  # fmt: skip
 _MAY_BE_BILLED = (408, 409)  # of the statuses below 500
 _FAILURE_SECONDS = 900.0  # what is sent again later is a request of its own
-_PLAIN, _PLAINLY = (1, False, "standard", "5m"), {"cache_write": "5m"}  # of an Ask; its options
+_PLAIN = {  # choices, stream, variant and cache_write of most requests, and their flags
+    (1, False, "standard", "5m"): int(RequestFlag.CACHE_WRITE),
+    (1, True, "standard", "5m"): RequestFlag.CACHE_WRITE | RequestFlag.STREAM,
+    (1, False, "standard", ""): 0,
+    (1, True, "standard", ""): int(RequestFlag.STREAM),
+}  # fmt: skip
 
 
 def begin(
@@ -105,14 +110,17 @@ class Attempt(Settling):
             turn.make_room()
         wanted = ask.max_output_tokens
         known = stored.get(ask.previous, 0) if ask.previous else 0
-        self._tokens, self._guess = guess(self.session, self.dialect, ask, self._body, known)
-        decision = self.session.reserve(
-            ask.model or "(no model)",  # what is unknown has no price, and is not free
-            input_tokens=self._tokens,
-            max_output_tokens=gate.max_output_tokens if wanted is None else wanted,
-            min_output_tokens=(wanted or 0) if self.signed else 0,
-            **self._options(),
-        )
+        tokens, frame = guess(self.session, self.dialect, ask, self._body, known)
+        self._tokens, self._guess = tokens, frame
+        output = gate.max_output_tokens if wanted is None else wanted
+        flags = _PLAIN.get(ask[3:7])
+        if flags is None or frame is None or gate.failures or ask.as_asked or self.signed:
+            decision = self.session.reserve(
+                ask.model or "(no model)",  # what is unknown has no price, and is not free
+                input_tokens=tokens, max_output_tokens=output,
+                min_output_tokens=(wanted or 0) if self.signed else 0, **self._options())
+        else:
+            decision = reserve(self.session, frame, flags, ask.model, tokens, output)
         if decision:
             self._reservation = decision.reservation
             self._grant(decision)
@@ -154,8 +162,6 @@ class Attempt(Settling):
 
     def _options(self) -> Dict[str, Any]:
         ask, failures = self.ask, self._gate.failures
-        if ask[3:7] == _PLAIN and not (failures or ask.as_asked or self.signed):
-            return _PLAINLY
         options: Dict[str, Any] = {}
         if ask.choices != 1:
             options["choices"] = ask.choices

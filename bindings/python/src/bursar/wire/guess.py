@@ -1,4 +1,5 @@
-"""A request's input in tokens, by what was learnt of its session, its model and its content.
+"""A request's input in tokens, by what was learnt of its session, its model and its content; and
+the calls of the library for what was guessed.
 
 The bytes are the request's weight (weight.py); media and files stay at their fixed sizes. What the
 provider bills for a whole answer is learnt, unless it ran tools or called other models: they bring
@@ -13,10 +14,13 @@ import struct
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from .. import _abi
-from ..errors import BursarError
+from ..decision import Decision, read_decision, read_grant
+from ..errors import BursarError, InvalidArgumentError
 from ..estimate import measured
 from ..estimator import counted, tokenizer_of
-from ..words import Content
+from ..hot import DECISION_AT, NO_MEDIA, USAGE_SIZE, ReserveCall, SettleCall
+from ..hot import tuple_as, write_request, write_settle
+from ..words import Content, Status
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -25,10 +29,14 @@ if TYPE_CHECKING:
 
 
 class _Call(C.Structure):
-    _fields_ = [("estimate", _abi.Estimate), ("input", C.c_int64), ("output", C.c_int64)]
+    _fields_ = [
+        ("estimate", _abi.Estimate), ("input", C.c_int64), ("output", C.c_int64),
+        ("reserve", ReserveCall), ("settle", SettleCall),
+    ]  # fmt: skip
 
 
-Frame = Tuple[Any, Any, Any, Any]  # a call, and its estimate, input and output as arguments
+# A call, and as arguments its estimate, input, output, request, decision, reservation, usage, receipt
+Frame = Tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]
 
 _write = struct.Struct("=iqQqqiI").pack_into  # from `model` on, at byte 4
 _write_model = struct.Struct("=i").pack_into
@@ -36,6 +44,8 @@ _write_bill = struct.Struct("=qq").pack_into
 _read = struct.Struct("=q").unpack_from
 _MODEL_AT, _MOST_AT = _abi.Estimate.model.offset, _abi.Estimate.tokens_max.offset
 _BILL_AT = _Call.input.offset
+_REQUEST_AT, _SETTLE_AT = _Call.reserve.offset, _Call.settle.offset
+_GRANT_AT = _REQUEST_AT + DECISION_AT
 _frames: List[Frame] = []
 
 _WORD = (1 << 64) - 1
@@ -66,9 +76,7 @@ def guess(
     try:
         frame = _frames.pop()
     except IndexError:
-        call = _Call(_abi.Estimate())
-        at = C.c_int64.from_buffer(call, _BILL_AT), C.c_int64.from_buffer(call, _BILL_AT + 8)
-        frame = call, C.byref(call), *at
+        frame = _frame()
     try:
         model = link.models[ask.model]
     except KeyError:
@@ -83,16 +91,62 @@ def guess(
     return tokens, frame
 
 
+def _frame() -> Frame:
+    call = _Call(
+        _abi.Estimate(), 0, 0, ReserveCall(_abi.Request(), _abi.Decision()),
+        SettleCall(0, _abi.Usage(), _abi.Receipt()))  # fmt: skip
+    input, output, reservation = (
+        C.c_int64.from_buffer(call, at) for at in (_BILL_AT, _BILL_AT + 8, _SETTLE_AT))
+    usage, receipt = (
+        C.byref(call, _SETTLE_AT + field.offset) for field in (SettleCall.usage, SettleCall.receipt))
+    return (
+        call, C.byref(call), input, output, C.byref(call, _REQUEST_AT), C.byref(call, _GRANT_AT),
+        reservation, usage, receipt)  # fmt: skip
+
+
+def reserve(
+    session: Session, frame: Frame, flags: int, model: str, tokens: int, output_tokens: int
+) -> Decision:
+    """As Session.reserve, for what was guessed."""
+    link, call = session._link, frame[0]
+    try:
+        write_request(
+            call, _REQUEST_AT + 4, flags, link.models[model], 0, tokens, 0, output_tokens, 0)
+    except struct.error as error:
+        raise InvalidArgumentError(f"reserve: {error}") from None
+    status = link.reserve(link.arg, session._arg, frame[4], frame[5])
+    if not status:
+        decision: Decision = tuple_as(link.decision, read_grant(call, _GRANT_AT))
+    elif status == Status.E_REFUSED:
+        decision = tuple_as(link.decision, read_decision(call, _GRANT_AT))
+    else:
+        decision = session._gone(status)
+    return decision
+
+
+def settle(session: Session, frame: Optional[Frame], reservation: int, usage: Usage) -> None:
+    """As Session.settle, of which nobody reads the receipt."""
+    if frame is not None and usage[6:] == NO_MEDIA:
+        try:
+            write_settle(frame[0], _SETTLE_AT, reservation, USAGE_SIZE, 0, *usage[:6])
+        except struct.error:
+            pass  # which Session.settle says
+        else:
+            link = session._link
+            if not link.settle(link.arg, frame[6], frame[7], frame[8]):
+                return
+    session.settle(reservation, usage)
+
+
 def learn(session: Session, frame: Optional[Frame], usage: Usage, model: int) -> None:
-    """What was billed for it, to the model that was granted."""
+    """What was billed for it, to the model that was granted. The frame is given back."""
     if frame is None:
         return
-    call, estimate, tokens, output = frame
-    link = session._link
+    call, link = frame[0], session._link
     try:
         _write_model(call, _MODEL_AT, model)
         _write_bill(call, _BILL_AT, usage[0], usage[4])
-        link.learn(link.arg, estimate, tokens, output)
+        link.learn(link.arg, frame[1], frame[2], frame[3])
     except (BursarError, struct.error):
         return  # it was closed, or no count of tokens: it was settled as it is
     _frames.append(frame)

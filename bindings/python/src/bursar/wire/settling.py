@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
 from ..errors import BursarError, BursarWarning
 from ..estimate import text_tokens
-from ..hot import settle_plainly
 from ..usage import Usage
 from .dialect import Dialect, Others
 from .gate import Gate
-from .guess import Frame, learn
+from .guess import Frame, learn, settle
 from .sse import Events
 
 if TYPE_CHECKING:
@@ -77,8 +76,8 @@ class Settling:
         try:
             if others:
                 session.settle(reservation, usage, extra=self._cost_of(others))
-            elif not settle_plainly(session._link, reservation, usage):
-                session.settle(reservation, usage)
+            else:
+                settle(session, self._guess, reservation, usage)
         except BursarError as error:
             self._settle_worst(reservation, str(error))
         tools = dialect.tools(answer)
