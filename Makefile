@@ -99,9 +99,9 @@ oracles: | build/.bootstrap
 
 # The oldest and the newest Python that are here; wrap() with the real SDK on the newest.
 test-python: lib
-	older=$$(tools/pythons.sh | sed '$$d'); test -z "$$older" || \
-		BURSAR_LIBRARY=$(CURDIR)/$(LIB) bindings/python/tests/run.sh $$older
-	BURSAR_LIBRARY=$(CURDIR)/$(LIB) OPENAI_TESTS=1 bindings/python/tests/run.sh $$(tools/pythons.sh | tail -1)
+	{ echo "OPENAI_TESTS=1 bindings/python/tests/run.sh $$(tools/pythons.sh | tail -1)"; \
+		tools/pythons.sh | sed '$$d; s|^|bindings/python/tests/run.sh |'; } | \
+		BURSAR_LIBRARY=$(CURDIR)/$(LIB) tools/side-by-side.sh
 
 # How far the learnt estimates are off, on any file of steps: `make estimator DATA=steps.csv`
 # (columns: Tests/data/README.md). The test runs it on the sample.
@@ -149,7 +149,7 @@ test-race: lib $(RACERS) test-swift
 	$(HOME_TESTS) Tests/race/race.py build/racer build/racer-go 'python3 Tests/race/racer.py' \
 		build/full/$(TRIPLE)/debug/home-racer
 test-torture: lib $(WORKERS)
-	$(HOME_TESTS) Tests/torture/torture.py --seconds 20 --go build/torture-go build/torture-worker
+	$(HOME_TESTS) Tests/torture/torture.py --seconds 12 --go build/torture-go build/torture-worker
 MINUTES ?= 10
 torture: lib $(WORKERS)
 	$(HOME_TESTS) Tests/torture/torture.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) \
@@ -244,9 +244,9 @@ bench-top: lib cli
 test-cli: cli $(FOCUS_ENV)/.tried test-operations
 	rm -rf build/installed
 	$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/build/installed
-	BURSAR=$(CURDIR)/$(CLI) BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONDONTWRITEBYTECODE=1 \
-		INSTALLED=$(CURDIR)/build/installed$(PREFIX) \
-		python3 -m unittest discover -s Tests/cli $(if $(ONLY),-k $(ONLY))
+	cd Tests/cli && printf 'python3 -m unittest $(if $(ONLY),-k $(ONLY)) %s\n' $$(ls -S test_*.py) | \
+		BURSAR=$(CURDIR)/$(CLI) BURSAR_LIBRARY=$(CURDIR)/$(LIB) PYTHONDONTWRITEBYTECODE=1 \
+		INSTALLED=$(CURDIR)/build/installed$(PREFIX) ../../tools/side-by-side.sh
 
 # docs/operations.md: what it shows is what the commands print. UPDATE=1 writes it anew.
 .PHONY: test-operations
@@ -392,4 +392,4 @@ litmus:
 fuzz: | build/.bootstrap
 	MINUTES=$(or $(MINUTES),3) Tests/fuzz/run.sh
 test-fuzz: | build/.bootstrap
-	SECONDS_EACH=8 Tests/fuzz/run.sh
+	SECONDS_EACH=5 Tests/fuzz/run.sh
