@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import http.server
 import threading
 import time
@@ -104,6 +105,24 @@ class Transports(Case):
         self.assertEqual(3, self.s.read().steps)
 
 
+    def test_a_request_that_is_sent_again_by_hand(self):
+        for module in (httpx, httpx2):
+            for stream in (False, True):
+                with self.subTest(module.__name__, stream=stream):
+                    self.fresh()
+                    with self.s.wrap(module.Client(transport=retrying(module, 5))) as client:
+                        request = client.build_request(
+                            "POST", self.stub.url("out=8") + "/v1/chat/completions",
+                            json=OpenAIChat.arguments(60, stream=stream),
+                            headers={"Authorization": f"Bearer {self.account}"})
+                        for _ in range(2):
+                            client.send(request).read()
+                    del request
+                    gc.collect()
+                    self.assertEqual(2, self.s.read().steps)
+                    self.assert_even()
+
+
 class Elsewhere(http.server.BaseHTTPRequestHandler):
     """/go/STATUS/TIMES sends on to the server's `to`, by so many steps; /loop for ever."""
 
@@ -167,6 +186,21 @@ class Redirects(Case):
                     else:
                         bursar.instrument(self.s)
                         yield module, client
+
+    def test_what_is_not_metered_keeps_its_login(self):
+        def answer(module, request):
+            if request.url.path == "/a":
+                return module.Response(307, headers={"Location": "/b"})
+            if "Digest" in request.headers.get("authorization", ""):
+                return module.Response(200, text="ok")
+            return module.Response(401, headers={
+                "WWW-Authenticate": 'Digest realm="r", nonce="n", algorithm=MD5, qop="auth"'})
+
+        bursar.instrument()
+        for module in (httpx, httpx2):
+            with module.Client(transport=module.MockTransport(functools.partial(answer, module)),
+                               follow_redirects=True, auth=module.DigestAuth("u", "p")) as client:
+                self.assertEqual(200, client.post("http://x.test/a", content=b"hi").status_code)
 
     def test_they_are_metered(self):
         body = OpenAIChat.arguments(60)

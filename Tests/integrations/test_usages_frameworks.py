@@ -18,7 +18,8 @@ try:
     import litellm
     import openai
     from langchain.agents import create_agent
-    from langchain.agents.middleware import LLMToolSelectorMiddleware, SummarizationMiddleware
+    from langchain.agents.middleware import (
+        AgentMiddleware, LLMToolSelectorMiddleware, SummarizationMiddleware)
     from langchain_core.messages import HumanMessage
     from langchain_core.runnables import RunnableParallel
     from langchain_core.tools import tool
@@ -60,6 +61,29 @@ class LangChain(chains.Chains):
                     self.assertGreater(len([n for n in self.lines() if "text" in n["scenario"]]), 1)
                     self.assert_exact()
                     self.assertLessEqual(self.spent(), 10_000_000)
+
+    def test_a_hook_that_enters_a_session_leaves_the_agent_its_own(self):
+        for enters in (False, True):
+            with self.subTest(enters=enters):
+                self.fresh("$1")
+                model, session = self.openai("out=5"), self.s
+
+                class Memo(AgentMiddleware):
+                    def before_model(self, state, runtime):
+                        if enters:
+                            with session.child("memo"):
+                                model.invoke("hi")
+
+                bursar.instrument(self.s)
+                self.addCleanup(bursar.uninstrument)
+                agent = create_agent(
+                    self.openai("loop,out=5"), [self.weather], name="inner",
+                    middleware=[Memo(), BursarMiddleware(self.s, limits="4 steps")])
+                graph = StateGraph(MessagesState).add_node("one", agent).add_edge(START, "one")
+                graph.add_edge("one", END).compile().invoke(chains.HI, {"recursion_limit": 500})
+                bursar.uninstrument()
+                self.assertLessEqual(self.s.read().steps, 4 + 5 * enters)
+                self.assertEqual(self.billed(), self.s.read().spent_nanos)
 
     def test_who_chooses_the_tools(self):
         chooser = LLMToolSelectorMiddleware(model=self.openai(""), max_tools=1)

@@ -41,6 +41,10 @@ extension Runtime {
             guard options.complexity >= 0, options.complexity <= 3 else {
                 throw Failure(.invalid, "complexity is 0 to 3")
             }
+            // All or nothing: a part of a path would take its places for good.
+            if segment.freeNodes.room < missing(names) {
+                throw full("budgets and sessions", "sessions_max")
+            }
             let i = try ensure(names)
             // A new one opens when it has its limits.
             defer {

@@ -23,6 +23,7 @@ extension Runtime {
     public func sessionOpen(_ options: SessionOptions) throws(Failure) -> Int64 {
         try makingRoom { () throws(Failure) in
             try configuring { () throws(Failure) in
+                try check(options)
                 let parent: UInt32
                 if options.parent != 0 {
                     parent = UInt32(try resolve(options.parent))
@@ -32,8 +33,13 @@ extension Runtime {
                 } else {
                     let names = try Path.parse(options.path)
                     // All or nothing: without its session a budget would take a place for good.
-                    if segment.freeNodes.room <= missing(names) {
+                    let absent = missing(names)
+                    if segment.freeNodes.room <= absent {
                         throw full("budgets and sessions", "sessions_max")
+                    }
+                    if absent > 0 {
+                        _ = try parseLadder(options.ladder)
+                        if !options.limits.isEmpty { _ = try parse(options.limits, onSession: true) }
                     }
                     parent = try ensure(names)
                     if core.node(Int(parent)).state.value & StateBit.closed != 0 { open(parent) }
@@ -43,10 +49,8 @@ extension Runtime {
         }
     }
 
-    private func addSession(_ options: SessionOptions, under parent: UInt32) throws(Failure) -> Int64 {
-        if core.node(Int(parent)).depth >= Runtime.depthMax {
-            throw Failure(.path, "sessions nest 24 levels deep at most")
-        }
+    /// What can be wrong with options wherever the session is.
+    private func check(_ options: SessionOptions) throws(Failure) {
         guard options.holdbackNanos >= 0, options.holdbackNanos < Bound.amount else {
             throw Failure(.invalid, "holdback_nanos is 0 to 9,007,199 dollars")
         }
@@ -54,13 +58,19 @@ extension Runtime {
             throw Failure(.invalid, "complexity is 0 to 3")
         }
         if options.agent.count > 0 { try Path.check(options.agent, what: "the agent's name", most: 128) }
+        try check(options.labels)
+    }
+
+    private func addSession(_ options: SessionOptions, under parent: UInt32) throws(Failure) -> Int64 {
+        if core.node(Int(parent)).depth >= Runtime.depthMax {
+            throw Failure(.path, "sessions nest 24 levels deep at most")
+        }
         let ladder = try parseLadder(options.ladder)
         var list = options.limits.isEmpty
             ? LimitList([]) : try parse(options.limits, onSession: true)
         if !core.node(Int(parent)).isSession, !list.unlimited {
             addDefaults(to: &list, from: parent)
         }
-        try check(options.labels)
 
         let i = try addNode(parent: parent, flags: NodeFlag.session)
         let node = core.node(Int(i))

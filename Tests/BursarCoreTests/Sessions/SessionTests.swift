@@ -103,6 +103,21 @@ import Testing
         try t.expectNothingLeft()
     }
 
+    @Test func whatIsRefusedTakesNoPlaces() throws {
+        let t = try TestRuntime { $0.sessionsMax = 16 }
+        for n in 0..<40 {
+            #expect(throws: Failure.self) { try t.session("typo\(n)/x", "1 dolar") }
+        }
+        var open: [Int64] = []
+        while let id = try? t.session("acme") { open.append(id) }
+        #expect(open.count > 8)
+        try t.runtime.sessionClose(open.removeLast())
+        #expect { try t.budget("p/q/r", "$1") } throws: { ($0 as? Failure)?.status == .capacity }
+        open.append(try t.session("acme"))
+        for id in open { try t.runtime.sessionClose(id) }
+        try t.expectNothingLeft()
+    }
+
     @Test func aFullTableFreesClosedSessionsWhileOthersWork() throws {
         let t = try TestRuntime { $0.sessionsMax = 64 }
         let failed = Counters(1), stop = Counters(1)

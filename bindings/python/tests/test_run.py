@@ -135,6 +135,39 @@ class AsPython(Folder):
             """)
         self.assertEqual("all\n", self.same(path).stdout)
 
+    def test_a_handler_that_raises_in_the_middle_of_a_fork_blocks_nothing(self):
+        path = self.file("alarm.py", """\
+            import os, signal, time
+
+            class Alarm(Exception):
+                pass
+
+            def on(number, frame):
+                raise Alarm
+
+            signal.signal(signal.SIGALRM, on)
+            end, n = time.time() + 1.5, 0
+            while time.time() < end:
+                n += 1
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, 0.00002 * (n % 40) + 0.000005)
+                    if os.fork() == 0:
+                        os._exit(0)
+                    os.wait()
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                except Alarm:
+                    try:
+                        os.wait()
+                    except ChildProcessError:
+                        pass
+                if signal.pthread_sigmask(signal.SIG_BLOCK, ()):
+                    print("blocked")
+                    break
+            """)
+        self.env["PYTHONWARNINGS"] = "ignore"
+        run = self.start([*RUN, "--limits", "$1", path])
+        self.assertEqual(("", 0), (run.stdout, run.returncode), run.stderr)
+
     def test_a_signal_ends_it_as_it_would_python(self):
         path = self.file("wait.py", "import time; print('ready', flush=True)\nwhile True: time.sleep(0.1)")
         # what a shell starts in the background ignores it, and so would the process

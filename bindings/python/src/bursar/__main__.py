@@ -252,16 +252,23 @@ class _Run:
     # child in order would be forgotten: it waits until then.
 
     def _fork(self) -> None:
-        self._masks.former = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+        # A handler that raises does so behind each of these; none comes while all are blocked.
+        self._masks.former = None
+        self._masks.former = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
     def _forked(self) -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.former)
+        former = getattr(self._masks, "former", None)
+        if former is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
     def _unhandled(self) -> None:
-        for number in _ENDS:
-            if signal.getsignal(number) == self._signalled:
-                signal.signal(number, signal.SIG_DFL)
-        self._forked()
+        try:
+            for number in _ENDS:
+                if signal.getsignal(number) == self._signalled:
+                    signal.signal(number, signal.SIG_DFL)
+        finally:
+            self._forked()
 
     def _signalled(self, number: int, frame: Any) -> None:
         """Ends as without a handler, and leaves no home behind."""

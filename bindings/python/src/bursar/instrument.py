@@ -67,6 +67,8 @@ def whose() -> Optional[Session]:
         for find in state.finders:
             found = find()
             if found is not None:
+                if state.everywhere and entered is not None and not _is_above(entered, found):
+                    return entered  # another one, by whoever sends this
                 return found
     if not state.everywhere:
         return entered if in_seat() else None
@@ -81,6 +83,14 @@ def whose() -> Optional[Session]:
             if state.session is None:
                 state.session = attach(os.environ)
     return state.session
+
+
+def _is_above(session: Session, below: Optional[Session]) -> bool:
+    while below is not None:
+        if below is session:
+            return True
+        below = below._parent
+    return False
 
 
 _state = _State()

@@ -206,6 +206,12 @@ class Children:
                 child = self._open[key] = _below(parent, agent, limits)
             return child
 
+    def known(self, parent: Session, key: str) -> Session:
+        """The session of a run while it has one, opened under its parent's; else that."""
+        with self._lock:
+            child = self._open.get(key)
+        return parent if child is None or child._closed or child._parent is not parent else child
+
     def begin(self, key: str) -> None:
         """A tool of the run is at work."""
         with self._lock:

@@ -223,7 +223,10 @@ def _whose() -> Optional[Session]:
     mark = channels.get(_KEY) if isinstance(channels, dict) else None
     if not isinstance(mark, _Mark):
         return None
-    return mark.hook.session_for(config.get("__pregel_runtime"))
+    # Opens none: whoever entered another session means that one, and a run that is over has none
+    above = _run(config.get("__pregel_runtime")).rpartition("|")[0]
+    base = session_of(mark.hook.session)
+    return children.known(base, above) if above else base
 
 
 def _run(runtime: Any) -> str:

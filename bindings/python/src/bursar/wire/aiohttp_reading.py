@@ -8,11 +8,13 @@ wait for anything: then the connection is shut, and what had arrived is taken ou
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import sys
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional
 
+from ..errors import BursarError
 from .watch import watch
 
 if TYPE_CHECKING:
@@ -86,7 +88,8 @@ class _Arriving:
             if data is None:
                 attempt.lost()
             else:
-                out = attempt.feed(data)
+                with contextlib.suppress(BursarError):  # the runtime was closed
+                    out = attempt.feed(data)
         attempt.close()
         return out
 
@@ -103,11 +106,11 @@ class _Arriving:
     def _rest(self) -> Optional[bytes]:
         """What arrived unread. None: nobody knows, or it is so much that the server waits."""
         inner, protocol = self.inner, self.protocol
+        if inner.is_eof():  # the connection may be another's by now
+            return _held(inner)
         if getattr(protocol, "_reading_paused", False):
             return None
         data = _held(inner)
-        if inner.is_eof():
-            return data
         if protocol is None or len(data) > UNREAD_MAX:
             return None
         transport = protocol.transport

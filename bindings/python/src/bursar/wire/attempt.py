@@ -109,7 +109,7 @@ class Attempt(Settling):
         if turn is not None:
             turn.make_room()
         wanted = ask.max_output_tokens
-        known = stored.get(ask.previous, 0) if ask.previous else 0
+        known = stored.get(self.dialect.provider, {}).get(ask.previous, 0) if ask.previous else 0
         tokens, frame = guess(self.session, self.dialect, ask, self._body, known)
         self._tokens, self._guess = tokens, frame
         output = gate.max_output_tokens if wanted is None else wanted

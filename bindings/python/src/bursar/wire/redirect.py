@@ -5,6 +5,7 @@ that each is sent as if the caller had asked for it.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Awaitable, Callable, Dict, List
 
 from .dialects import dialect_of
@@ -18,7 +19,7 @@ def followed(
 ) -> Any:
     """Sends what is not metered by `original`; `send` is for where it leads. `more`: what else the
     caller of send said."""
-    if not _may_lead(client, request, more):
+    if not _may_lead(client, request, more) or not _takes(original):
         return original(request, stream=stream, **more)
     history: List[Any] = []
     while True:
@@ -39,7 +40,7 @@ async def followed_async(
     request: Any, stream: bool, more: Dict[str, Any],
 ) -> Any:  # fmt: skip
     """The same for an AsyncClient."""
-    if not _may_lead(client, request, more):
+    if not _may_lead(client, request, more) or not _takes(original):
         return await original(request, stream=stream, **more)
     history: List[Any] = []
     while True:
@@ -53,6 +54,12 @@ async def followed_async(
             break
     response.history = history + response.history
     return response
+
+
+def _takes(original: _Send) -> bool:
+    """Whether a client's send, which may be a subclass's own, can be told not to follow."""
+    found = inspect.signature(original).parameters
+    return "follow_redirects" in found or any(p.kind is p.VAR_KEYWORD for p in found.values())
 
 
 def _may_lead(client: Any, request: Any, more: Dict[str, Any]) -> bool:
@@ -71,4 +78,10 @@ def _step(client: Any, response: Any, history: List[Any], more: Dict[str, Any]) 
     if len(history) > client.max_redirects:
         raise classes(type(request), "TooManyRedirects")(
             "Exceeded maximum allowed redirects.", request=request)
-    return request, {**more, "auth": None, "follow_redirects": True}
+    if _origin(request.url) != _origin(response.request.url):
+        more = {**more, "auth": None}
+    return request, {**more, "follow_redirects": True}
+
+
+def _origin(url: Any) -> Any:
+    return url.scheme, url.host, url.port

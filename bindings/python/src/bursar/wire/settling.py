@@ -22,7 +22,7 @@ from .sse import Events
 if TYPE_CHECKING:
     from ..session import Session
 
-stored: Dict[str, int] = {}  # tokens of answers that providers keep, by their names
+stored: Dict[str, Dict[str, int]] = {}  # tokens of answers that providers keep, by their names
 _STORED_MAX = 4_096
 _FAILURES_MAX = 1_024
 _USES_MAX = 1_000  # of a hosted tool in one answer
@@ -70,6 +70,7 @@ class Settling:
     def _settle(self, reservation: int, usage: Usage, answer: Any) -> None:
         """By what the provider reported."""
         dialect, session, gate = self.dialect, self.session, self._gate
+        frame, self._guess = self._guess, None  # `learn` gives it back: once
         if gate.failures:
             gate.failures.pop(self._key(), None)
         others = dialect.others(answer)
@@ -77,18 +78,19 @@ class Settling:
             if others:
                 session.settle(reservation, usage, extra=self._cost_of(others))
             else:
-                settle(session, self._guess, reservation, usage)
+                settle(session, frame, reservation, usage)
         except BursarError as error:
             self._settle_worst(reservation, str(error))
         tools = dialect.tools(answer)
         if not tools and not others:  # those bring input that was not in the request
-            learn(session, self._guess, usage, self._model)
+            learn(session, frame, usage, self._model)
         for name, uses in tools:
             self._charge(name, uses)
         for name in dialect.stored(answer):
-            while len(stored) >= _STORED_MAX:
-                stored.pop(next(iter(stored), name), None)
-            stored[name] = usage.input_tokens + usage.output_tokens
+            kept = stored.setdefault(dialect.provider, {})
+            while len(kept) >= _STORED_MAX:
+                kept.pop(next(iter(kept), name), None)
+            kept[name] = usage.input_tokens + usage.output_tokens
 
     def _charge(self, tool: str, uses: int) -> None:
         """A tool that the provider ran."""

@@ -27,6 +27,7 @@ def follow(
         _plain.add(type(transport))
         return
     before = request.extensions.get("trace")
+    before = getattr(before, "bursar_before", before)  # not ours, of when it was sent before
     seen = _Seen(attempt)
 
     def trace(name: str, info: Any) -> None:
@@ -45,7 +46,9 @@ def follow(
         if before is not None:
             await before(name, info)
 
-    request.extensions = {**request.extensions, "trace": trace if sleep is None else trace_async}
+    ours: Any = trace if sleep is None else trace_async
+    ours.bursar_before = before
+    request.extensions = {**request.extensions, "trace": ours}
 
 
 class _Seen:
