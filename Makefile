@@ -299,9 +299,7 @@ FROM  ?= 1
 model-build: | build/.bootstrap
 	BURSAR_SEAM=1 $(SWIFT) build -c release --product bursar-model --scratch-path build/model
 model: model-build
-	$(MODEL) explore small
-	$(MODEL) plants
-	$(MODEL) simulate 1000
+	printf '$(MODEL) %s\n' 'explore small' plants 'simulate 1000' | tools/side-by-side.sh
 model-full: model-build
 	$(MODEL) explore full
 	$(MODEL) plants
