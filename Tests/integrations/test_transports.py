@@ -202,6 +202,17 @@ class Redirects(Case):
                                follow_redirects=True, auth=module.DigestAuth("u", "p")) as client:
                 self.assertEqual(200, client.post("http://x.test/a", content=b"hi").status_code)
 
+    def test_a_client_with_a_send_of_its_own(self):
+        for module in (httpx, httpx2):
+            class Own(module.Client):
+                def send(self, request, *, stream=False, auth=None):
+                    return super().send(request, stream=stream)
+
+            self.fresh()
+            with self.s.wrap(Own(follow_redirects=True)) as client:
+                request = client.build_request("POST", f"{self.at}/go/307/1", json={})
+                self.assertGreaterEqual(client.send(request).status_code, 200)
+
     def test_they_are_metered(self):
         body = OpenAIChat.arguments(60)
         for module, client in self.ways():

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import gc
 import inspect
+import json
 import os
 import shutil
 import ssl
@@ -49,6 +50,74 @@ class Lines:
 
     def __aiter__(self):
         return self.lines
+
+
+class Connections(Case):
+    """Streams over aiohttp whose connection, or whose runtime, is no longer theirs."""
+
+    async def serve(self, reader, writer):
+        def event(**more):
+            data = b"data: " + json.dumps(more).encode() + b"\n\n"
+            return b"%x\r\n%s\r\n" % (len(data), data)
+
+        word = {"index": 0, "delta": {"content": "word"}}
+        with contextlib.suppress(
+                asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                if head.startswith(b"GET"):
+                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 8000000\r\n\r\n" + bytes(8_000_000))
+                    continue
+                size = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+                await reader.readexactly(int(size.partition(b":")[2]))
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                             b"Transfer-Encoding: chunked\r\n\r\n" + event(choices=[word]))
+                await asyncio.sleep(0.05)
+                writer.write(event(choices=[{**word, "finish_reason": "stop"}]) + event(choices=[], usage={
+                    "prompt_tokens": 8, "completion_tokens": 2, "total_tokens": 10}))
+                if b"whole" in head:
+                    writer.write(b"0\r\n\r\n")
+
+    async def opened(self, client, kind):
+        server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        at = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/{kind}"
+        response = await client.post(f"{at}/v1/chat/completions", json={**OpenAIChat.arguments(60), "stream": True})
+        await response.content.readline()
+        await asyncio.sleep(0.3)
+        return server, at, response
+
+    def instrumented(self):
+        self.fresh()
+        bursar.instrument(self.s)
+        self.addCleanup(bursar.uninstrument)
+
+    def test_one_that_came_whole_is_paid_as_it_says(self):
+        async def test():
+            async with aiohttp.ClientSession() as client:
+                server, at, response = await self.opened(client, "whole")
+                other = await client.get(f"{at}/large")  # on the same connection, and unread
+                await asyncio.sleep(0.3)
+                response.close()
+                other.close()
+                server.close()
+
+        self.instrumented()
+        asyncio.run(test())
+        [spent] = [row for row in self.rt.spend() if row.model]
+        self.assertEqual((8, 2), (spent.input_tokens, spent.output_tokens))
+
+    def test_one_whose_runtime_is_closed_can_be_closed(self):
+        async def test():
+            async with aiohttp.ClientSession() as client:
+                server, _, response = await self.opened(client, "open")
+                self.s.close()
+                self.rt.close()
+                response.close()
+                self.assertTrue(response.closed)
+                server.close()
+
+        self.instrumented()
+        asyncio.run(test())
 
 
 class Unread(Case):

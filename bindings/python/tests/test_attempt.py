@@ -5,14 +5,16 @@ import os
 import types
 import unittest
 import warnings
+from unittest import mock
 
 import bursar
 from bursar.wire import dialect_of
+from bursar.wire import settling
 from bursar.wire.attempt import begin
 from bursar.wire.gate import Carrier, Gate, carrying
 from support import Case
 
-CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
+CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 
 
 def chunk(text):
@@ -145,6 +147,19 @@ class Attempts(Case):
         held = self.s.read().reserved_nanos
         first.answered(200, json.dumps(answer).encode())
         second = self.attempt(RESPONSES, previous_response_id="resp_2")
+        self.assertGreaterEqual(self.s.read().reserved_nanos - held, 50_000_000)
+        second.answered(400, b"")
+
+    def test_answers_of_another_provider_push_none_out(self):
+        answer = {"id": "resp_3", "output": [],
+                  "usage": {"input_tokens": 50_000, "output_tokens": 0, "total_tokens": 50_000}}
+        self.attempt(RESPONSES).answered(200, json.dumps(answer).encode())
+        with mock.patch.object(settling, "_STORED_MAX", 3):
+            for n in range(9):
+                told = {"id": f"msg_{n}", "usage": {"input_tokens": 1, "output_tokens": 1}}
+                self.attempt(MESSAGES).answered(200, json.dumps(told).encode())
+        held = self.s.read().reserved_nanos
+        second = self.attempt(RESPONSES, previous_response_id="resp_3")
         self.assertGreaterEqual(self.s.read().reserved_nanos - held, 50_000_000)
         second.answered(400, b"")
 
