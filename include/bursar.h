@@ -1231,8 +1231,9 @@ BURSAR_STATIC_ASSERT(sizeof(bursar_outcome_t) == 152, "bursar_outcome_t");
  *          BURSAR_E_CONFLICT: it is there with another value (`values`: that one,
  *          this one), or was withdrawn; BURSAR_E_ROLE: revised by an agent that did
  *          not state it, verified by an agent, or by who stated or corrected it;
- *          BURSAR_E_MONEY_TEXT; BURSAR_E_HOME: it could not be written, and is not
- *          there.
+ *          BURSAR_E_MONEY_TEXT; BURSAR_E_HOME, BURSAR_E_BUSY, BURSAR_E_CORRUPT: it
+ *          could not be written, or what was said of it before not read, and it is
+ *          not there: state it again later.
  * Since 0.1.
  */
 BURSAR_API bursar_status_t bursar_outcome(bursar_runtime_t *BURSAR_NONNULL runtime,

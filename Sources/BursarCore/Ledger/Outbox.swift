@@ -53,7 +53,7 @@ final class Outbox {
     }
 
     private func failed(_ code: Int64) -> Failure {
-        var failure = Failure(.unsupported, "the ledger \(path: prefix) cannot be read or written: \(errno: Int32(truncatingIfNeeded: code)); steps wait in the journal, which is enforced, until it can")
+        var failure = Failure(.home, "the ledger \(path: prefix) cannot be read or written: \(errno: Int32(truncatingIfNeeded: code)); steps wait in the journal, which is enforced, until it can")
         failure.values.0 = code
         return failure
     }
