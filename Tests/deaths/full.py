@@ -61,6 +61,7 @@ class Disk:
 
     def fill(self, keeps: bool = False) -> None:
         """To the last byte that there is now; `keeps`: and of all that is freed."""
+        os.sync()  # what was removed is free only then
         self.fills.set()
         with open(os.path.join(self.path, "big"), "ab", buffering=0) as file:
             self.append(file)
@@ -142,8 +143,8 @@ class Troubles:
         self, name: str, begin: Callable[[], None], end: Callable[[], None], seconds: float,
         silent: Optional[bool] = False, full: bool = False,
     ) -> None:
-        """Something goes wrong for some seconds. `silent`: it keeps nobody from writing; None: perhaps.
-        `full`: until the journal is, too."""
+        """Something goes wrong for some seconds, or until it is heard of: room that was reserved lasts for
+        a while. `silent`: it keeps nobody from writing; None: perhaps. `full`: until the journal is, too."""
         limit = self.rt.read(TIGHT).spent_nanos + DOLLAR
         self.rt.limits_set(TIGHT, f"${limit // DOLLAR}.{limit % DOLLAR:09d}")
         self.rt.query("SELECT 1")
@@ -159,7 +160,8 @@ class Troubles:
         while True:
             lasted = (time.monotonic_ns() - start) / 1e9
             watch.look()
-            if lasted > seconds and (not full or watch.full > 100 or lasted > 20 * seconds):
+            done = watch.full > 100 if full else silent is not False or says and self.heard()
+            if lasted > seconds and (done or lasted > 20 * seconds):
                 break
             time.sleep(0.2)
             view = self.rt.read(TIGHT)
@@ -173,7 +175,7 @@ class Troubles:
         end()
         again = self.wait_for_rows()
         told = self.finish(log)
-        events = [event.text for event in self.events if event.type == EventType.LEDGER]
+        events = self.heard()
         heard = len(events)
         spent = self.rt.read(TIGHT).spent_nanos
         print(f"{name}: {(stop - start) / 1e9:.0f} s, {settled} steps settled meanwhile, {told.kinds[b'R']} refused "
@@ -191,6 +193,9 @@ class Troubles:
             raise Failed(f"{name}: a query said {says!r}")
         if full and not watch.full:
             raise Failed(f"{name}: the journal was to be full")
+
+    def heard(self) -> List[str]:
+        return [event.text for event in self.events if event.type == EventType.LEDGER]
 
     def wait_for_rows(self) -> float:
         start = time.monotonic()
