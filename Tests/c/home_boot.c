@@ -124,11 +124,18 @@ test("what the disk does not have of the database is in the outbox") {
     struct home h = new_home();
     struct other o = start_other(spend_much, h.path);
     hear(o.ready[0]);
+    /* Not in a checkpoint: before SQLite writes a page of the database, the log that has it is
+       on the disk. */
+    char path[PATH];
+    join(path, h.path, "ledger.db-shm");
+    int shm = open(path, O_RDWR);
+    struct flock checkpoints = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 121, .l_len = 1};
+    equal(fcntl(shm, F_SETLKW, &checkpoints), 0);
     kill(o.pid, SIGKILL);
     end_other(&o);
+    close(shm);
     /* As after a power cut: the write-ahead log was not on the disk. */
     boot(h.path);
-    char path[PATH];
     join(path, h.path, "ledger.db-wal");
     equal(unlink(path), 0);
     join(path, h.path, "ledger.db-shm");
