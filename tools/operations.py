@@ -25,9 +25,10 @@ PAGE = os.path.join(ROOT, "docs", "operations.md")
 SEGMENT = (r"bursar-[0-9a-f]{32}-[0-9a-f]{8}", "SEGMENT")
 AGE = [(r"(?m)^(built-in )?prices .*$", "prices"), (r"score (is )?\d+", "score N"),  # built-in prices grow old
        (r"(?m)^(built-in prices: .*|All is well\.)$", "All is well, but for prices.")]
+DAY = (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME")
 RULES = AGE + [
     SEGMENT,
-    (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME"),
+    DAY,
     (r"\b\d\d:\d\d:\d\d\b", "TIME"),
     (r"\b\d+(\.\d+)?(us|ms|s)\b|\b\d+[mh] \d+[sm]\b", "SPAN"),
     (r"\b\d{9,}\b", "ID"),
@@ -37,6 +38,7 @@ RULES = AGE + [
 ]
 LIVE = AGE + [
     SEGMENT,
+    DAY,
     (r"(?m)^ +", ""),
     (r"-{3,}", "---"),
     (r"(?<![\w/-])[$\[]?\d[\d,.:]*(us|ms|[smhd%])?(\d+[smhd])?", "N"),
