@@ -125,8 +125,8 @@ def _move(path, times, old):
         for table, names in columns.items():
             for name in names:
                 for sign in (1_000_000, -1_000_000):
-                    for number, old in enumerate(times, 1):
-                        before, after = (old, number + sign) if sign > 0 else (number - sign, number)
+                    for number, node in enumerate(times, 1):
+                        before, after = (node, number + sign) if sign > 0 else (number - sign, number)
                         db.execute(f"UPDATE {table} SET {name} = ? WHERE {name} = ?", (after, before))
         times = {number: when for number, when in enumerate(times.values(), 1)}
         if not old:  # compaction has come as far as 2096
