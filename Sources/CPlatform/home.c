@@ -231,24 +231,32 @@ void bursar__close_kept(int32_t fd) {
 }
 void bursar__forget_kept(int32_t fd) { forget(fd, false); }
 static void (*fork_before)(void), (*fork_after)(void);
+static bool fork_held; /* since fork_before(); guarded by keeping */
 static int database_count, database_inherited;
 
 void bursar__fork_hooks(void (*before)(void), void (*after)(void)) {
-    fork_after = after;
-    fork_before = before;
+    /* The same every time, by any thread. */
+    __atomic_store_n(&fork_after, after, __ATOMIC_RELAXED);
+    __atomic_store_n(&fork_before, before, __ATOMIC_RELEASE); /* with the loads below */
 }
 void bursar__database_count(int32_t change) { __atomic_fetch_add(&database_count, change, __ATOMIC_SEQ_CST); }
 int32_t bursar__database_inherited(void) { return database_inherited; }
 
 void bursar__fork_prepare(void) {
-    if (fork_before) fork_before();
+    void (*before)(void) = __atomic_load_n(&fork_before, __ATOMIC_ACQUIRE);
+    if (before) before();
     bursar__still_lock();
     pthread_mutex_lock(&keeping);
+    fork_held = before != NULL;
+}
+static void fork_ended(bool held) {
+    if (held) __atomic_load_n(&fork_after, __ATOMIC_RELAXED)();
 }
 void bursar__fork_parent(void) {
+    bool held = fork_held;
     pthread_mutex_unlock(&keeping);
     bursar__still_unlock();
-    if (fork_before) fork_after();
+    fork_ended(held);
 }
 /* Async-signal-safe but for the mutexes, which nobody else can be at. */
 void bursar__fork_child(void) {
@@ -258,7 +266,7 @@ void bursar__fork_child(void) {
     pthread_mutex_init(&keeping, NULL);
     pthread_mutex_init(&opening, NULL);
     if (database_count) database_inherited = 1;
-    if (fork_before) fork_after();
+    fork_ended(fork_held);
 }
 
 void bursar__bell_ring(int32_t fd) {

@@ -19,6 +19,8 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
     private let poll: UnsafeMutablePointer<uv_poll_t>?
     private let descriptor: Int32  // our own copy: a loop watches a descriptor once
 
+    /// Held for a turn's duties: they are one thread's at a time. (A test does some itself.)
+    let turning = Lock()
     private let lock = Lock()
     private var thread: UInt64 = 0  // guarded by lock
     private var isRunning = false  // guarded by lock
@@ -148,7 +150,9 @@ final class Loop: @unchecked Sendable {  // Sendable because of `lock` and libuv
             return
         }
         let runtime = core.runtime
+        turning.lock()
         let next = runtime.attendToAll()
+        turning.unlock()
         arm(next)
         runtime.events.deliver()
     }

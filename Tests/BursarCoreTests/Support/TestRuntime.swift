@@ -69,7 +69,11 @@ final class TestRuntime: @unchecked Sendable {
     }
 
     /// One turn of the loop's duties, on the calling thread.
-    func attend() { _ = runtime.attendToAll() }
+    func attend() {
+        runtime.loop.turning.lock()
+        _ = runtime.attendToAll()
+        runtime.loop.turning.unlock()
+    }
 
     // MARK: - Budgets and sessions
 
