@@ -66,14 +66,14 @@ class HomeCase(unittest.TestCase):
         path.write_text("import os, signal, sys, time\n" + text)
         return path
 
-    def golden(self, name, text):
-        """Compares with a golden file."""
+    def golden(self, name, text, but=str):
+        """Compares with a golden file, `but` for what differs."""
         path = GOLDEN / name
         if os.environ.get("UPDATE"):
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
         self.assertTrue(path.exists(), f"{path} is not there: UPDATE=1 writes it")
-        self.assertEqual(text, path.read_text())
+        self.assertEqual(but(text), but(path.read_text()))
 
 
 def end(process):

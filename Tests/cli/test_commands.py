@@ -40,11 +40,16 @@ class Check(HomeCase):
         self.assertEqual(rows["owners"]["todo"], "bursar budget assign acme --owner …")
         self.assertEqual((rows["limits"]["share"], rows["limits"]["todo"]), (1, None))
         self.assertIn("not `acme`", rows["alerts"]["found"])
-        self.assertEqual(self.bursar("check", "--least", "80").returncode, 1)
+        self.assertEqual(self.bursar("check", "--least", "90").returncode, 1)
         self.bursar("budget", "declare", "acme", "$50/day alert 80%", "--owner", "ada", "--cost-center", "cc", "--replace", check=True)
         rows = self.rows()
         self.assertEqual([rows[name]["share"] for name in ("owners", "cost centres", "alerts")], [1, 1, 1])
-        self.bursar("check", "--least", "80", check=True)  # all but the prices' age
+        shares = [row["share"] for row in rows.values() if row["share"] is not None]
+        self.assertEqual(sum(shares) - rows["prices"]["share"], len(shares) - 1)  # which grow old
+        score = int(sum(share * 100 for share in shares) / len(shares))
+        self.bursar("check", "--least", str(score), check=True)
+        if score < 100:
+            self.assertEqual(self.bursar("check", "--least", str(score + 1)).returncode, 1)
 
     def test_finds_work_without_results_and_prices(self):
         agent = self.script("agent.py", """
