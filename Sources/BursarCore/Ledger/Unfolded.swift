@@ -1,6 +1,8 @@
 // What is settled and not folded yet, found by a scan: refusals and reads know
 // what is settled by now without waiting for whoever folds.
 
+internal import CPlatform
+
 extension Core {
     /// Calls `body` with every record that is settled, not folded at batch `h`, and
     /// whose path passes `n`, and with what it will add to `spent`.
@@ -48,6 +50,9 @@ extension Core {
 
     /// How often a reader starts again because a batch ended meanwhile.
     private static var readsMax: Int { 100 }
+    /// So often at once; then it sleeps before each, 100 microseconds: 10 ms in all at most.
+    private static var readsAtOnce: Int { 10 }
+    private static var readsPause: Int64 { 100_000 }
 
     /// What a cell's node has settled of its meter by now.
     func settledNow(_ i: Int, _ cell: Cell) -> Int64 {
@@ -85,7 +90,9 @@ extension Core {
     /// The same with what is not folded.
     func figuresNow(_ i: Int, _ log: FoldLog) -> Figures {
         var figures = Figures()
-        for _ in 0..<Core.readsMax {
+        for k in 0..<Core.readsMax {
+            // Who folds may have lost its processor between two stores: it may be this one.
+            if k > Core.readsAtOnce { bursar__sleep(Core.readsPause) }
             let h = batch.loadAcquiring()
             // A batch whose figures stand already and whose number does not: soon over.
             let isBetween = log.stamp.loadAcquiring() > h
